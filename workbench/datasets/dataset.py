@@ -146,9 +146,7 @@ class DatasetFile:
 
         if self.roles.get("value") and layout(self.roles) != "wide":
             raise DatasetError(f"{self.ref} holds time series, not one row a sample: use to_series().")
-        features = [
-            name for role, names in self.roles.items() if role not in _NOT_FEATURES for name in names
-        ]
+        features = [name for role, names in self.roles.items() if role not in _NOT_FEATURES for name in names]
         if not features:
             raise DatasetError(f"{self.ref} has no features: give columns the role 'field'.")
         order = {column.name: place for place, column in enumerate(self.columns)}
@@ -159,9 +157,7 @@ class DatasetFile:
             X=frame[features],
             y=series.labels(frame[label[0]]) if label else None,
             split=series.splits(frame[split[0]]) if split else None,
-            roles={
-                role: list(names) for role, names in self.roles.items() if role not in _NOT_FEATURES
-            },
+            roles={role: list(names) for role, names in self.roles.items() if role not in _NOT_FEATURES},
         )
 
     def verify(self) -> None:

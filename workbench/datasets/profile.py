@@ -152,7 +152,11 @@ def _add_histogram(entry: dict[str, Any], values: np.ndarray[Any, Any]) -> None:
         counts, edges = np.histogram(values, bins=bins)
     except ValueError:  # the range is too small for so many bins
         counts, edges = np.array([len(values)]), np.array([low, high])
-    entry["histogram"] = {"edges": edges.tolist(), "counts": counts.tolist(), "epoch": entry["kind"] == "time"}
+    entry["histogram"] = {
+        "edges": edges.tolist(),
+        "counts": counts.tolist(),
+        "epoch": entry["kind"] == "time",
+    }
 
 
 def _series(connection: duckdb.DuckDBPyConnection, roles: Roles) -> dict[str, Any] | None:

@@ -96,7 +96,9 @@ def read_index(
     )
     frame = _frame(rows)
     if frame["id"].isna().any():
-        raise DatasetError(f"The column {query.column('series_id')} has empty cells; every row needs a series.")
+        raise DatasetError(
+            f"The column {query.column('series_id')} has empty cells; every row needs a series."
+        )
     if frame["no_time"].any():
         raise DatasetError(f"The column {time} has empty cells; every row needs a time.")
     for role in ("label", "split"):
@@ -199,7 +201,8 @@ def _long(query: _Query, index: pd.DataFrame, ids: Any) -> tuple[NDArray[Any], t
     where, wanted = query.where(ids)
     columns = ", ".join(f"{identifier(name)} AS c{j}" for j, name in enumerate(names))
     table = query.reader.arrow(
-        f"SELECT {query.id} AS id, {query.column('time')} AS time, {columns} FROM {TABLE} {where}", wanted  # noqa: S608
+        f"SELECT {query.id} AS id, {query.column('time')} AS time, {columns} FROM {TABLE} {where}",
+        wanted,  # noqa: S608
     )
     values = [table.column(2 + j) for j in range(len(names))]
     X = _assemble(_codes(table["id"]), _ticks(table["time"]), values, len(index), _dtype(query, names))

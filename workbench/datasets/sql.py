@@ -86,9 +86,7 @@ def run_query(
     QueryRefused
         In one sentence: not one read-only query, a fault in it, or over a limit.
     """
-    with QueryBox(
-        sql, resolve, timeout=timeout, memory=memory, threads=threads, cancel=cancel
-    ) as box:
+    with QueryBox(sql, resolve, timeout=timeout, memory=memory, threads=threads, cancel=cancel) as box:
         return box.frame(limit)
 
 
@@ -188,7 +186,7 @@ class QueryBox:
                 found[name] = resolved
             elif name.lower() not in ctes:
                 raise QueryRefused(
-                    f"There is no data set {name!r}: a query names data sets, as name or \"name@version\"."
+                    f'There is no data set {name!r}: a query names data sets, as name or "name@version".'
                 )
         return found
 

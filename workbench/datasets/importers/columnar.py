@@ -21,7 +21,9 @@ __all__ = ["read_arrow", "read_jsonl", "read_parquet"]
 def read_parquet(sources: Sequence[Source], build: Build, options: Mapping[str, Any]) -> Imported:
     """Fill ``data`` from Parquet files, or every one below a folder (``key=value`` folders are columns)."""
     _no_options(options)
-    return _read(sources, build, "read_parquet(?, union_by_name = true, hive_partitioning = true)", ".parquet")
+    return _read(
+        sources, build, "read_parquet(?, union_by_name = true, hive_partitioning = true)", ".parquet"
+    )
 
 
 def read_jsonl(sources: Sequence[Source], build: Build, options: Mapping[str, Any]) -> Imported:
@@ -42,7 +44,9 @@ def _json_kind(path: Path) -> str:
         if first[:1] == b"[":
             return "array"
         if first and not file.readline().strip():
-            raise ImportFailed("is one JSON object, not a row a line: write one object for each row.", file=path)
+            raise ImportFailed(
+                "is one JSON object, not a row a line: write one object for each row.", file=path
+            )
     return "newline_delimited"
 
 
@@ -125,7 +129,9 @@ def _explained(error: duckdb.Error, file: Path, paths: Sequence[Path]) -> Except
         found = re.search(r'": (.*?)(?:\. |\.?$)', text.splitlines()[0]) or re.search(
             r"line \d+: (.*?)(?:\. |\.?$)", text.splitlines()[0]
         )
-        problem = f"is not one JSON object a line ({found[1].strip(' .')})." if found else first_sentence(text)
+        problem = (
+            f"is not one JSON object a line ({found[1].strip(' .')})." if found else first_sentence(text)
+        )
         return ImportFailed(problem, file=file, line=int(line[1]) if line else None)
     if "magic bytes" in text or "too small" in text or "footer" in text:
         return ImportFailed("is damaged, cut short or not a Parquet file.", file=file)

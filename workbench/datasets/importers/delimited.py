@@ -58,7 +58,9 @@ def read_csv(sources: Sequence[Source], build: Build, options: Mapping[str, Any]
     _check_columns_agree(dialects)
     types = _common_types(dialects)
     for _ in range(1 + 2 * len(types)):  # each turn widens one column's type
-        dialects = [replace(dialect, types=dict(zip(dialect.types, types, strict=True))) for dialect in dialects]
+        dialects = [
+            replace(dialect, types=dict(zip(dialect.types, types, strict=True))) for dialect in dialects
+        ]
         try:
             _load(dialects, build)
         except duckdb.Error as error:
@@ -140,7 +142,8 @@ def _sniff(path: Path, given: Mapping[str, Any], build: Build, source: Source) -
     settings = "".join(f", {key} = ?" for key in given)
     try:
         cursor = build.connection.execute(
-            f"FROM sniff_csv(?{settings})", [glob.escape(str(path)), *given.values()]  # noqa: S608
+            f"FROM sniff_csv(?{settings})",
+            [glob.escape(str(path)), *given.values()],  # noqa: S608
         )
         row = cursor.fetchone()
     except duckdb.Error as error:
@@ -165,7 +168,8 @@ def _check_text(path: Path, source: Source, options: Mapping[str, Any]) -> int:
         raise ImportFailed("is empty.", file=source.path)
     if b"\0" in head and "encoding" not in options:
         raise ImportFailed(
-            "is not text (it holds zero bytes): if it is UTF-16, name the encoding 'utf-16'.", file=source.path
+            "is not text (it holds zero bytes): if it is UTF-16, name the encoding 'utf-16'.",
+            file=source.path,
         )
     first = head.partition(b"\n")[0]
     return 1 + max(first.count(delimiter.encode()) for delimiter in _DELIMITERS)
@@ -274,7 +278,9 @@ def _widened(
     error: duckdb.Error, names: list[str], types: list[str], options: Mapping[str, Any]
 ) -> list[str] | None:
     """Integers that turn out to have decimals become DOUBLE; a word among numbers is a fault of the file."""
-    found = re.search(r'Error when converting column "(.*?)"\. Could not convert string "(.*?)" to', str(error))
+    found = re.search(
+        r'Error when converting column "(.*?)"\. Could not convert string "(.*?)" to', str(error)
+    )
     if found is None or found[1] not in names or found[1] in dict(options.get("types") or {}):
         return None
     number = names.index(found[1])
