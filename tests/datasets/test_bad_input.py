@@ -122,7 +122,7 @@ def test_files_that_do_not_belong_together(datasets, tmp_path):
     (tmp_path / "a_train.csv").write_text("x,y\n1,2\n")
     (tmp_path / "a_test.csv").write_text("x,z\n1,2\n")
     (tmp_path / "a.ts").write_text(TS)
-    with pytest.raises(ImportFailed, match="has a column 'z' where a_train.csv has 'y'") as caught:
+    with pytest.raises(ImportFailed, match=r"has a column 'z' where a_train\.csv has 'y'") as caught:
         datasets.import_files([tmp_path / "a_train.csv", tmp_path / "a_test.csv"])
     assert caught.value.column == 2
     with pytest.raises(ImportFailed, match="files of one format, not of csv and ts"):

@@ -60,7 +60,7 @@ def test_recordings_keep_step_labels_as_a_column(datasets, tmp_path):
     assert dataset.to_series().X.shape == (2, 6, 2)
     assert dataset.frame(["label"])["label"].isna().sum() == 6
     dataset = dataset.set_roles(dataset.roles | {"label": "label"})
-    with pytest.raises(DatasetError, match="label .* varies within the series 1"):
+    with pytest.raises(DatasetError, match=r"label .* varies within the series 1"):
         dataset.to_series()
 
 

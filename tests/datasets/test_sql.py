@@ -31,7 +31,7 @@ def wine(datasets):
         ('SELECT count(*) FROM wine JOIN "wine@1" USING (k)', [(3,)]),
         ("WITH w AS (FROM wine) SELECT max(a) FROM w -- comment", [(5,)]),
         (
-            "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t WHERE n < 3) SELECT max(n) FROM t",
+            "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t WHERE n < 3) FROM t SELECT max(n)",
             [(3,)],
         ),
         ("SELECT a FROM wine UNION ALL SELECT 7 ORDER BY 1;", [(4,), (5,), (7,)]),
@@ -186,7 +186,7 @@ def test_a_result_becomes_a_version_with_its_lineage(datasets, wine):
 @pytest.mark.skipif(os.geteuid() != 0, reason="the other tests ran as an unprivileged user already")
 def test_an_unprivileged_user_cannot_write_a_version(wine):
     with tempfile.TemporaryDirectory() as folder:  # below tmp_path no other user may look
-        os.chmod(folder, 0o755)
+        os.chmod(folder, 0o755)  # noqa: S103
         copy = shutil.copy2(wine.path, folder)
         os.chown(copy, 65534, 65534)
         os.seteuid(65534)
