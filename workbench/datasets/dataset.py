@@ -70,7 +70,7 @@ class DatasetFile:
 
     @cached_property
     def n_rows(self) -> int:
-        return int(self._reader.rows(f"SELECT count(*) FROM {TABLE}")[0][0])  # noqa: S608
+        return int(self._reader.rows(f"SELECT count(*) FROM {TABLE}")[0][0])
 
     def head(self, n: int = 20) -> pd.DataFrame:
         """The first `n` rows."""
@@ -85,7 +85,7 @@ class DatasetFile:
             if name not in known:
                 raise DatasetError(f"{self.ref} has no column {name!r}.")
         chosen = "*" if columns is None else ", ".join(map(identifier, columns))
-        sql = f"SELECT {chosen} FROM {TABLE}"  # noqa: S608
+        sql = f"SELECT {chosen} FROM {TABLE}"
         parameters: list[Any] = []
         if limit is not None or offset:
             sql += " LIMIT ? OFFSET ?"

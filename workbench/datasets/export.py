@@ -72,7 +72,7 @@ def _copy(dataset: DatasetFile, part: Path, suffix: str) -> None:
     target = str(part).replace("'", "''")
     form = "(FORMAT parquet)" if suffix == ".parquet" else "(FORMAT csv, HEADER)"
     with dataset._reader.cursor() as cursor:
-        cursor.execute(f"COPY (SELECT {', '.join(columns)} FROM {TABLE}) TO '{target}' {form}")  # noqa: S608
+        cursor.execute(f"COPY (SELECT {', '.join(columns)} FROM {TABLE}) TO '{target}' {form}")
 
 
 def _neutral(name: str) -> str:

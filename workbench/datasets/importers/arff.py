@@ -100,8 +100,8 @@ def _read_file(path: Path) -> _File:
                 numeric = [kind in _NUMERIC for kind in kinds]
                 if not all(numeric[:-1]) or not any(numeric):
                     raise ImportFailed(
-                        "is not a time series file: all attributes but the last must be numeric, or the first "
-                        "relational.",
+                        "is not a time series file: all attributes but the last must be numeric, or the "
+                        "first relational.",
                         file=path,
                     )
                 plain = [_plain(text, len(kinds), numeric[-1], path, number) for number, text in lines]

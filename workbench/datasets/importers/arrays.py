@@ -24,12 +24,12 @@ from numpy.typing import NDArray
 
 from workbench.datasets.files import Build
 from workbench.datasets.importers import Imported, Source
+from workbench.datasets.importers.unpacking import BOMB_BYTES, BOMB_RATIO
 from workbench.datasets.importers.writer import SeriesWriter
 from workbench.errors import ImportFailed, UsageError
 
 __all__ = ["read_npz", "write_arrays"]
 
-_BOMB_BYTES, _BOMB_RATIO = 256 << 20, 100
 _FOUR = ("X_train", "y_train", "X_test", "y_test")
 
 
@@ -59,7 +59,8 @@ def write_arrays(
     y = None if y is None else np.asarray(y).reshape(len(y), -1)[:, 0] if np.ndim(y) <= 2 else np.asarray(y)
     if X.dtype.kind not in "fiub" or X.ndim not in (1, 2, 3) or 0 in X.shape:
         raise ImportFailed(
-            f"X has the shape {X.shape} and holds {X.dtype}: numbers of shape (n, T, d), (n, p) or (n,) are read."
+            f"X has the shape {X.shape} and holds {X.dtype}: numbers of shape (n, T, d), (n, p) or (n,) "
+            "are read."
         )
     for name, extra in (("y", y), ("split", split)):
         if extra is not None and len(extra) != len(X):
@@ -239,9 +240,13 @@ def _load(path: Path) -> dict[str, NDArray[Any]]:
 def _check_zip(path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         total = sum(info.file_size for info in archive.infolist())
-        if total > _BOMB_BYTES and total > _BOMB_RATIO * path.stat().st_size:
+        if total > BOMB_BYTES and total > BOMB_RATIO * path.stat().st_size:
             raise ImportFailed(
+<<<<<<< HEAD
                 f"unpacks to more than {_BOMB_RATIO} times its size: unpack it yourself if you trust it.",
+=======
+                f"unpacks to more than {BOMB_RATIO} times its size: unpack it yourself if you trust it.",
+>>>>>>> refs/heads/data
                 file=path,
             )
         if not archive.infolist():

@@ -13,6 +13,7 @@ import duckdb
 from workbench.datasets.files import Build, first_sentence
 from workbench.datasets.importers import Imported, Source
 from workbench.datasets.importers.frames import check_columns
+from workbench.datasets.names import identifier
 from workbench.errors import ImportFailed, UsageError
 
 __all__ = ["read_arrow", "read_jsonl", "read_parquet"]
@@ -38,8 +39,6 @@ def read_jsonl(sources: Sequence[Source], build: Build, options: Mapping[str, An
 
 def _json_kind(path: Path) -> str:
     with path.open("rb") as file:
-        if path.suffix.lower() == ".gz":
-            return "newline_delimited"
         first = file.readline().lstrip()
         if first[:1] == b"[":
             return "array"
@@ -88,15 +87,20 @@ def _read(sources: Sequence[Source], build: Build, function: str, suffix: str) -
     parameters: list[Any] = []
     for source in sources:
         paths = _files(source.path, suffix)
-        sql = f"SELECT * FROM {function}"  # noqa: S608
+        sql = f"SELECT * FROM {function}"
         values: list[Any] = [[glob.escape(str(path)) for path in paths]]
         try:
-            names = [row[0] for row in build.connection.execute(f"DESCRIBE {sql}", values).fetchall()]
+            described = build.connection.execute(f"DESCRIBE {sql}", values).fetchall()
         except duckdb.Error as error:
             raise _explained(error, source.path, paths) from error
+        names = [row[0] for row in described]
         check_columns(names, file=source.path)
+        loose = [identifier(row[0]) for row in described if row[1] == "JSON"]  # values of several types
+        if loose:
+            texts = ", ".join(f"{name}::VARCHAR AS {name}" for name in loose)
+            sql = sql.replace("SELECT *", f"SELECT * REPLACE ({texts})")
         if source.part and "split" not in (name.lower() for name in names):
-            sql = sql.replace("SELECT *", "SELECT *, ? AS split")
+            sql = sql.replace("SELECT ", "SELECT ? AS split, ")
             values.insert(0, source.part)
         parts.append(sql)
         parameters += values
