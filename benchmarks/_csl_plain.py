@@ -20,6 +20,12 @@ from torch.nn import functional as F
 Series = NDArray[np.float32]
 
 
+def prepare(X: NDArray[np.float64]) -> Series:
+    """(n, T, d), NaN-padded, to the (n, d, T) that the encoder takes: NaN becomes 0, then z-normalisation."""
+    X = np.nan_to_num(X, nan=0.0).transpose(0, 2, 1)
+    return ((X - X.mean(2, keepdims=True)) / (X.std(2, keepdims=True) + 1e-7)).astype(np.float32)
+
+
 # --- augmentations: (B, T, D) in, (B, T', D) out ----------------------------------------------------------
 
 
