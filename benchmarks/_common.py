@@ -93,8 +93,8 @@ def machine(threads: int) -> str:
         line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")
     ]
     return (
-        f"{models[0] if models else platform.processor()}, {threads} threads; Python {platform.python_version()}, "
-        f"torch {torch.__version__}, numpy {np.__version__}, scikit-learn {sklearn.__version__}"
+        f"{models[0] if models else platform.processor()}, {threads} threads; "
+        f"Python {platform.python_version()}, torch {torch.__version__}, numpy {np.__version__}, scikit-learn {sklearn.__version__}"
     )
 
 

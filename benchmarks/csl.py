@@ -3,10 +3,10 @@
     python benchmarks/csl.py speed --data DIR
     python benchmarks/csl.py accuracy --data DIR [--only NAME] [--seed S]
 
-``speed`` prints the time of a training step, the growth of memory and the time of ``transform`` against a plain
-transcription of the published method, in one run. ``accuracy`` fills, cell by cell, the table of classification
-and clustering in ``benchmarks/results/csl.json`` and prints it beside the published figures; what has not been run
-is printed as ``not run``.
+``speed`` prints the time of a training step, the growth of memory and the time of ``transform`` against a
+plain transcription of the published method, in one run. ``accuracy`` fills, cell by cell, the table of
+classification and clustering in ``benchmarks/results/csl.json`` and prints it beside the published figures;
+what has not been run is printed as ``not run``.
 """
 
 from __future__ import annotations

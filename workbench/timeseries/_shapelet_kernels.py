@@ -20,6 +20,9 @@ from workbench.timeseries._shapelet_search import NORM_FLOOR, Layout
 __all__ = ["HardPool"]
 
 
+Pairs = Iterator[tuple[Tensor, Tensor]]
+
+
 class HardPool(torch.autograd.Function):
     """Value of every (series, shapelet) pair at its winning window, with the gradient of that window alone.
 
@@ -84,8 +87,8 @@ class HardPool(torch.autograd.Function):
         return None, grad_flat, g[:, n_ec:].sum((2, 3)).flatten(), None, None
 
 
-def _windows(x: Tensor, flat: Tensor, positions: Tensor, layout: Layout) -> Iterator[tuple[Tensor, Tensor]]:
-    """A scale's shapelets (K, D, length) and their windows of `x` (B, D, T), (K, D, B, length), scale by scale.
+def _windows(x: Tensor, flat: Tensor, positions: Tensor, layout: Layout) -> Pairs:
+    """Scale by scale, the shapelets (K, D, length) and their windows of `x` (B, D, T), (K, D, B, length).
 
     `positions` has shape (n_features, B).
     """

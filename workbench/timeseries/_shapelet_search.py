@@ -104,12 +104,13 @@ def search(x: Tensor, flat: Tensor, layout: Layout, path: SearchPath = "auto") -
 def _by_windows(x: Tensor, lengths: tuple[int, ...]) -> tuple[_Products, _Energies]:
     """Inner products of windows and shapelets as matrix products, and the energies of the windows.
 
-    The first function takes shapelets (D, K, length) and a number; it gives the products of the first so many
-    shapelets, (D, number, B, W), and a score sheet (K, B, W) that holds the other products, summed over channels.
+    The first function takes shapelets (D, K, length) and a number; it gives the products of the first so
+    many shapelets, (D, number, B, W), and a score sheet (K, B, W) that holds the products of the others,
+    summed over channels.
     The second gives the sum of squares of every window, (D, B, W).
     """
-    # All windows are laid out once for all scales: with time before series in memory, those of a shorter scale, cut
-    # off or continued, are a corner of the matrix that the longest and the shortest need together.
+    # All windows are laid out once for all scales: with time before series in memory, the windows of each
+    # scale are a corner of one matrix, as high as the longest shapelet and as wide as the shortest allows.
     n_series, n_channels, n_steps = x.shape
     widest = n_steps - lengths[0] + 1
     steps = nn.functional.pad(x.permute(1, 2, 0), (0, 0, 0, lengths[-1] - lengths[0])).contiguous()
@@ -169,7 +170,7 @@ def _search_quiet(x: Tensor, unit: Tensor, energy: Tensor, scores: Tensor) -> No
 
 
 def _running_energy(steps: Tensor, dim: int) -> Tensor:
-    """Running sum of squares from zero on, in double precision: in single precision its differences cancel."""
+    """Running sum of squares from zero on, in double precision: its differences cancel in single."""
     shape = list(steps.shape)
     shape[dim] += 1
     running = steps.new_zeros(shape, dtype=torch.float64)
@@ -182,7 +183,10 @@ def _differences(running: Tensor, length: int, dtype: torch.dtype) -> Tensor:
 
 
 def _inverse_norms(energy: Tensor) -> Tensor:
-    """One over the norms of windows, (D, 1, B, W); zero for a window of zeros, whose products are nothing but rounding."""
+    """One over the norms of windows, (D, 1, B, W).
+
+    Zero for a window of zeros: its products are zero too, but for rounding.
+    """
     inverse = energy.clamp(min=NORM_FLOOR**2).rsqrt_()
     return inverse.masked_fill_(energy == 0, 0).unsqueeze(1)
 
