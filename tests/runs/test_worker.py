@@ -35,6 +35,8 @@ def test_a_run_is_done_with_report_model_log_and_scores(store, table):
     assert "attempt 1" in done.log()
     assert "report/report.json" in done.artifacts
     assert done.save_model("mine").run == run.id
+    applied = work(store, store.submit("model:mine@1", table, recipe="workbench.recipes:apply"))
+    assert applied.scores["accuracy"] == accuracy
 
 
 def test_every_metric_is_entered_once(store, table):
@@ -132,8 +134,7 @@ def test_a_worker_that_lost_its_lease_kills_its_run_and_leaves_the_row_alone(sto
     pid = int(lines(run.folder / "beats.txt")[0].split()[0])
     with store.dir.write() as db:
         db.execute("UPDATE runs SET worker = 'other', lease_until = lease_until + 60")
-    worker.tick()
-    assert not is_alive(pid)
+    until(lambda: worker.tick() or not is_alive(pid))
     assert run.refresh().state == "running"
     assert queue.held(store.dir, "other") == {run.id: False}
 
