@@ -71,9 +71,9 @@ def recipe(name: str) -> Callable[..., Any]:
     point = _group("recipes").get(name)
     try:
         if point is not None:
-            return point.load()  # type: ignore[no-any-return]
+            return point.load()
         if ":" in name:
-            return _imported(name)  # type: ignore[no-any-return]
+            return _imported(name)
     except (ImportError, AttributeError) as error:
         raise RunError(f"The recipe {name!r} cannot be imported: {error}.") from error
     raise RunError(f"There is no recipe {name!r}. Installed: {', '.join(_group('recipes'))}.")
