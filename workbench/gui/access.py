@@ -6,10 +6,11 @@ import streamlit as st
 
 from workbench.gui import config
 
-__all__ = ["owner", "require"]
+__all__ = ["login_configured", "owner", "require"]
 
 
-def _login_configured() -> bool:
+def login_configured() -> bool:
+    """Whether ``[auth]`` is set up for :func:`streamlit.login`."""
     try:
         return "auth" in st.secrets
     except FileNotFoundError:
@@ -22,7 +23,7 @@ def require() -> None:
         if not owner():
             st.error("The proxy in front of this server has not said who you are: sign in there first.")
             st.stop()
-    elif _login_configured() and not st.user.is_logged_in:
+    elif login_configured() and not st.user.is_logged_in:
         st.title("Workbench")
         if st.button("Sign in", type="primary"):
             st.login()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import os
-import socket
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 
 from workbench.errors import UsageError
 
-__all__ = ["PAGES", "ROOT", "check_address", "check_port", "is_loopback", "options", "trusted_header"]
+__all__ = ["PAGES", "ROOT", "check_address", "is_loopback", "options", "trusted_header"]
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ROOT / "pages"
@@ -65,24 +64,6 @@ def check_address(address: str, *, authenticated: bool) -> None:
             ".streamlit/secrets.toml (OpenID Connect), or WORKBENCH_TRUSTED_HEADER behind a proxy that "
             "authenticates, or leave the address at 127.0.0.1."
         )
-
-
-def check_port(address: str, port: int) -> None:
-    """Raise UsageError, naming a free port, if `port` is taken."""
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    for candidate in range(port, port + 50):
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((address, candidate))
-            except PermissionError:
-                raise UsageError(f"Port {port} needs more rights than this user has.") from None
-            except OSError:
-                continue
-        if candidate == port:
-            return
-        raise UsageError(f"Port {port} is in use; port {candidate} is free: use --port {candidate}.")
-    raise UsageError(f"Port {port} is in use, and so are the next 49.")
 
 
 def options(address: str, port: int) -> dict[str, Any]:

@@ -18,22 +18,16 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from workbench.errors import StoreError
-from workbench.gui import config, failures
+from workbench.gui import access, config, failures
 from workbench.store import StoreDir
 
-__all__ = ["build", "serve"]
+__all__ = ["build", "run"]
 
 ENTRY = Path(__file__).with_name("entry.py")
 
 
-def build(store: StoreDir, *, announce: str = "") -> st.App:
-    """The ASGI application over `store`.
-
-    Parameters
-    ----------
-    announce : str
-        Printed when the server is ready.
-    """
+def build(store: StoreDir) -> st.App:
+    """The ASGI application over `store`."""
 
     async def healthz(_: Request) -> PlainTextResponse:
         try:
@@ -48,8 +42,6 @@ def build(store: StoreDir, *, announce: str = "") -> st.App:
         # would hide a third party's module of that name.
         inner = str(Path(__file__).resolve().parents[1])
         sys.path[:] = [path for path in sys.path if path != inner]
-        if announce:
-            print(announce, flush=True)
         yield {}
 
     return st.App(
@@ -57,34 +49,21 @@ def build(store: StoreDir, *, announce: str = "") -> st.App:
     )
 
 
-def serve(
-    root: str | os.PathLike[str] | None = None, *, address: str = "127.0.0.1", port: int = 8501
-) -> None:
+def run(root: str | os.PathLike[str] | None = None, host: str = "127.0.0.1", port: int = 8501) -> None:
     """Serve the pages of the store at `root` until stopped.
 
     Raises
     ------
     UsageError
-        If the port is taken, or `address` is beyond loopback and no authentication is configured.
+        If `host` is beyond loopback and no authentication is configured.
     StoreError
         If the store cannot be opened.
     """
     store = StoreDir(root)
-    config.check_address(address, authenticated=bool(config.trusted_header()) or _has_login())
-    config.check_port(address, port)
+    config.check_address(host, authenticated=bool(config.trusted_header()) or access.login_configured())
     os.environ["WORKBENCH_STORE"] = str(store.root)  # the pages open it by this name
     _log_to(store.root / "web.log")
-    shown = f"[{address}]" if ":" in address else address
-    app = build(store, announce=f"Workbench is at http://{shown}:{port}")
-    app.run(config=config.options(address, port))
-
-
-def _has_login() -> bool:
-    """Whether ``[auth]`` is set up for :func:`streamlit.login`."""
-    try:
-        return "auth" in st.secrets
-    except FileNotFoundError:
-        return False
+    build(store).run(config=config.options(host, port))
 
 
 def _log_to(path: Path) -> None:

@@ -41,7 +41,7 @@ def embedding_map(table: pd.DataFrame) -> go.Figure:
     """
     fig = figure(x="Map axis 1 (arbitrary units)", y="Map axis 2 (arbitrary units)", height=460)
     scatter = go.Scattergl if len(table) > WEBGL_FROM else go.Scatter
-    labelled = "label" in table and table["label"].notna().any()
+    labelled = bool("label" in table and table["label"].notna().any())
     label = table["label"].astype(object).where(table["label"].notna(), "no label") if labelled else None
     table = table.assign(label="series" if label is None else label.map(str))
     colours = class_colours(table["label"]) if labelled else {"series": ROLES["trained"]}

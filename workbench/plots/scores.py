@@ -153,7 +153,7 @@ def importance_bars(table: pd.DataFrame, *, top: int = 20, score_title: str = "I
             hovertemplate="%{y} (%{customdata[0]}): %{x:.4g}<br>cost %{customdata[1]}<extra></extra>",
         )
     fig.update_yaxes(type="category", categoryorder="array", categoryarray=best["component"].tolist())
-    fig.update_layout(showlegend=not kept.all())
+    fig.update_layout(showlegend=not bool(kept.all()))
     return fig
 
 

@@ -1,0 +1,126 @@
+"""The page of a finished run: what every recipe's result has in common."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import plotly.graph_objects as go
+import streamlit as st
+
+from workbench import notebook, registry
+from workbench.gui.panels import plot, python, table
+from workbench.gui.text import duration, md, score
+from workbench.report import Report
+
+if TYPE_CHECKING:
+    from workbench.runs import Run
+
+__all__ = ["body", "downloads", "figures", "reproduce", "score_cards", "tables"]
+
+CONTROL = "untrained_"
+
+
+def body(run: Run, report: Report) -> None:
+    """The recipe's own view if it has one, else the standard one."""
+    view = registry.view_of(report.recipe)
+    if view is not None:
+        view(run, report)
+        return
+    score_cards(report)
+    drawn = registry.figures_of(report.recipe) or registry.figures_of(registry.DEFAULT_RECIPE)
+    if drawn is not None:
+        figures(drawn(report))
+    tables(report)
+
+
+def score_cards(report: Report) -> None:
+    """A card a score; the untrained control's value stands below the score it belongs to."""
+    plain = {name: value for name, value in report.scores.items() if not name.startswith(CONTROL)}
+    with st.container(horizontal=True):
+        for name, value in plain.items():
+            label = name.replace("_", " ")
+            if name == "seconds" or name.endswith("_seconds"):
+                st.metric(md(label.replace("seconds", "time")), duration(value), border=True, width=170)
+                continue
+            control = report.scores.get(CONTROL + name)
+            delta = None if control is None else f"{value - control:+.3f}"
+            note = None if control is None else f"untrained {score(control)}"
+            st.metric(
+                md(label),
+                score(value),
+                delta=delta,
+                delta_description=note,
+                delta_color="off" if delta in ("+0.000", "-0.000") else "normal",
+                border=True,
+                width=210,
+            )
+
+
+def figures(drawn: dict[str, go.Figure]) -> None:
+    """Every figure under its name."""
+    for name, fig in drawn.items():
+        st.subheader(md(name.replace("_", " ").capitalize()))
+        plot(fig, f"figure-{name}")
+
+
+def tables(report: Report) -> None:
+    """The report's tables, one at a time."""
+    if not report.tables:
+        return
+    with st.expander("Tables"):
+        name = st.selectbox("Table", list(report.tables), key="table", bind="query-params")
+        table(report.tables[name], f"table-{name}")
+
+
+def downloads(run: Run, report: Report) -> None:
+    """Model, report, figures and notebook as files, made when asked for."""
+    artifacts = run.folder / "artifacts"
+    with st.container(horizontal=True):
+        if (artifacts / "model").is_dir():
+            _download("Model", lambda: _zipped(artifacts / "model"), f"{run.id}-model.zip")
+        _download("Report", lambda: _zipped(artifacts / "report"), f"{run.id}-report.zip")
+        if registry.figures_of(report.recipe) is not None:
+            _download("Figures", lambda: _html(report), f"{run.id}-figures.html")
+        _download(
+            "Notebook", lambda: json.dumps(notebook.as_notebook(run), indent=1).encode(), f"{run.id}.ipynb"
+        )
+        _download("Script", lambda: notebook.as_script(run).encode(), f"{run.id}.py")
+
+
+def reproduce(run: Run) -> None:
+    """The Python that repeats the run and checks its scores."""
+    python(notebook.as_script(run), label="Show the Python that repeats this run")
+
+
+def _download(label: str, data: object, file_name: str) -> None:
+    st.download_button(
+        label,
+        data,  # type: ignore[arg-type]
+        file_name=file_name,
+        key=f"download-{label}",
+        icon=":material/download:",
+        on_click="ignore",
+    )
+
+
+def _zipped(folder: Path) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                archive.write(path, path.relative_to(folder))
+    return buffer.getvalue()
+
+
+def _html(report: Report) -> bytes:
+    """All figures in one page that needs no network: plotly's script is inside."""
+    draw = registry.figures_of(report.recipe)
+    drawn = draw(report) if draw is not None else {}
+    parts = ["<!doctype html><meta charset='utf-8'><body style='background:#fff'>"]
+    for i, fig in enumerate(drawn.values()):
+        parts.append(fig.to_html(full_html=False, include_plotlyjs=i == 0))
+    return "\n".join(parts).encode()
