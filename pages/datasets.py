@@ -29,10 +29,10 @@ if ref is None:
 dataset = store().dataset(ref)
 with st.container(horizontal=True, vertical_alignment="center"):
     st.caption(md(datasets.describe(dataset)))
-    if datasets.is_series(dataset):
+    if dataset.is_series:
         navigation.link("time_series", "Use it in a run", data=ref)
 
-views = [name for name in VIEWS if name != "Series" or datasets.is_series(dataset)]
+views = [name for name in VIEWS if name != "Series" or dataset.is_series]
 view = st.segmented_control(
     "View",
     views,

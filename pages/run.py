@@ -33,9 +33,9 @@ with st.container(horizontal=True, vertical_alignment="center"):
     runs.badge(run.state)
     st.caption(f"{md(run.estimator_name)} on")
     navigation.link("datasets", md(run.dataset), data=run.dataset)
-    st.caption(f"took {duration(runs.took(run))}" if run.finished and run.started else "")
+    st.caption(f"took {duration(run.seconds)}" if run.finished and run.started else "")
 
-if run.state not in runs.FINISHED:
+if not run.is_finished:
     st.button("Cancel", on_click=act, args=("cancel",), icon=":material/stop:")
     runs.live(run.id)
     st.stop()

@@ -51,8 +51,8 @@ chosen = st.dataframe(
     key=f"runs-{hash(tuple(run.id for run in found))}",
 )
 picked = [found[row] for row in chosen["selection"]["rows"]]
-finished = [run.id for run in picked if run.state in runs.FINISHED]
-unfinished = [run.id for run in picked if run.state not in runs.FINISHED]
+finished = [run.id for run in picked if run.is_finished]
+unfinished = [run.id for run in picked if not run.is_finished]
 stopped = [run.id for run in picked if run.state in ("failed", "cancelled")]
 
 with st.container(horizontal=True):

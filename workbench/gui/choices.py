@@ -25,7 +25,6 @@ __all__ = [
     "MODEL_COLUMNS",
     "all_refs",
     "epochs",
-    "is_series",
     "model_frame",
     "past",
     "series_estimators",
@@ -55,7 +54,7 @@ def all_refs() -> list[str]:
 
 def series_refs() -> list[str]:
     """The same, of data sets that hold time series."""
-    return _with_asked([dataset.ref for dataset in store().datasets.list() if is_series(dataset)])
+    return _with_asked([dataset.ref for dataset in store().datasets.list() if dataset.is_series])
 
 
 def _with_asked(refs: list[str]) -> list[str]:
@@ -67,11 +66,6 @@ def _with_asked(refs: list[str]) -> list[str]:
         return [*refs, store().dataset(asked).ref]
     except WorkbenchError:
         return refs
-
-
-def is_series(dataset: Dataset) -> bool:
-    """Whether the roles make series of the data set."""
-    return bool(dataset.roles.get("value"))
 
 
 def summary(dataset: Dataset) -> str:
@@ -98,10 +92,10 @@ def past(estimator: str, limit: int = 50) -> list[Past]:
     rows = {dataset.ref: dataset.n_rows for dataset in store().datasets.list()}
     found = []
     for run in store().runs(state="done", limit=limit):
-        if run.estimator != estimator or run.attempt != 1 or run.dataset not in rows:
+        if run.estimator_name != estimator or run.attempt != 1 or run.dataset not in rows:
             continue
         work = epochs(registry.estimator(estimator), run.spec["params"]) * rows[run.dataset]
-        found.append(Past(run.finished - run.started, work, run.dataset))
+        found.append(Past(run.seconds or 0.0, work, run.dataset))
     return found
 
 

@@ -16,7 +16,7 @@ import streamlit as st
 
 from workbench.datasets.roles import MANY, SINGLE
 from workbench.errors import DatasetError, UsageError, WorkbenchError
-from workbench.gui.choices import all_refs, is_series, summary
+from workbench.gui.choices import all_refs, summary
 from workbench.gui.context import store
 from workbench.gui.failures import guard
 from workbench.gui.panels import plot, python, table
@@ -31,7 +31,6 @@ __all__ = [
     "all_refs",
     "describe",
     "import_panel",
-    "is_series",
     "preview",
     "profile",
     "roles",
@@ -185,7 +184,7 @@ def series(dataset: Dataset) -> None:
             all_labels=list(index["label"]),
         )
         plot(fig, "series-plot")
-    means = dataset.class_means()
+    means = _means(dataset.ref, dataset.role_revision)
     st.subheader("Mean of each class")
     st.caption("The band is one standard deviation between the series of a class.")
     shown = _channels(st, tuple(pd.unique(means["channel"])), key="mean_channels")
@@ -195,6 +194,11 @@ def series(dataset: Dataset) -> None:
         f"some = data.series({[names[name] for name in chosen]!r})  # .X has shape {'(n, T, d)'}\n"
         "means = data.class_means()"
     )
+
+
+@st.cache_data(max_entries=20, show_spinner="Computing the means…")
+def _means(ref: str, revision: int) -> pd.DataFrame:
+    return store().dataset(ref).with_roles(revision).class_means()
 
 
 def _channels(place: Any, channels: Sequence[str], key: str = "channels") -> list[str]:
@@ -214,7 +218,12 @@ def _channels(place: Any, channels: Sequence[str], key: str = "channels") -> lis
 def profile(dataset: Dataset) -> None:
     """Types, missing values and distributions, as computed at import."""
     overview = profile_plots.overview(dataset.profile)
-    table(overview, "profile")
+    shares = st.column_config.NumberColumn("missing", format="percent")
+    table(overview, "profile", column_config={"missing": shares})
+    classes = profile_plots.classes(dataset.profile)
+    if classes is not None:
+        st.subheader("Series of each class")
+        plot(classes, "classes")
     missing = profile_plots.missing(dataset.profile)
     if missing is not None:
         st.subheader("Missing values")

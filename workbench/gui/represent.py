@@ -34,10 +34,11 @@ def view(run: Run, report: Report) -> None:
     if _has(report, "matches") and _has(report, "shapelets"):
         _shapelets(run, report)
     left, right = st.columns(2)
-    if _has(report, "scores"):
+    pairs = scores.score_pairs(report.scores)
+    if len(pairs):
         with left:
             st.subheader("Trained and untrained")
-            plot(scores.score_bars(tables["scores"]), "scores", data=tables["scores"])
+            plot(scores.score_bars(pairs), "scores", data=pairs)
     if _has(report, "confusion"):
         with right:
             st.subheader("Confusion on the test series")

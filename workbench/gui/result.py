@@ -6,7 +6,7 @@ import io
 import json
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 import streamlit as st
@@ -14,6 +14,7 @@ import streamlit as st
 from workbench import notebook, registry
 from workbench.gui.panels import plot, python, table
 from workbench.gui.text import duration, md, score
+from workbench.plots.scores import CONTROLS
 from workbench.report import Report
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["body", "downloads", "figures", "reproduce", "score_cards", "tables"]
 
-CONTROL = "untrained_"
+LESS_IS_BETTER = ("loss", "mae", "rmse")
 
 
 def body(run: Run, report: Report) -> None:
@@ -39,25 +40,33 @@ def body(run: Run, report: Report) -> None:
 
 def score_cards(report: Report) -> None:
     """A card a score; the untrained control's value stands below the score it belongs to."""
-    plain = {name: value for name, value in report.scores.items() if not name.startswith(CONTROL)}
+    controls = tuple(f"{control}_" for control in CONTROLS)
+    plain = {name: value for name, value in report.scores.items() if not name.startswith(controls)}
     with st.container(horizontal=True):
         for name, value in plain.items():
             label = name.replace("_", " ")
             if name == "seconds" or name.endswith("_seconds"):
                 st.metric(md(label.replace("seconds", "time")), duration(value), border=True, width=170)
                 continue
-            control = report.scores.get(CONTROL + name)
+            prefix = next((c for c in CONTROLS if f"{c}_{name}" in report.scores), None)
+            control = None if prefix is None else report.scores[f"{prefix}_{name}"]
             delta = None if control is None else f"{value - control:+.3f}"
-            note = None if control is None else f"untrained {score(control)}"
+            note = None if control is None else f"{prefix} {score(control)}"
             st.metric(
                 md(label),
                 score(value),
                 delta=delta,
                 delta_description=note,
-                delta_color="off" if delta in ("+0.000", "-0.000") else "normal",
+                delta_color=_delta_colour(name, delta),
                 border=True,
                 width=210,
             )
+
+
+def _delta_colour(name: str, delta: str | None) -> Any:
+    if delta in (None, "+0.000", "-0.000"):
+        return "off"
+    return "inverse" if name.endswith(LESS_IS_BETTER) else "normal"
 
 
 def figures(drawn: dict[str, go.Figure]) -> None:

@@ -18,9 +18,8 @@ from workbench.plots.scores import curves
 if TYPE_CHECKING:
     from workbench.runs import Run
 
-__all__ = ["COLUMNS", "FINISHED", "badge", "cards", "frame", "live", "log_tail", "took"]
+__all__ = ["COLUMNS", "badge", "cards", "frame", "live", "log_tail"]
 
-FINISHED = ("done", "failed", "cancelled")
 LOG_LINES = 200
 
 _COLOURS: dict[str, Any] = {
@@ -51,13 +50,6 @@ def badge(state: str) -> None:
     st.badge(state, color=_COLOURS.get(state, "gray"))
 
 
-def took(run: Run) -> float | None:
-    """Seconds the run has been running, or ran."""
-    if run.started is None:
-        return None
-    return (run.finished or time.time()) - run.started
-
-
 def _result(run: Run) -> str:
     if run.state == "done" and "test_accuracy" in run.scores:
         text = f"accuracy {score(run.scores['test_accuracy'])}"
@@ -80,7 +72,7 @@ def frame(runs: Sequence[Run]) -> pd.DataFrame:
                 "estimator": run.estimator_name,
                 "dataset": run.dataset,
                 "started": ago(run.created, now),
-                "took": duration(took(run)),
+                "took": duration(run.seconds),
                 "id": run.id,
             }
             for run in runs
@@ -114,13 +106,15 @@ def _progress_text(run: Run) -> str:
 def live(run_id: str) -> None:
     """What a queued or running run is doing; loads the page again when it has ended."""
     run = store().run(run_id)
-    if run.state in FINISHED:
+    if run.is_finished:
         st.rerun()
+    if run.cancelling:
+        st.info("Cancelling: the run saves its checkpoint first.")
     if run.state == "queued":
         _waiting(run)
     else:
         st.progress(min(max(run.progress, 0.0), 1.0), text=_progress_text(run))
-        st.caption(f"Running for {duration(took(run))} on {md(run.slot or 'a worker')}.")
+        st.caption(f"Running for {duration(run.seconds)} on {md(run.slot or 'a worker')}.")
     metrics = run.metrics()
     if len(metrics):
         fig = curves(metrics, x="step", x_title="Epoch", y_title="Mean loss of the epoch")
@@ -130,9 +124,7 @@ def live(run_id: str) -> None:
 
 
 def _waiting(run: Run) -> None:
-    from workbench.runs.worker import any_alive
-
-    if not any_alive(store().dir):
+    if not store().queue.workers():
         st.warning("No worker is running, so this run waits: start one with `python -m workbench worker`.")
         return
     ahead = [

@@ -19,23 +19,26 @@ from workbench.plots.template import (
 )
 from workbench.report import Report
 
-__all__ = ["confusion", "curves", "figures", "importance_bars", "score_bars", "score_pairs"]
+__all__ = ["CONTROLS", "confusion", "curves", "figures", "importance_bars", "score_bars", "score_pairs"]
 
-#: Scores that are not qualities between 0 and 1 and so have no place among the bars.
-_NOT_QUALITY = ("second", "time", "n_", "loss", "bytes")
+#: What stands before a score's name when it is the control's.
+CONTROLS = ("untrained", "control")
+
+#: Scores that are no qualities, or where less is better: they have no place among the bars.
+_NOT_QUALITY = ("second", "time", "n_", "loss", "bytes", "mae", "rmse")
 
 
-def score_pairs(scores: Mapping[str, float], *, control: str = "untrained") -> pd.DataFrame:
-    """Flat scores as (model, metric, value): ``untrained_x`` is the control's value of ``x``.
+def score_pairs(scores: Mapping[str, float]) -> pd.DataFrame:
+    """Flat scores as (model, metric, value): ``untrained_x`` or ``control_x`` is the control's ``x``.
 
     Only finite qualities between -1 and 1 are kept; seconds and counts are not comparable with them.
     """
     rows = []
     for name, value in scores.items():
-        metric = name.removeprefix(f"{control}_")
-        if any(part in metric for part in _NOT_QUALITY) or not np.isfinite(value) or abs(value) > 1:
-            continue
-        rows.append((control if metric != name else "trained", metric, float(value)))
+        prefix = next((control for control in CONTROLS if name.startswith(f"{control}_")), None)
+        metric = name if prefix is None else name.removeprefix(f"{prefix}_")
+        if not any(part in metric for part in _NOT_QUALITY) and np.isfinite(value) and abs(value) <= 1:
+            rows.append((prefix or "trained", metric, float(value)))
     return pd.DataFrame(rows, columns=["model", "metric", "value"])
 
 
@@ -161,7 +164,7 @@ def figures(report: Report) -> dict[str, go.Figure]:
     """Whatever of the standard tables and scores `report` holds, drawn."""
     drawn: dict[str, go.Figure] = {}
     tables = report.tables
-    pairs = tables["scores"] if "scores" in tables else score_pairs(report.scores)
+    pairs = score_pairs(report.scores)
     if len(pairs):
         drawn["scores"] = score_bars(pairs)
     if "curve" in tables and len(tables["curve"]):

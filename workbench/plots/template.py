@@ -37,6 +37,7 @@ CONTROL = "#8A8F98"  #: grey of whatever is only there to compare with
 ROLES = {
     "trained": PALETTE[0],
     "untrained": CONTROL,
+    "control": CONTROL,
     "train": PALETTE[5],
     "test": PALETTE[3],
     "series": CONTROL,
