@@ -20,7 +20,6 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench.arrays import Split
 from workbench.errors import ModelError, RunError, RunNotFound, UsageError
 from workbench.runs import queue
 from workbench.store import StoreDir
@@ -28,6 +27,8 @@ from workbench.store import StoreDir
 if TYPE_CHECKING:
     import pandas as pd
 
+    from workbench.arrays import Split
+    from workbench.models import Model
     from workbench.report import Report
 
 __all__ = ["Run", "Runs"]
@@ -158,7 +159,7 @@ class Run:
         ModelError
             If the run is not done, or the estimator could not be saved (the sentence says why).
         """
-        from workbench import models
+        from workbench import models, registry
         from workbench.runs import spec as specs
 
         if self.state != "done":
@@ -166,8 +167,23 @@ class Run:
         folder = self.folder / "artifacts" / "model"
         if not folder.exists():
             raise ModelError(self._model_error() or f"The recipe of run {self.id} keeps no estimator.")
-        specs.class_of(self.spec, self.folder)  # a class that travels as source must be defined first
-        return models.load(folder)
+        cls = specs.class_of(self.spec, self.folder)  # one that travels as source is defined by this
+        return models.load(folder, trusted={registry.name_of(cls): cls})
+
+    def save_model(self, name: str) -> Model:
+        """Keep the fitted estimator as the next version of the model `name`."""
+        from workbench.models import Models
+
+        self.estimator()  # says in one sentence why there is none
+        card = {"scores": self.scores, "headline": self.headline, "params": self.spec["params"]}
+        return Models(self._dir).add(
+            self.folder / "artifacts" / "model",
+            name,
+            run=self.id,
+            estimator=self.estimator_name,
+            dataset=self.dataset,
+            card=card,
+        )
 
     def _model_error(self) -> str:
         try:
@@ -243,6 +259,7 @@ class Runs:
         EstimatorNotFound, RunError, UsageError
             In one sentence, before anything is queued.
         """
+        from workbench.arrays import Split
         from workbench.runs import spec as specs
 
         if launcher != "local":

@@ -19,7 +19,6 @@ import errno
 import fcntl
 import json
 import os
-import random
 import shutil
 import signal
 import sys
@@ -96,8 +95,6 @@ def _run(folder: Path) -> int:
 def _carry_out(folder: Path, reporter: RunReporter) -> dict[str, Any]:
     spec = specs.load(folder)
     estimator = specs.build_estimator(spec, folder)
-    specs.seed(estimator, spec["seed"])
-    _seed_globals(spec["seed"])
     from workbench import registry
     from workbench.arrays import Split
 
@@ -218,16 +215,6 @@ def _lock(folder: Path) -> IO[str] | None:
                 file.close()
                 return None
             time.sleep(0.05)
-
-
-def _seed_globals(seed: int) -> None:
-    """For estimators that draw from global generators; ours do not."""
-    import numpy as np
-
-    random.seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002
-    if "torch" in sys.modules:
-        sys.modules["torch"].manual_seed(seed)
 
 
 def _write_atomically(path: Path, text: str) -> None:

@@ -32,9 +32,10 @@ from workbench.arrays import Split
 from workbench.errors import EstimatorNotFound, RunError, UsageError
 from workbench.runs import source
 
-__all__ = ["build", "build_estimator", "class_of", "load", "seed"]
+__all__ = ["build", "build_estimator", "class_of", "load"]
 
 _PACKAGES = ("workbench", "numpy", "pandas", "scikit-learn", "scipy", "torch", "duckdb")
+MODEL = "model:"  # estimator "model:name@version" is a saved model of the store
 _DEVICES = ("auto", "cpu", "cuda")
 
 
@@ -62,10 +63,15 @@ def build(
         raise UsageError(f"Device {device!r} is not one of {', '.join(_DEVICES)}.")
     if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
         raise UsageError(f"The seed must be a whole number from 0, not {seed!r}.")
-    cls = registry.estimator(estimator) if isinstance(estimator, str) else _class(estimator)
-    given = {} if isinstance(estimator, str | type) else _changed_params(estimator)
-    given.update(params or {})
-    _check_params(cls, given)
+    if isinstance(estimator, str) and estimator.startswith(MODEL):
+        cls, given = type(_model(estimator, folder.parent.parent)), {}
+        if params:
+            raise RunError(f"{estimator} is fitted: it takes no parameters.")
+    else:
+        cls = registry.estimator(estimator) if isinstance(estimator, str) else _class(estimator)
+        given = {} if isinstance(estimator, str | type) else _changed_params(estimator)
+        given.update(params or {})
+        given = _seeded(_checked(cls, given), given, seed)
     source_file, path = None, estimator if isinstance(estimator, str) else None
     if path is None and source.is_importable(cls):
         path = registry.name_of(cls)
@@ -112,6 +118,8 @@ def load(folder: Path) -> dict[str, Any]:
 
 def class_of(spec: dict[str, Any], folder: Path) -> type:
     """The estimator's class, from its source where the run carries one."""
+    if spec["estimator"].startswith(MODEL):
+        return type(_model(spec["estimator"], folder.parent.parent))
     for root in spec.get("import_roots", ()):
         if root not in sys.path:
             sys.path.append(root)
@@ -121,22 +129,25 @@ def class_of(spec: dict[str, Any], folder: Path) -> type:
 
 
 def build_estimator(spec: dict[str, Any], folder: Path) -> Any:
-    """The unfitted estimator of a run."""
+    """The estimator of a run: unfitted, or the saved model that ``model:name@version`` names."""
+    if spec["estimator"].startswith(MODEL):
+        return _model(spec["estimator"], folder.parent.parent)
     cls = class_of(spec, folder)
     return _construct(cls, {key: _decode(value) for key, value in spec["params"].items()})
 
 
-def seed(estimator: Any, value: int) -> None:
-    """Give `value` to every ``random_state`` that is None, in nested estimators too."""
-    if not hasattr(estimator, "get_params"):
-        return
-    states = {
-        key: value
-        for key, old in estimator.get_params(deep=True).items()
-        if old is None and (key == "random_state" or key.endswith("__random_state"))
-    }
-    if states:
-        estimator.set_params(**states)
+def _model(ref: str, root: Path) -> Any:
+    """A saved model, read from the store at `root` without its database."""
+    from workbench import models
+    from workbench.naming import split_ref
+
+    name, version = split_ref(ref.removeprefix(MODEL))
+    folder = root / "models" / name / str(version)
+    try:
+        trusted = [json.loads((folder / "estimator.json").read_text())["class"]]
+    except (OSError, ValueError, KeyError):
+        trusted = []  # load says what is wrong
+    return models.load(folder, trusted=trusted)
 
 
 def _class(estimator: Any) -> type:
@@ -161,7 +172,30 @@ def _changed_params(estimator: Any) -> dict[str, Any]:
     }
 
 
-def _check_params(cls: type, params: dict[str, Any]) -> None:
+def _seeded(estimator: Any, given: dict[str, Any], seed: int) -> dict[str, Any]:
+    """`given`, with `seed` for every ``random_state`` that is None, those of nested estimators included.
+
+    The seeds stand in the specification, so that whoever builds the estimator from it gets the same result.
+    """
+    if not hasattr(estimator, "get_params"):
+        return given
+    from sklearn.base import clone
+
+    unset = [
+        key
+        for key, value in estimator.get_params(deep=True).items()
+        if value is None and (key == "random_state" or key.endswith("__random_state"))
+    ]
+    if not unset:
+        return given
+    estimator = clone(estimator).set_params(**dict.fromkeys(unset, seed))
+    changed = {key.partition("__")[0] for key in unset}
+    kept = {k: v for k, v in estimator.get_params(deep=False).items() if k in given or k in changed}
+    return {**given, **_changed_params(estimator), **kept}
+
+
+def _checked(cls: type, params: dict[str, Any]) -> Any:
+    """The estimator made with `params`, which are known and valid."""
     names = [
         key
         for key, p in inspect.signature(cls).parameters.items()
@@ -179,6 +213,7 @@ def _check_params(cls: type, params: dict[str, Any]) -> None:
             validate()
         except ValueError as error:  # scikit-learn's InvalidParameterError says it all
             raise RunError(" ".join(str(error).split())) from error
+    return estimator
 
 
 def _param_names(cls: type, params: dict[str, Any]) -> set[str]:

@@ -25,10 +25,11 @@ from workbench.runs import queue
 from workbench.runs.launchers import Launcher, LocalLauncher, cores, find_gpus
 from workbench.store import StoreDir
 
-__all__ = ["Worker", "default_slots"]
+__all__ = ["Worker", "any_alive", "default_slots"]
 
 logger = logging.getLogger(__name__)
 
+LEASE = 10.0  # seconds after which a silent worker has lost its runs
 POLL = 0.2  # seconds between two looks at the table
 GRACE = 10.0  # seconds a run has to save its checkpoint before it is killed
 CHUNK = 4 << 20  # bytes of events entered in one transaction
@@ -53,9 +54,9 @@ class Worker:
     Parameters
     ----------
     dir : StoreDir
-    slots : sequence of str, optional
+    slots : int or sequence of str, optional
         What runs may occupy at the same time: ``"cpu"`` (may be repeated) and ``"cuda:<n>"``. By default
-        every GPU of the host and one CPU slot per four cores.
+        every GPU of the host and one CPU slot per four cores; a number says how many CPU slots instead.
     lease : float
         Seconds after which another worker may take over from one that is dead or stuck.
     """
@@ -63,14 +64,14 @@ class Worker:
     def __init__(
         self,
         dir: StoreDir,
-        slots: Sequence[str] | None = None,
+        slots: Sequence[str] | int | None = None,
         *,
-        lease: float = 10.0,
+        lease: float = LEASE,
         max_deaths: int = queue.MAX_DEATHS,
     ) -> None:
         self.dir = dir
         self.id = f"{os.getpid()}-{secrets.token_hex(4)}"
-        self.slots = list(slots) if slots is not None else default_slots()
+        self.slots = default_slots(slots) if slots is None or isinstance(slots, int) else list(slots)
         self.lease, self.max_deaths = lease, max_deaths
         self.launchers: dict[str, Launcher] = {"local": LocalLauncher()}
         self.stopping = False
@@ -85,12 +86,33 @@ class Worker:
         """Work until SIGTERM or SIGINT; then put the running runs back, with a checkpoint each."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
-        while not (self.stopping and not self._active):
-            try:
-                self.tick()
-            except (StoreError, sqlite3.OperationalError) as error:  # a full disk: nothing is lost by waiting
-                logger.warning("%s", error)
-            time.sleep(POLL)
+        while self._active or not self.stopping:
+            self._step()
+        self._leave()
+
+    def run_until_done(self, run: str) -> None:
+        """Work until that run has ended; on Ctrl-C the running runs are put back."""
+        try:
+            while not self._ended(run):
+                self._step()
+        finally:
+            self.stopping = True
+            while self._active:
+                self._step()
+            self._leave()
+
+    def _ended(self, run: str) -> bool:
+        row = self.dir.connection.execute("SELECT state FROM runs WHERE id = ?", (run,)).fetchone()
+        return row is None or row["state"] in queue.FINISHED
+
+    def _step(self) -> None:
+        try:
+            self.tick()
+        except (StoreError, sqlite3.OperationalError) as error:  # a full disk: nothing is lost by waiting
+            logger.warning("%s", error)
+        time.sleep(POLL)
+
+    def _leave(self) -> None:
         with self.dir.write() as db:
             db.execute("DELETE FROM workers WHERE id = ?", (self.id,))
 
@@ -259,9 +281,17 @@ class Worker:
         return moved
 
 
-def default_slots() -> list[str]:
-    """Every GPU, and one CPU slot per four cores."""
-    return [*find_gpus(), *["cpu"] * max(1, cores() // 4)]
+def default_slots(cpu: int | None = None) -> list[str]:
+    """Every GPU, and `cpu` CPU slots (by default one per four cores)."""
+    return [*find_gpus(), *["cpu"] * (cpu if cpu is not None else max(1, cores() // 4))]
+
+
+def any_alive(dir: StoreDir) -> bool:
+    """Whether a worker is looking after the store."""
+    row = dir.connection.execute(
+        "SELECT 1 FROM workers WHERE boot = ? AND beat > ?", (queue.boot_id(), queue.boot_clock() - LEASE)
+    ).fetchone()
+    return row is not None
 
 
 def read_events(block: bytes) -> tuple[list[tuple[str, int, float | None, float]], dict[str, Any]]:
