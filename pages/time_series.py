@@ -8,7 +8,7 @@ from workbench.gui.context import store
 from workbench.gui.estimate import estimate
 from workbench.gui.failures import guard
 from workbench.gui.panels import python
-from workbench.gui.text import count, duration, md
+from workbench.gui.text import count, duration
 
 st.title("Time series")
 st.caption("Learn a representation without labels, and see what it is worth beside an untrained one.")
@@ -34,8 +34,9 @@ with st.form("start", border=False):
     with guard():
         params = forms.parameters(cls, prefix=cls.__name__)
     split, seed = forms.split(has_column="split" in dataset.roles)
-    check = st.form_submit_button("Check and estimate the time")
-    start = st.form_submit_button("Start", type="primary")
+    with st.container(horizontal=True):
+        start = st.form_submit_button("Start", type="primary")
+        st.form_submit_button("Check and estimate the time")
 
 with guard():
     forms.check(cls, params)
@@ -52,4 +53,3 @@ with guard():
         run = store().submit(name, dataset, params=params, split=split, seed=seed, owner=access.owner())
         navigation.open_page("run", run=run.id)
     python(notebook.snippet(name, ref, params, split=split, seed=seed))
-    st.caption(md(registry.recipe_of(cls)))
