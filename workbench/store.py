@@ -29,9 +29,10 @@ __all__ = ["MIGRATIONS", "StoreDir", "default_root"]
 MIGRATIONS: tuple[str, ...] = (
     """
     CREATE TABLE datasets (
-        name        TEXT PRIMARY KEY,
-        created     REAL NOT NULL,
-        description TEXT NOT NULL DEFAULT ''
+        name         TEXT PRIMARY KEY,
+        created      REAL NOT NULL,
+        last_version INTEGER NOT NULL DEFAULT 0,      -- the highest ever given: numbers are not used twice
+        description  TEXT NOT NULL DEFAULT ''
     ) STRICT;
 
     CREATE TABLE dataset_versions (

@@ -1,0 +1,350 @@
+"""CSV, TSV and their kin, streamed by DuckDB; its findings are put into one sentence each."""
+
+from __future__ import annotations
+
+import csv
+import glob
+import gzip
+import re
+import zlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from workbench.datasets.files import Build, first_sentence
+from workbench.datasets.importers import Imported, Source
+from workbench.datasets.names import identifier
+from workbench.errors import ImportFailed, UsageError
+
+__all__ = ["read_csv"]
+
+#: ``import_files(..., options={...})`` for this format.
+OPTIONS = ("delimiter", "encoding", "header", "null", "types")
+
+_DELIMITERS = (",", "\t", ";", "|", " ")
+_WIDER = {"BOOLEAN": "VARCHAR", "BIGINT": "DOUBLE"}
+_SNIFF_WHOLE = 16 << 20  # bytes up to which every row is looked at before types are settled
+_SNIFF_ROWS = 204_800
+_BOMB_BYTES, _BOMB_RATIO = 256 << 20, 100
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class _Dialect:
+    """How one file is written, settled before it is read."""
+
+    source: Source
+    path: Path
+    options: dict[str, Any]
+    types: dict[str, str]
+
+    def select(self) -> tuple[str, list[Any]]:
+        """SQL that reads the file exactly so, and its parameters."""
+        columns = ", ".join(f"{identifier(name)}: '{type_}'" for name, type_ in self.types.items())
+        settings = ", ".join(f"{key} = ?" for key in self.options)
+        sql = f"read_csv(?, auto_detect = false, columns = {{{columns}}}, {settings})"
+        return sql, [glob.escape(str(self.path)), *self.options.values()]
+
+
+def read_csv(sources: Sequence[Source], build: Build, options: Mapping[str, Any]) -> Imported:
+    """Fill ``data`` from delimited files whose columns agree."""
+    unknown = set(options) - set(OPTIONS)
+    if unknown:
+        raise UsageError(f"CSV files have no option {unknown.pop()!r}: there are {', '.join(OPTIONS)}.")
+    dialects = [_sniffed(source, build, options, number) for number, source in enumerate(sources)]
+    _check_columns_agree(dialects)
+    types = _common_types(dialects)
+    for _ in range(1 + 2 * len(types)):  # each turn widens one column's type
+        dialects = [replace(dialect, types=dict(zip(dialect.types, types, strict=True))) for dialect in dialects]
+        try:
+            _load(dialects, build)
+        except duckdb.Error as error:
+            build.connection.execute("DROP TABLE IF EXISTS data")
+            widened = _widened(error, list(dialects[0].types), types, options)
+            if widened is None:
+                raise _explained(error, dialects) from error
+            types = widened
+        else:
+            return Imported()
+    raise AssertionError("types can only be widened so often")
+
+
+def _load(dialects: Sequence[_Dialect], build: Build) -> None:
+    parts, parameters = [], []
+    names = {name.lower() for name in dialects[0].types}
+    extra = "split" if dialects[0].source.part else "file" if len(dialects) > 1 else None
+    for dialect in dialects:
+        sql, values = dialect.select()
+        if extra is None or extra in names:
+            parts.append(f"SELECT * FROM {sql}")  # noqa: S608
+        else:
+            parts.append(f"SELECT *, ? AS {extra} FROM {sql}")  # noqa: S608
+            parameters.append(dialect.source.part or dialect.source.stem)
+        parameters += values
+    build.run("CREATE TABLE data AS " + " UNION ALL ".join(parts), parameters)
+
+
+def _sniffed(source: Source, build: Build, options: Mapping[str, Any], number: int) -> _Dialect:
+    path = source.path
+    if path.suffix.lower() == ".gz":
+        path = _unpacked(path, build.folder / f"{number}.csv", build)
+    _check_text(path, source, options)
+    given: dict[str, Any] = {"sample_size": -1 if path.stat().st_size < _SNIFF_WHOLE else _SNIFF_ROWS}
+    for ours, theirs in (("delimiter", "delim"), ("encoding", "encoding"), ("null", "nullstr")):
+        if ours in options:
+            given[theirs] = options[ours]
+    if "header" in options:
+        given["header"] = bool(options["header"])
+    found = _sniff(path, given, build, source)
+    if found["Delimiter"] == ";":  # as written where the comma is the decimal sign
+        other = _sniff(path, given | {"decimal_separator": ","}, build, source)
+        if _n_numbers(other) > _n_numbers(found):
+            found, given = other, given | {"decimal_separator": ","}
+    types = {column["name"]: column["type"] for column in found["Columns"]}
+    settled: dict[str, Any] = {
+        key: given[key] for key in ("encoding", "nullstr", "decimal_separator") if key in given
+    }
+    settled |= {
+        "delim": found["Delimiter"],
+        "quote": _character(found["Quote"]),
+        "escape": _character(found["Escape"]),
+        "skip": found["SkipRows"],
+        "header": found["HasHeader"],
+        "comment": _character(found["Comment"]),
+    }
+    if len(types) == 1 and "delimiter" not in options:
+        settled |= _check_single(path, source)
+    for key, name in (("dateformat", "DateFormat"), ("timestampformat", "TimestampFormat")):
+        if found.get(name):
+            settled[key] = found[name]
+    if found["HasHeader"]:
+        _check_header(path, source, settled)
+    for name, type_ in dict(options.get("types") or {}).items():
+        if name not in types:
+            raise ImportFailed(f"has no column {name!r} to be read as {type_}.", file=source.path)
+        if not re.fullmatch(r"[A-Za-z]+( [A-Za-z]+)*(\(\d+(, ?\d+)?\))?", type_):
+            raise UsageError(f"{type_!r} is not a column type.")
+        types[name] = type_
+    return _Dialect(source, path, settled, types)
+
+
+def _sniff(path: Path, given: Mapping[str, Any], build: Build, source: Source) -> dict[str, Any]:
+    settings = "".join(f", {key} = ?" for key in given)
+    try:
+        cursor = build.connection.execute(
+            f"FROM sniff_csv(?{settings})", [glob.escape(str(path)), *given.values()]  # noqa: S608
+        )
+        row = cursor.fetchone()
+    except duckdb.Error as error:
+        raise _explained(error, [_Dialect(source, path, {}, {})]) from error
+    assert row is not None and cursor.description is not None  # noqa: S101
+    return dict(zip((column[0] for column in cursor.description), row, strict=True))
+
+
+def _n_numbers(found: Mapping[str, Any]) -> int:
+    return sum(column["type"] in ("DOUBLE", "BIGINT") for column in found["Columns"])
+
+
+def _character(text: str | None) -> str:
+    return "" if text in (None, "(empty)") else str(text)
+
+
+def _check_text(path: Path, source: Source, options: Mapping[str, Any]) -> None:
+    with path.open("rb") as file:
+        head = file.read(1 << 16)
+    if not head.strip():
+        raise ImportFailed("is empty.", file=source.path)
+    if b"\0" in head and "encoding" not in options:
+        raise ImportFailed(
+            "is not text (it holds zero bytes): if it is UTF-16, name the encoding 'utf-16'.", file=source.path
+        )
+
+
+def _check_header(path: Path, source: Source, settled: Mapping[str, Any]) -> None:
+    """Names given twice, and files with nothing below their header."""
+    encoding = settled.get("encoding", "utf-8-sig")
+    with path.open(encoding=encoding, errors="replace", newline="") as file:
+        for _ in range(settled["skip"]):
+            file.readline()
+        quote = settled["quote"]
+        rows = csv.reader(
+            file,
+            delimiter=settled["delim"],
+            quotechar=quote or None,
+            quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE,
+        )
+        try:
+            names = next(rows, [])
+            row = next(rows, None)
+        except csv.Error:
+            return  # DuckDB words it better
+    if row is None:
+        raise ImportFailed("has a header but no rows.", file=source.path)
+    # An empty name (as R writes above its row names) gets one from DuckDB; two of them too.
+    for name, count in Counter(name.strip().lower() for name in names).items():
+        if name and count > 1:
+            places = [number + 1 for number, other in enumerate(names) if other.strip().lower() == name]
+            raise ImportFailed(
+                f"the column name {names[places[0] - 1].strip()!r} is used {count} times: give each column its own.",
+                file=source.path,
+                line=settled["skip"] + 1,
+                column=places[1],
+            )
+
+
+def _check_single(path: Path, source: Source) -> dict[str, Any]:
+    """One column is right for a list of numbers; else rows are ragged or the delimiter is unusual."""
+    with path.open(encoding="utf-8", errors="replace", newline="") as file:
+        first = file.readline().rstrip("\r\n")
+        delimiter = max(_DELIMITERS, key=first.count)
+        expected = first.count(delimiter) + 1
+        if expected > 1:
+            file.seek(0)
+            for row in (rows := csv.reader(file, delimiter=delimiter)):
+                if row and len(row) != expected:
+                    if delimiter == " ":
+                        return {}  # words, not columns
+                    shown = {"\t": "tab"}.get(delimiter, delimiter)
+                    raise ImportFailed(
+                        f"has {len(row)} columns where line 1 has {expected} (delimiter {shown!r}): "
+                        "make all rows the same length, or name the delimiter.",
+                        file=source.path,
+                        line=rows.line_num,
+                    )
+        odd = re.findall(r"[\^~:#\x01\x1f]", first)
+        if odd and len(set(odd)) == 1 and not re.search(r"\d[:]\d", first):
+            raise ImportFailed(
+                f"seems to have one column only, but {odd[0]!r} stands in line 1: if that is the delimiter, name it.",
+                file=source.path,
+                line=1,
+            )
+    return {}
+
+
+def _check_columns_agree(dialects: Sequence[_Dialect]) -> None:
+    first = dialects[0]
+    for other in dialects[1:]:
+        if list(other.types) == list(first.types):
+            continue
+        if len(other.types) != len(first.types):
+            problem = f"has {len(other.types)} columns, but {first.source.path.name} has {len(first.types)}"
+            raise ImportFailed(f"{problem}.", file=other.source.path)
+        for number, (ours, theirs) in enumerate(zip(first.types, other.types, strict=True), 1):
+            if ours != theirs:
+                raise ImportFailed(
+                    f"has a column {theirs!r} where {first.source.path.name} has {ours!r}.",
+                    file=other.source.path,
+                    line=1,
+                    column=number,
+                )
+
+
+def _common_types(dialects: Sequence[_Dialect]) -> list[str]:
+    common = []
+    for types in zip(*(dialect.types.values() for dialect in dialects), strict=True):
+        kinds = set(types)
+        if len(kinds) == 1:
+            common.append(types[0])
+        elif kinds == {"BIGINT", "DOUBLE"}:
+            common.append("DOUBLE")
+        else:
+            common.append("VARCHAR")
+    return common
+
+
+def _widened(
+    error: duckdb.Error, names: list[str], types: list[str], options: Mapping[str, Any]
+) -> list[str] | None:
+    """Integers that turn out to have decimals become DOUBLE; a word among numbers is a fault of the file."""
+    found = re.search(r'Error when converting column "(.*?)"\. Could not convert string "(.*?)" to', str(error))
+    if found is None or found[1] not in names or found[1] in dict(options.get("types") or {}):
+        return None
+    number = names.index(found[1])
+    wider = _WIDER.get(types[number])
+    if wider is None or (wider == "DOUBLE" and not _is_number(found[2])):
+        return None
+    return [*types[:number], wider, *types[number + 1 :]]
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _explained(error: duckdb.Error, dialects: Sequence[_Dialect]) -> Exception:
+    """One sentence with file, line and column from what DuckDB says in thirty lines."""
+    text = str(error)
+    named = re.search(r"(?:file = |sniffing file \")(.*?)\"?\.?$", text, re.MULTILINE)
+    dialect = next(
+        (d for d in dialects if named and Path(named[1]) == Path(glob.escape(str(d.path)))), None
+    ) or next((d for d in dialects if named and Path(named[1]) == d.path), dialects[0])
+    file = dialect.source.path
+    found = re.search(r"CSV Error on Line: (\d+)", text)
+    line = int(found[1]) if found else None
+    if "unicode" in text or "not utf-8" in text or "utf-8 encoded" in text:
+        line, column = _first_bad_byte(dialect.path)
+        problem = "is not UTF-8 text: save it as UTF-8, or name its encoding (for example 'latin-1')."
+        return ImportFailed(problem, file=file, line=line, column=column)
+    if found := re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", text):
+        problem = f"has {found[2]} columns where {found[1]} are expected: make all rows the same length."
+        return ImportFailed(problem, file=file, line=line)
+    if found := re.search(r'converting column "(.*?)"\. Could not convert string "(.*?)" to \'(.*?)\'', text):
+        names = list(dialect.types)
+        return ImportFailed(
+            f"{found[2]!r} in column {found[1]!r} is not a {found[3]} like the rows above: correct it, or "
+            f"import that column as text (types={{{found[1]!r}: 'VARCHAR'}}).",
+            file=file,
+            line=line,
+            column=names.index(found[1]) + 1 if found[1] in names else None,
+        )
+    if "nterminated quote" in text:
+        return ImportFailed("a quoted text is not closed.", file=file, line=line)
+    if "aximum line size" in text:
+        return ImportFailed("a line is longer than 2 MB: is this a CSV file?", file=file, line=line)
+    if "automatically detect the CSV" in text:
+        line, column = _first_bad_byte(dialect.path)
+        if line is not None:
+            problem = "is not UTF-8 text: save it as UTF-8, or name its encoding (for example 'latin-1')."
+            return ImportFailed(problem, file=file, line=line, column=column)
+        return ImportFailed("no delimiter makes rows of equal length: name the delimiter.", file=file)
+    if isinstance(error, duckdb.InvalidInputException | duckdb.ConversionException):
+        return ImportFailed(first_sentence(text.replace(str(dialect.path), file.name)), file=file, line=line)
+    return error
+
+
+def _first_bad_byte(path: Path) -> tuple[int | None, int | None]:
+    """Line and column of the first byte that is not UTF-8."""
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                line.decode()
+            except UnicodeDecodeError as error:
+                return number, len(line[: error.start].decode()) + 1
+    return None, None
+
+
+def _unpacked(path: Path, target: Path, build: Build) -> Path:
+    """Unpack a ``.gz`` into the build's folder, watching for bombs: DuckDB then reads it in parallel."""
+    packed, written = path.stat().st_size, 0
+    try:
+        with gzip.open(path) as file, target.open("wb") as out:
+            while chunk := file.read(_CHUNK):
+                written += len(chunk)
+                if written > _BOMB_BYTES and written > _BOMB_RATIO * packed:
+                    raise ImportFailed(
+                        f"unpacks to more than {_BOMB_RATIO} times its size, which no honest table does: "
+                        "unpack it yourself if you trust it.",
+                        file=path,
+                    )
+                out.write(chunk)
+                build.say(0.0, f"unpacking {path.name}")
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise ImportFailed("is damaged or cut short: copy it again.", file=path) from error
+    return target
