@@ -383,7 +383,8 @@ class Runs:
         before = time.time() - (older_than or 0.0)
         rows = self._dir.connection.execute(
             "SELECT id, finished, id IN (SELECT run FROM models WHERE run IS NOT NULL) AS registered"
-            " FROM runs WHERE state IN ('done', 'failed', 'cancelled') ORDER BY finished DESC LIMIT -1 OFFSET ?",
+            " FROM runs WHERE state IN ('done', 'failed', 'cancelled')"
+            " ORDER BY finished DESC LIMIT -1 OFFSET ?",
             (keep_last or 0,),
         ).fetchall()
         freed = 0

@@ -30,7 +30,7 @@ from typing import IO, Any
 
 from workbench.errors import DatasetError, WorkbenchError
 from workbench.runs import spec as specs
-from workbench.runs.reporter import RunReporter
+from workbench.runs.reporter import RunReporter, Terminated
 from workbench.runs.worker import read_result
 
 __all__ = ["main"]
@@ -40,10 +40,6 @@ HASHED = 1 << 30  # larger data sets are left to DuckDB's own block checksums
 STOPPED = 128 + signal.SIGTERM
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _PR_SET_PDEATHSIG = 1
-
-
-class _Terminated(BaseException):
-    """SIGTERM outside of a training loop: there is nothing to save."""
 
 
 def main(run_dir: str | os.PathLike[str]) -> int:
@@ -66,24 +62,30 @@ def main(run_dir: str | os.PathLike[str]) -> int:
 
 
 def _run(folder: Path) -> int:
+    every = float(os.environ.get("WORKBENCH_CHECKPOINT_SECONDS", 5.0))
+    stopped = False
     try:
-        reporter = RunReporter(folder)
+        reporter = RunReporter(folder, checkpoint_every=every)
         signal.signal(signal.SIGTERM, lambda number, frame: _on_sigterm(reporter, number, frame))
         try:
             result = _carry_out(folder, reporter)
         finally:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # what follows takes no time
+            # Whatever came of an interrupted training, a search that caught the exception included, is void.
+            stopped = reporter.stopping
             reporter.close()
-    except _Terminated:
-        print("stopped", flush=True)
-        return STOPPED
+    except Terminated:
+        stopped = True
     except BaseException as error:
-        if type(error).__name__ == "Stopped" and type(error).__module__.startswith("workbench.training"):
-            print("stopped after saving a checkpoint", flush=True)
-            return STOPPED
-        result = {"state": "failed", "error": _sentence(error, folder), "headline": "", "scores": {}}
-        shutil.rmtree(folder / "artifacts.part", ignore_errors=True)
-        _print_traceback()
+        if not stopped:
+            _print_traceback()
+            shutil.rmtree(
+                folder / "artifacts.part", ignore_errors=True
+            )  # on a full disk, room for the result
+            result = {"state": "failed", "error": _sentence(error, folder), "headline": "", "scores": {}}
+    if stopped:
+        print("stopped; a retry continues from the last checkpoint", flush=True)
+        return STOPPED
     try:
         _write_atomically(folder / "result.json", json.dumps({**result, "time": time.time()}, indent=1))
     except OSError as error:
@@ -190,7 +192,7 @@ def _on_sigterm(reporter: RunReporter, number: int, frame: FrameType | None) -> 
     if reporter.training and not reporter.stopping:
         reporter.stopping = True  # the loop saves its checkpoint and raises Stopped
     elif not reporter.training:
-        raise _Terminated
+        raise Terminated
 
 
 def _die_with_worker() -> None:

@@ -120,7 +120,8 @@ def claim(
         row: sqlite3.Row | None = db.execute(
             "UPDATE runs SET state = 'running', worker = :worker, slot = :slot, lease_boot = :boot,"  # noqa: S608
             " lease_until = :until, attempt = attempt + 1, started = :now, finished = NULL, job = '',"
-            f" error = '' WHERE id = (SELECT id {waiting} ORDER BY priority DESC, created, rowid LIMIT 1) RETURNING *",
+            f" error = '' WHERE id = (SELECT id {waiting} ORDER BY priority DESC, created, rowid LIMIT 1)"
+            " RETURNING *",
             query,
         ).fetchone()
     return row

@@ -10,15 +10,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench.training.callbacks import Callback, callbacks
+from workbench.training import Callback, Checkpoint, callbacks
 
 if TYPE_CHECKING:
-    from workbench.training.checkpoint import Checkpoint
     from workbench.training.loop import Loop
 
-__all__ = ["RunReporter"]
+__all__ = ["RunReporter", "Terminated"]
 
 EVERY = 0.2  # seconds between two progress events
+
+
+class Terminated(BaseException):
+    """SIGTERM came when there was nothing to save, or all was saved."""
 
 
 class RunReporter:
@@ -28,6 +31,8 @@ class RunReporter:
     ----------
     folder : Path
         The run's folder; ``events.jsonl`` is appended to.
+    checkpoint_every : float
+        A training loop saves its state at most once in so many seconds.
 
     Attributes
     ----------
@@ -37,8 +42,8 @@ class RunReporter:
         Whether a loop is running, which will notice `stopping` by itself.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, checkpoint_every: float = 5.0) -> None:
+        self.folder, self.checkpoint_every = folder, checkpoint_every
         self.stopping = False
         self.training = False
         self._events = open(folder / "events.jsonl", "a", encoding="utf-8")  # noqa: SIM115
@@ -66,8 +71,12 @@ class RunReporter:
             self._stage, self._rate = name, _Rate()
             self._write_progress(0.0)
         print(f"stage {name}", flush=True)
-        with callbacks(_Fits(self, name)):
-            yield
+        checkpoint = Checkpoint(self.folder / "checkpoint" / name, every=self.checkpoint_every)
+        try:
+            with callbacks(checkpoint, _Watch(self, name)):
+                yield
+        finally:
+            self.training = False
         if not outer:
             self._done.add(name)
             self._write_progress(1.0)
@@ -132,59 +141,36 @@ class _Rate:
         return self._pace(fraction) or 0.0
 
 
-class _Fits(Callback):
-    """Reports each training loop within a stage, checkpoints it, and ends it on SIGTERM.
-
-    A stage may train several times (folds, candidates): the n-th loop has a checkpoint of its own, and
-    a run that continues goes through the same loops in the same order.
-    """
+class _Watch(Callback):
+    """Reports the training loops within a stage, and ends them on SIGTERM."""
 
     def __init__(self, reporter: RunReporter, stage: str) -> None:
         self.reporter, self.stage = reporter, stage
         self._count = 0
-        self._prefix = stage
-        self._checkpoint: Checkpoint | None = None
         self._reported = 0
 
     def on_train_begin(self, loop: Loop) -> None:
-        from workbench.training import Checkpoint
-
         self._count += 1
-        self._prefix = self.stage if self._count == 1 else f"{self.stage}-{self._count}"
-        self._checkpoint = Checkpoint(self.reporter.folder / "checkpoint" / self._prefix)
-        self._checkpoint.on_train_begin(loop)
         self._reported = 0
         self.reporter.training = True
-        self._report_epochs(loop)
-
-    def on_epoch_begin(self, loop: Loop) -> None:
-        if self._checkpoint is not None:
-            self._checkpoint.on_epoch_begin(loop)
+        self._report_epochs(loop)  # restored ones again, in case the kill came before they were told
 
     def on_batch_end(self, loop: Loop) -> None:
-        if self._checkpoint is not None:
-            self._checkpoint.on_batch_end(loop)
         if self.reporter.stopping:
             loop.interrupt()
-        batches = max(loop.n_batches, 1)
-        self.reporter.progress(loop.epoch + (loop.batch + 1) / batches, loop.n_epochs)
+        self.reporter.progress(loop.epoch + loop.batch / loop.n_batches, loop.n_epochs)
 
     def on_epoch_end(self, loop: Loop) -> None:
         self._report_epochs(loop)
-        if self._checkpoint is not None:
-            self._checkpoint.on_epoch_end(loop)
-        if self.reporter.stopping:
-            loop.interrupt()
 
     def on_train_end(self, loop: Loop) -> None:
         self.reporter.training = False
-        self._report_epochs(loop)
-        if self._checkpoint is not None:
-            self._checkpoint.on_train_end(loop)
+        if self.reporter.stopping:  # too late for an interrupt; the checkpoint is saved already
+            raise Terminated
 
     def _report_epochs(self, loop: Loop) -> None:
-        """Losses by epoch; restored ones are told again, in case the kill came before they were."""
+        prefix = self.stage if self._count == 1 else f"{self.stage}-{self._count}"
         for epoch in range(self._reported, len(loop.history)):
             for name, value in loop.history[epoch].items():
-                self.reporter.metric(f"{self._prefix}/{name}", value, epoch)
+                self.reporter.metric(f"{prefix}/{name}", value, epoch + 1)
         self._reported = len(loop.history)

@@ -207,10 +207,9 @@ def _checked(cls: type, params: dict[str, Any]) -> Any:
             hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(names) or 'none'}."
             raise RunError(f"{cls.__name__} has no parameter {key!r}: {hint}")
     estimator = _construct(cls, params)
-    validate = getattr(estimator, "_validate_params", None)
-    if validate is not None:
+    if hasattr(estimator, "_validate_params") and hasattr(estimator, "_parameter_constraints"):
         try:
-            validate()
+            estimator._validate_params()
         except ValueError as error:  # scikit-learn's InvalidParameterError says it all
             raise RunError(" ".join(str(error).split())) from error
     return estimator
