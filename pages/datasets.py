@@ -28,7 +28,7 @@ if ref is None:
     st.stop()
 dataset = store().dataset(ref)
 with st.container(horizontal=True, vertical_alignment="center"):
-    st.caption(md(datasets.describe(dataset)))
+    st.caption(md(datasets.describe(dataset)), width="content")
     if dataset.is_series:
         navigation.link("time_series", "Use it in a run", data=ref)
 

@@ -30,7 +30,7 @@ if datasets:
     for dataset in datasets[:6]:
         with st.container(horizontal=True, vertical_alignment="center"):
             navigation.link("datasets", md(dataset.name), data=dataset.ref)
-            st.caption(choices.summary(dataset))
+            st.caption(choices.summary(dataset), width="content")
     if len(datasets) > 6:
         navigation.link("datasets", f"All {len(datasets)} data sets")
 else:

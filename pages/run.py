@@ -31,9 +31,10 @@ def keep(name: str) -> None:
 st.title(md(run.name))
 with st.container(horizontal=True, vertical_alignment="center"):
     runs.badge(run.state)
-    st.caption(f"{md(run.estimator_name)} on")
+    st.caption(f"{md(run.estimator_name)} on", width="content")
     navigation.link("datasets", md(run.dataset), data=run.dataset)
-    st.caption(f"took {duration(run.seconds)}" if run.finished and run.started else "")
+    if run.finished and run.started:
+        st.caption(f"took {duration(run.seconds)}", width="content")
 
 if not run.is_finished:
     st.button("Cancel", on_click=act, args=("cancel",), icon=":material/stop:")

@@ -26,7 +26,7 @@ if ref is None or name is None:
     st.stop()
 dataset, cls = store().dataset(ref), registry.estimator(name)
 with st.container(horizontal=True, vertical_alignment="center"):
-    st.caption(choices.summary(dataset))
+    st.caption(choices.summary(dataset), width="content")
     navigation.link("datasets", "Look at it", data=ref)
 
 with st.form("start", border=False):

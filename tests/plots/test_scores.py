@@ -9,8 +9,16 @@ from workbench.report import Report
 
 def test_pairs_put_the_control_beside_its_score_and_leave_seconds_out():
     pairs = scores.score_pairs(
-        {"test_accuracy": 0.9, "untrained_test_accuracy": 0.8, "seconds": 0.5, "nmi": np.nan, "n_rows": 1.0}
+        {
+            "test_accuracy": 0.9,
+            "untrained_test_accuracy": 0.8,
+            "seconds": 0.5,
+            "nmi": np.nan,
+            "n_rows": 1.0,
+            "C": 0.1,
+        }
     )
+    # n_rows is a count, seconds are no quality, and what has no control is not compared.
     assert pairs.to_numpy().tolist() == [
         ["trained", "test_accuracy", 0.9],
         ["untrained", "test_accuracy", 0.8],
@@ -25,7 +33,7 @@ def test_bars_show_the_trained_model_first_and_the_control_in_grey():
     assert [bar.name for bar in fig.data] == ["trained", "untrained"]
     assert [bar.marker.color for bar in fig.data] == [ROLES["trained"], CONTROL]
     assert list(fig.data[0].y) == [0.925]
-    assert list(fig.data[0].x) == ["test accuracy"]
+    assert list(fig.data[0].x) == ["Test accuracy"]
     assert fig.layout.yaxis.title.text == "Score"
 
 

@@ -183,7 +183,7 @@ def series(dataset: Dataset) -> None:
             labels=None if data.y is None else list(data.y),
             all_labels=list(index["label"]),
         )
-        plot(fig, "series-plot")
+        plot(fig, "series")
     means = _means(dataset.ref, dataset.role_revision)
     st.subheader("Mean of each class")
     st.caption("The band is one standard deviation between the series of a class.")

@@ -33,7 +33,12 @@ def plot(
     The plot's selection, where `on_select` is ``"rerun"``.
     """
     state = st.plotly_chart(
-        themed(fig, dark=dark()), key=key, theme=None, width="stretch", config=_CONFIG, on_select=on_select
+        themed(fig, dark=dark()),
+        key=f"plot-{key}",
+        theme=None,
+        width="stretch",
+        config=_CONFIG,
+        on_select=on_select,
     )
     if data is not None:
         _csv(data, key)
@@ -43,7 +48,7 @@ def plot(
 def table(data: pd.DataFrame, key: str, *, download: bool = True, **options: Any) -> Any:
     """Show at most the first :data:`SHOWN_ROWS` rows of `data`, and offer the whole as CSV."""
     shown = data.head(SHOWN_ROWS)
-    state = st.dataframe(shown, key=key, hide_index=True, width="stretch", **options)
+    state = st.dataframe(shown, key=f"frame-{key}", hide_index=True, width="stretch", **options)
     if len(shown) < len(data):
         st.caption(f"The first {len(shown)} of {len(data)} rows.")
     if download:
@@ -63,7 +68,7 @@ def _csv(data: pd.DataFrame, key: str) -> None:
         lambda: data.to_csv(index=False).encode(),
         file_name=f"{key}.csv",
         mime="text/csv",
-        key=f"{key}-csv",
+        key=f"csv-{key}",
         type="tertiary",
         icon=":material/download:",
         on_click="ignore",

@@ -27,7 +27,7 @@ MAX_SERIES, MAX_CHANNELS = 8, 6
 
 def view(run: Run, report: Report) -> None:
     """Scores with the control, the map with the series behind it, shapelets, confusion, losses."""
-    result.score_cards(report)
+    result.score_cards(report, hidden=("C",))  # the probe's penalty is no score
     tables = report.tables
     if _has(report, "embedding"):
         _map(run, tables["embedding"])

@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 import streamlit as st
@@ -14,15 +15,13 @@ import streamlit as st
 from workbench import notebook, registry
 from workbench.gui.panels import plot, python, table
 from workbench.gui.text import duration, md, score
-from workbench.plots.scores import CONTROLS
+from workbench.plots.scores import CONTROLS, score_label
 from workbench.report import Report
 
 if TYPE_CHECKING:
     from workbench.runs import Run
 
 __all__ = ["body", "downloads", "figures", "reproduce", "score_cards", "tables"]
-
-LESS_IS_BETTER = ("loss", "mae", "rmse")
 
 
 def body(run: Run, report: Report) -> None:
@@ -38,42 +37,30 @@ def body(run: Run, report: Report) -> None:
     tables(report)
 
 
-def score_cards(report: Report) -> None:
+def score_cards(report: Report, *, hidden: Collection[str] = ()) -> None:
     """A card a score; the untrained control's value stands below the score it belongs to."""
     controls = tuple(f"{control}_" for control in CONTROLS)
     plain = {name: value for name, value in report.scores.items() if not name.startswith(controls)}
+    plain = {name: value for name, value in plain.items() if name not in hidden}
     with st.container(horizontal=True):
         for name, value in plain.items():
-            label = name.replace("_", " ")
-            if name == "seconds" or name.endswith("_seconds"):
-                st.metric(md(label.replace("seconds", "time")), duration(value), border=True, width=170)
-                continue
-            prefix = next((c for c in CONTROLS if f"{c}_{name}" in report.scores), None)
-            control = None if prefix is None else report.scores[f"{prefix}_{name}"]
-            delta = None if control is None else f"{value - control:+.3f}"
-            note = None if control is None else f"{prefix} {score(control)}"
-            st.metric(
-                md(label),
-                score(value),
-                delta=delta,
-                delta_description=note,
-                delta_color=_delta_colour(name, delta),
-                border=True,
-                width=210,
-            )
-
-
-def _delta_colour(name: str, delta: str | None) -> Any:
-    if delta in (None, "+0.000", "-0.000"):
-        return "off"
-    return "inverse" if name.endswith(LESS_IS_BETTER) else "normal"
+            with st.container(border=True, width=190):
+                is_time = name == "seconds" or name.endswith("_seconds")
+                st.metric(
+                    md(score_label(name.replace("seconds", "time"))),
+                    duration(value) if is_time else score(value),
+                )
+                prefix = next((c for c in CONTROLS if f"{c}_{name}" in report.scores), None)
+                if prefix is not None:
+                    control = report.scores[f"{prefix}_{name}"]
+                    st.caption(f"{prefix} {score(control)} ({value - control:+.3f})")
 
 
 def figures(drawn: dict[str, go.Figure]) -> None:
     """Every figure under its name."""
     for name, fig in drawn.items():
         st.subheader(md(name.replace("_", " ").capitalize()))
-        plot(fig, f"figure-{name}")
+        plot(fig, name)
 
 
 def tables(report: Report) -> None:

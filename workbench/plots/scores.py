@@ -19,10 +19,21 @@ from workbench.plots.template import (
 )
 from workbench.report import Report
 
-__all__ = ["CONTROLS", "confusion", "curves", "figures", "importance_bars", "score_bars", "score_pairs"]
+__all__ = [
+    "CONTROLS",
+    "confusion",
+    "curves",
+    "figures",
+    "importance_bars",
+    "score_bars",
+    "score_label",
+    "score_pairs",
+]
 
 #: What stands before a score's name when it is the control's.
 CONTROLS = ("untrained", "control")
+
+_ACRONYMS = {"nmi": "NMI", "auc": "AUC", "cv": "cross-validated", "r2": "R²", "mae": "MAE", "rmse": "RMSE"}
 
 #: Scores that are no qualities, or where less is better: they have no place among the bars.
 _NOT_QUALITY = ("second", "time", "n_", "loss", "bytes", "mae", "rmse")
@@ -30,6 +41,8 @@ _NOT_QUALITY = ("second", "time", "n_", "loss", "bytes", "mae", "rmse")
 
 def score_pairs(scores: Mapping[str, float]) -> pd.DataFrame:
     """Flat scores as (model, metric, value): ``untrained_x`` or ``control_x`` is the control's ``x``.
+
+    Where there is a control, only what both have is kept.
 
     Only finite qualities between -1 and 1 are kept; seconds and counts are not comparable with them.
     """
@@ -39,7 +52,16 @@ def score_pairs(scores: Mapping[str, float]) -> pd.DataFrame:
         metric = name if prefix is None else name.removeprefix(f"{prefix}_")
         if not any(part in metric for part in _NOT_QUALITY) and np.isfinite(value) and abs(value) <= 1:
             rows.append((prefix or "trained", metric, float(value)))
-    return pd.DataFrame(rows, columns=["model", "metric", "value"])
+    table = pd.DataFrame(rows, columns=["model", "metric", "value"])
+    compared = table.loc[table["model"] != "trained", "metric"]
+    return table[table["metric"].isin(compared)].reset_index(drop=True) if len(compared) else table
+
+
+def score_label(name: str) -> str:
+    """A score's name for people: ``test_accuracy`` is "Test accuracy", ``nmi`` is "NMI"."""
+    words = [_ACRONYMS.get(word, word) for word in str(name).split("_")]
+    text = " ".join(words)
+    return text[:1].upper() + text[1:]
 
 
 def score_bars(scores: pd.DataFrame) -> go.Figure:
@@ -58,7 +80,7 @@ def score_bars(scores: pd.DataFrame) -> go.Figure:
         colour = ROLES.get(model) or next(others, CONTROL)
         fig.add_bar(
             name=plain(model),
-            x=part["metric"].astype(str).str.replace("_", " ").map(plain).tolist(),
+            x=[plain(score_label(name)) for name in part["metric"]],
             y=part["value"].tolist(),
             marker_color=colour,
             texttemplate="%{y:.3f}",
