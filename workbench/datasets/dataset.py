@@ -167,8 +167,8 @@ class DatasetFile:
     def verify(self) -> None:
         """Compare the file with its checksum; here there is none to compare with."""
 
-    def export(self, path: str | PathLike[str]) -> Path:
-        """Write the version as ``.csv``, ``.parquet`` or (time series) ``.ts``; see :mod:`~.export`."""
+    def export(self, path: str | PathLike[str]) -> list[Path]:
+        """Write the version as ``.csv``, ``.parquet`` or (time series) ``.ts``; returns the files."""
         from workbench.datasets.export import export
 
         return export(self, Path(path))

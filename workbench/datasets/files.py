@@ -132,11 +132,12 @@ class Build:
             connection.unregister("batch")
 
     def columns(self) -> list[Column]:
-        rows = self.connection.execute(
-            "SELECT column_name, data_type FROM duckdb_columns() WHERE table_name = 'data' "
-            "AND database_name = current_database() ORDER BY column_index"
-        ).fetchall()
-        return [Column(*row) for row in rows]
+        """The columns of ``data``; none before it is made."""
+        try:
+            rows = self.connection.execute("DESCRIBE data").fetchall()
+        except duckdb.CatalogException:
+            return []
+        return [Column(row[0], row[1]) for row in rows]
 
     def n_rows(self) -> int:
         found = self.connection.execute(f"SELECT count(*) FROM {identifier('data')}").fetchone()

@@ -199,8 +199,12 @@ class Datasets:
 
     def _paths(self, ref: str) -> tuple[str, Path] | None:
         """The ref and file of what a query calls `ref`."""
+        known = catalog.names(self.store)
+        name, at, version = ref.partition("@")
+        if name not in known:  # SQL does not tell upper from lower case
+            name = next((other for other in known if other.lower() == name.lower()), name)
         try:
-            entry = catalog.entry(self.store, ref)
+            entry = catalog.entry(self.store, name + at + version)
         except DatasetError:
             return None
         return entry.ref, catalog.path_of(self.store, entry.name, entry.version)

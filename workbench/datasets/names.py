@@ -79,12 +79,15 @@ def split_of(path: str | Path) -> str | None:
 
 def suggest_name(paths: Sequence[str | Path]) -> str:
     """A name for the data set that `paths` make together: what their names have in common."""
-    stems = [_SPLIT.sub("", stem_of(path)) for path in paths]
+    # One file keeps its whole name: a_train alone is not the data set that a_train and a_test make.
+    stems = [stem_of(path) if len(paths) == 1 else _SPLIT.sub("", stem_of(path)) for path in paths]
     prefix = stems[0]
     for stem in stems[1:]:
         while not stem.startswith(prefix):
             prefix = prefix[:-1]
     if not prefix.strip("_.- "):
         prefix = Path(paths[0]).absolute().parent.name
+    if len(paths) > 1:
+        prefix = re.sub(r"[_.\- ]?(dimension|dim|channel|part)$", "", prefix, flags=re.IGNORECASE) or prefix
     name = re.sub(r"[^A-Za-z0-9_.-]+", "_", prefix).strip("_.- ")[:100]
     return name or "data"

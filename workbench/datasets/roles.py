@@ -49,7 +49,7 @@ MANY: dict[str, str] = {
 }
 
 _GUESS: dict[str, tuple[str, ...]] = {
-    "series_id": ("series_id", "series", "seriesid", "unique_id", "ts_id"),
+    "series_id": ("series_id", "series", "seriesid", "unique_id", "ts_id", "file"),
     "time": ("time", "timestamp", "datetime", "date", "ds", "step", "t"),
     "channel": ("channel", "variable", "sensor", "dimension", "dim"),
     "label": ("label", "class", "target", "y", "click", "clicked", "decision"),

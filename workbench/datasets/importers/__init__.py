@@ -51,7 +51,7 @@ FORMATS: dict[str, tuple[str, tuple[str, ...]]] = {
     "csv": ("delimited", (".csv", ".tsv", ".txt", ".tab", ".psv")),
     "parquet": ("columnar", (".parquet", ".pq")),
     "arrow": ("columnar", (".arrow", ".feather", ".ipc")),
-    "jsonl": ("columnar", (".jsonl", ".ndjson")),
+    "jsonl": ("columnar", (".jsonl", ".ndjson", ".json")),
     "ts": ("ts", (".ts",)),
     "arff": ("arff", (".arff",)),
     "npz": ("arrays", (".npz", ".npy")),

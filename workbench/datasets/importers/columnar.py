@@ -25,9 +25,25 @@ def read_parquet(sources: Sequence[Source], build: Build, options: Mapping[str, 
 
 
 def read_jsonl(sources: Sequence[Source], build: Build, options: Mapping[str, Any]) -> Imported:
-    """Fill ``data`` from files with one JSON object a line."""
+    """Fill ``data`` from files with one JSON object a line, or one list of objects."""
     _no_options(options)
-    return _read(sources, build, "read_json(?, format = 'newline_delimited', sample_size = 200000)", ".jsonl")
+    kinds = {_json_kind(source.path) for source in sources}
+    if len(kinds) > 1:
+        raise ImportFailed("Some of the files are lists, others have an object a line: import them apart.")
+    function = f"read_json(?, format = '{kinds.pop()}', records = true, sample_size = 200000)"
+    return _read(sources, build, function, ".jsonl")
+
+
+def _json_kind(path: Path) -> str:
+    with path.open("rb") as file:
+        if path.suffix.lower() == ".gz":
+            return "newline_delimited"
+        first = file.readline().lstrip()
+        if first[:1] == b"[":
+            return "array"
+        if first and not file.readline().strip():
+            raise ImportFailed("is one JSON object, not a row a line: write one object for each row.", file=path)
+    return "newline_delimited"
 
 
 def read_arrow(sources: Sequence[Source], build: Build, options: Mapping[str, Any]) -> Imported:

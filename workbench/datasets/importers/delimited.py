@@ -27,8 +27,7 @@ OPTIONS = ("delimiter", "encoding", "header", "null", "types")
 
 _DELIMITERS = (",", "\t", ";", "|", " ")
 _WIDER = {"BOOLEAN": "VARCHAR", "BIGINT": "DOUBLE"}
-_SNIFF_WHOLE = 16 << 20  # bytes up to which every row is looked at before types are settled
-_SNIFF_ROWS = 204_800
+_SNIFF_ROWS, _SNIFF_CELLS = 20_480, 1_000_000  # looked at before types are settled; sniffing is slow
 _BOMB_BYTES, _BOMB_RATIO = 256 << 20, 100
 _CHUNK = 1 << 20
 
@@ -92,14 +91,21 @@ def _sniffed(source: Source, build: Build, options: Mapping[str, Any], number: i
     path = source.path
     if path.suffix.lower() == ".gz":
         path = _unpacked(path, build.folder / f"{number}.csv", build)
-    _check_text(path, source, options)
-    given: dict[str, Any] = {"sample_size": -1 if path.stat().st_size < _SNIFF_WHOLE else _SNIFF_ROWS}
+    n_columns = _check_text(path, source, options)
+    given: dict[str, Any] = {"sample_size": max(1000, min(_SNIFF_ROWS, _SNIFF_CELLS // n_columns))}
     for ours, theirs in (("delimiter", "delim"), ("encoding", "encoding"), ("null", "nullstr")):
         if ours in options:
             given[theirs] = options[ours]
     if "header" in options:
         given["header"] = bool(options["header"])
     found = _sniff(path, given, build, source)
+    if len(found["Columns"]) == 1 and "delimiter" not in options:
+        if _delimited_by_spaces(path, source):
+            given["delim"] = " "
+            found = _sniff(path, given, build, source)
+        elif "header" not in options and _is_data(found["Columns"][0]):
+            given["header"] = False
+            found = _sniff(path, given, build, source)
     if found["Delimiter"] == ";":  # as written where the comma is the decimal sign
         other = _sniff(path, given | {"decimal_separator": ","}, build, source)
         if _n_numbers(other) > _n_numbers(found):
@@ -116,8 +122,6 @@ def _sniffed(source: Source, build: Build, options: Mapping[str, Any], number: i
         "header": found["HasHeader"],
         "comment": _character(found["Comment"]),
     }
-    if len(types) == 1 and "delimiter" not in options:
-        settled |= _check_single(path, source)
     for key, name in (("dateformat", "DateFormat"), ("timestampformat", "TimestampFormat")):
         if found.get(name):
             settled[key] = found[name]
@@ -153,7 +157,8 @@ def _character(text: str | None) -> str:
     return "" if text in (None, "(empty)") else str(text)
 
 
-def _check_text(path: Path, source: Source, options: Mapping[str, Any]) -> None:
+def _check_text(path: Path, source: Source, options: Mapping[str, Any]) -> int:
+    """Refuse what is no text; returns about how many columns the first line has."""
     with path.open("rb") as file:
         head = file.read(1 << 16)
     if not head.strip():
@@ -162,6 +167,8 @@ def _check_text(path: Path, source: Source, options: Mapping[str, Any]) -> None:
         raise ImportFailed(
             "is not text (it holds zero bytes): if it is UTF-16, name the encoding 'utf-16'.", file=source.path
         )
+    first = head.partition(b"\n")[0]
+    return 1 + max(first.count(delimiter.encode()) for delimiter in _DELIMITERS)
 
 
 def _check_header(path: Path, source: Source, settled: Mapping[str, Any]) -> None:
@@ -196,8 +203,8 @@ def _check_header(path: Path, source: Source, settled: Mapping[str, Any]) -> Non
             )
 
 
-def _check_single(path: Path, source: Source) -> dict[str, Any]:
-    """One column is right for a list of numbers; else rows are ragged or the delimiter is unusual."""
+def _delimited_by_spaces(path: Path, source: Source) -> bool:
+    """Where DuckDB finds one column: are they several, apart by spaces? Refuses ragged and odd files."""
     with path.open(encoding="utf-8", errors="replace", newline="") as file:
         first = file.readline().rstrip("\r\n")
         delimiter = max(_DELIMITERS, key=first.count)
@@ -207,7 +214,7 @@ def _check_single(path: Path, source: Source) -> dict[str, Any]:
             for row in (rows := csv.reader(file, delimiter=delimiter)):
                 if row and len(row) != expected:
                     if delimiter == " ":
-                        return {}  # words, not columns
+                        return False  # words, not columns
                     shown = {"\t": "tab"}.get(delimiter, delimiter)
                     raise ImportFailed(
                         f"has {len(row)} columns where line 1 has {expected} (delimiter {shown!r}): "
@@ -215,14 +222,21 @@ def _check_single(path: Path, source: Source) -> dict[str, Any]:
                         file=source.path,
                         line=rows.line_num,
                     )
-        odd = re.findall(r"[\^~:#\x01\x1f]", first)
-        if odd and len(set(odd)) == 1 and not re.search(r"\d[:]\d", first):
+            return delimiter == " "
+        odd = set(re.findall(r"[\^~#\x01\x1f]|(?<!\d):(?!\d)", first))
+        if len(odd) == 1:
             raise ImportFailed(
-                f"seems to have one column only, but {odd[0]!r} stands in line 1: if that is the delimiter, name it.",
+                f"seems to have one column only, but {odd.pop()!r} stands in line 1: if that is the delimiter, "
+                "name it.",
                 file=source.path,
                 line=1,
             )
-    return {}
+    return False
+
+
+def _is_data(column: Mapping[str, str]) -> bool:
+    """Whether what was taken for the header of a single text column is a row: it is all numbers."""
+    return column["type"] == "VARCHAR" and re.fullmatch(r"[\d\s.,:;+-]+", column["name"]) is not None
 
 
 def _check_columns_agree(dialects: Sequence[_Dialect]) -> None:
