@@ -15,7 +15,7 @@ SUPPORT = Path(__file__).parent / "support"
 if str(SUPPORT) not in sys.path:
     sys.path.insert(0, str(SUPPORT))
 
-import rig
+import rig  # noqa: E402
 
 
 @pytest.fixture(autouse=True)

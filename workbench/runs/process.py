@@ -129,7 +129,7 @@ def _open_data(dataset: dict[str, Any], folder: Path) -> Any:
                 raise DatasetError(
                     f"The data set {dataset['ref']} is damaged: {path} is not the file that was imported."
                 )
-    return open_file(path, dataset["roles"])
+    return open_file(path, dataset["roles"], dataset["ref"])
 
 
 def _write_artifacts(folder: Path, spec: dict[str, Any], report: Any) -> str:

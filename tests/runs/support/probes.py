@@ -1,6 +1,7 @@
 """Estimators and recipes that run processes import: each shows one thing about the process it is in."""
 
 import errno
+import inspect
 import json
 import os
 import signal
@@ -9,9 +10,6 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin
-
 from workbench.report import Report
 
 
@@ -19,10 +17,17 @@ def boot_clock():
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-class Sleeper(BaseEstimator):
-    """Fits for some seconds, and writes down every 10 ms that it is at it."""
+class Plain:
+    """What a run asks of an estimator, without the second that importing scikit-learn takes."""
 
     _recipe = "probes:just_fit"
+
+    def get_params(self, deep=True):
+        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+
+
+class Sleeper(Plain):
+    """Fits for some seconds, and writes down every 10 ms that it is at it."""
 
     def __init__(self, seconds=0.0, children=0, deaf=False, device="auto"):
         self.seconds = seconds
@@ -52,10 +57,8 @@ class Sleeper(BaseEstimator):
         return self
 
 
-class Failing(BaseEstimator):
+class Failing(Plain):
     """Fails in the way that is asked for."""
-
-    _recipe = "probes:just_fit"
 
     def __init__(self, how="value"):
         self.how = how
@@ -81,21 +84,6 @@ class Failing(BaseEstimator):
         return self
 
 
-class Seeded(ClassifierMixin, BaseEstimator):
-    """Draws numbers from its random_state."""
-
-    def __init__(self, random_state=None):
-        self.random_state = random_state
-
-    def fit(self, X, y):
-        self.classes_ = np.unique(y)
-        self.drawn_ = np.random.default_rng(self.random_state).random(3)
-        return self
-
-    def predict(self, X):
-        return np.full(len(X), self.classes_[0])
-
-
 def just_fit(estimator, data, split, seed, reporter):
     """Fit without data."""
     with reporter.stage("fit"):
@@ -114,3 +102,20 @@ def count_metrics(estimator, data, split, seed, reporter):
                 reporter.progress(step + 1, 1000)
             reporter.metric("undefined", float("nan"), number)
     return Report("probes:count_metrics", "Counted.", {"points": 2000.0, "nothing": float("nan")})
+
+
+def beat_and_count(estimator, data, split, seed, reporter):
+    """Be at it, and report a point of a curve for every tenth of a second."""
+    with reporter.stage("fit"):
+        for step in range(10):
+            Sleeper(estimator.seconds / 10).fit()
+            reporter.metric("fit/loss", step, step)
+            reporter.progress(step + 1, 10)
+    return Report("probes:beat_and_count", "Counted.", {"steps": 10.0})
+
+
+def train_only(estimator, data, split, seed, reporter):
+    """Fit an estimator on all series."""
+    with reporter.stage("train"):
+        estimator.fit(data.to_series().X)
+    return Report("probes:train_only", "Trained.", {}, estimator=estimator)

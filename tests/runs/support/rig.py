@@ -19,7 +19,7 @@ def publish_table(store):
     X = rng.normal(size=(120, 4))
     frame = pd.DataFrame(X, columns=list("abcd"))
     frame["label"] = np.where(X[:, 0] + X[:, 1] > 0, "up", "down")
-    return store.datasets.publish_frame(frame, "table", roles={"label": ["label"]})
+    return store.datasets.publish_frame(frame, "table", roles={"field": list("abcd"), "label": ["label"]})
 
 
 def until(condition, timeout=60.0):
@@ -46,10 +46,11 @@ class Workers:
         self.store = store
         self.processes = []
 
-    def start(self, slots=("cpu",), lease=2.0, **environment):
+    def start(self, slots=("cpu",), lease=2.0, max_deaths=3, **environment):
         code = (
             "from workbench.store import StoreDir\nfrom workbench.runs.worker import Worker\n"
-            f"Worker(StoreDir({str(self.store.root)!r}), {list(slots)!r}, lease={lease}).run_forever()"
+            f"Worker(StoreDir({str(self.store.root)!r}), {list(slots)!r}, lease={lease}, "
+            f"max_deaths={max_deaths}).run_forever()"
         )
         self.processes.append(
             subprocess.Popen([sys.executable, "-c", code], env={**os.environ, **environment})
