@@ -15,6 +15,7 @@ __all__ = ["address", "link", "menu", "open_page", "page"]
 _TITLES = {
     "home": ("Home", "home"),
     "datasets": ("Datasets", "table"),
+    "sql": ("SQL", "terminal"),
     "time_series": ("Time series", "show_chart"),
     "runs": ("Runs", "list"),
     "run": ("Run", "monitoring"),

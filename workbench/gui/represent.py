@@ -91,12 +91,10 @@ def _shapelets(run: Run, report: Report) -> None:
     st.subheader("Shapelets over the series they match")
     matches, shapelets = report.tables["matches"], report.tables["shapelets"]
     ranked = _ranked(report, list(pd.unique(matches["shapelet"])))
-    measure = shapelets.drop_duplicates("shapelet").set_index("shapelet")["measure"]
     left, right = st.columns(2)
     shapelet = left.selectbox(
         "Shapelet, the most important first",
         ranked,
-        format_func=lambda name: f"{name} ({measure.get(name, '')})",
         key="shapelet",
         bind="query-params",
     )
