@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from workbench.gui import datasets, navigation
+from workbench.gui import choices, datasets, navigation
 from workbench.gui.context import store
 from workbench.gui.failures import guard
 from workbench.gui.text import md
@@ -19,11 +19,11 @@ st.title("Datasets")
 st.caption("Import files as immutable versions, look at them, and say what their columns mean.")
 datasets.import_panel()
 
-refs = datasets.all_refs()
+refs = choices.all_refs()
 if not refs:
     st.info("No data set yet: import a file above.")
     st.stop()
-ref = st.selectbox("Data set", refs, key="data", bind="query-params")
+ref = choices.pick("Data set", refs, key="data")
 if ref is None:
     st.stop()
 dataset = store().dataset(ref)

@@ -41,8 +41,8 @@ st.button(
 st.subheader("Apply a model")
 with st.form("apply", border=False):
     left, right = st.columns(2)
-    ref = left.selectbox("Model", [model.ref for model in saved], key="model", bind="query-params")
-    data = right.selectbox("Data set", choices.all_refs(), key="data", bind="query-params")
+    ref = choices.pick("Model", [model.ref for model in saved], key="model", place=left)
+    data = choices.pick("Data set", choices.all_refs(), key="data", place=right)
     start = st.form_submit_button("Apply", type="primary", disabled=data is None)
 if start and ref and data:
     with guard():

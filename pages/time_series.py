@@ -20,8 +20,8 @@ if not refs:
     st.stop()
 
 left, right = st.columns(2)
-ref = left.selectbox("Data set", refs, key="data", bind="query-params")
-name = right.selectbox("Estimator", choices.series_estimators(), key="estimator", bind="query-params")
+ref = choices.pick("Data set", refs, key="data", place=left)
+name = choices.pick("Estimator", choices.series_estimators(), key="estimator", place=right)
 if ref is None or name is None:
     st.stop()
 dataset, cls = store().dataset(ref), registry.estimator(name)

@@ -62,7 +62,7 @@ def test_a_file_that_cannot_be_read_is_one_sentence(page, tmp_path):
     bad = tmp_path / "broken.ts"
     bad.write_text("@problemName x\n@data\n1,2,oops:a\n")
     go(page, "/datasets")
-    page.get_by_text("Import files").click()
+    page.get_by_text("Import files", exact=True).click()
     page.locator("input[type=file]").set_input_files([bad])
     expect(page.get_by_text("broken.ts").first).to_be_visible(timeout=SLOW)
     page.get_by_role("button", name="Import", exact=True).click()

@@ -27,6 +27,7 @@ __all__ = [
     "epochs",
     "model_frame",
     "past",
+    "pick",
     "series_estimators",
     "series_refs",
     "summary",
@@ -66,6 +67,19 @@ def _with_asked(refs: list[str]) -> list[str]:
         return [*refs, store().dataset(asked).ref]
     except WorkbenchError:
         return refs
+
+
+def pick(label: str, options: Sequence[str], *, key: str, place: Any = st) -> str | None:
+    """A picker that stands on the first option and writes its choice into the address all the same.
+
+    A widget leaves its default out of the address, and the first of a list changes: such a link would not
+    restore the view. So the default is nothing, and the first option is chosen like a user would.
+    """
+    if options and key not in st.query_params and key not in st.session_state:
+        st.query_params[key] = options[0]
+        st.session_state[key] = options[0]
+    chosen: str | None = place.selectbox(label, options, index=None, key=key, bind="query-params")
+    return chosen
 
 
 def summary(dataset: Dataset) -> str:

@@ -16,7 +16,8 @@ import streamlit as st
 
 from workbench.datasets.roles import MANY, SINGLE
 from workbench.errors import DatasetError, UsageError, WorkbenchError
-from workbench.gui.choices import all_refs, summary
+from workbench.gui import navigation
+from workbench.gui.choices import summary
 from workbench.gui.context import store
 from workbench.gui.failures import guard
 from workbench.gui.panels import plot, python, table
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from workbench.datasets import Dataset
 
 __all__ = [
-    "all_refs",
     "describe",
     "import_panel",
     "preview",
@@ -42,6 +42,7 @@ __all__ = [
 PREVIEW_ROWS = 100
 MAX_SERIES, MAX_CHANNELS = 8, 8
 NO_ROLE = "–"
+_IMPORTED = "imported"  # what the last import made, to be said once
 
 
 def describe(dataset: Dataset) -> str:
@@ -55,6 +56,8 @@ def describe(dataset: Dataset) -> str:
 
 def import_panel() -> None:
     """Import uploaded files, or files of the server where its configuration allows it."""
+    if _IMPORTED in st.session_state:
+        st.success(st.session_state.pop(_IMPORTED))
     with st.expander("Import files", icon=":material/upload:", expanded=not store().datasets.list()):
         with st.form("import", clear_on_submit=True, border=False):
             files = st.file_uploader(
@@ -84,11 +87,12 @@ def _import(paths: Sequence[Path], name: str) -> None:
     started = time.monotonic()
     with st.spinner("Importing…"):
         dataset = store().datasets.import_files(paths, name.strip() or None)
-    st.query_params["data"] = dataset.ref
-    st.success(
+    # The page is opened anew on what was imported, and says so there.
+    st.session_state[_IMPORTED] = (
         f"Imported {md(dataset.ref)}: {count(dataset.n_rows)} rows, {bytes_(dataset.n_bytes)}, "
         f"in {duration(time.monotonic() - started)}."
     )
+    navigation.open_page("datasets", data=dataset.ref)
 
 
 @contextmanager

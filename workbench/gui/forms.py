@@ -54,7 +54,7 @@ def _grid(described: list[Parameter], prefix: str) -> dict[str, Any]:
 
 
 def _field(p: Parameter, key: str) -> Any:
-    label, hint = p.name.replace("_", r"\_"), md(p.doc) if p.doc else None
+    label, hint = p.name, md(p.doc) if p.doc else None
     if p.kind == "bool" and not p.optional:
         return st.checkbox(label, value=bool(p.default), key=key, help=hint, bind="query-params")
     if p.kind == "choice":
