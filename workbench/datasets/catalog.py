@@ -92,7 +92,7 @@ def publish(
             fields = ", ".join(record)
             marks = ", ".join("?" * len(record))
             connection.execute(
-                f"INSERT INTO dataset_versions ({fields}) VALUES ({marks})",  # noqa: S608 - our own names
+                f"INSERT INTO dataset_versions ({fields}) VALUES ({marks})",
                 list(record.values()),
             )
             connection.execute(
@@ -236,9 +236,10 @@ def _entry(row: sqlite3.Row) -> Entry:
 def _missing(store: StoreDir, name: str, version: int | None) -> str:
     from difflib import get_close_matches
 
-    if version is not None and store.connection.execute(
-        "SELECT 1 FROM dataset_versions WHERE name = ?", [name]
-    ).fetchone():
+    if (
+        version is not None
+        and store.connection.execute("SELECT 1 FROM dataset_versions WHERE name = ?", [name]).fetchone()
+    ):
         return f"The data set {name!r} has no version {version}."
     near = get_close_matches(name, names(store), n=1)
     return f"There is no data set {name!r}." + (f" Did you mean {near[0]!r}?" if near else "")

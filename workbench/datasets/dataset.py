@@ -70,7 +70,7 @@ class DatasetFile:
 
     @cached_property
     def n_rows(self) -> int:
-        return int(self._reader.rows(f"SELECT count(*) FROM {TABLE}")[0][0])  # noqa: S608
+        return int(self._reader.rows(f"SELECT count(*) FROM {TABLE}")[0][0])
 
     def head(self, n: int = 20) -> pd.DataFrame:
         """The first `n` rows."""
@@ -85,7 +85,7 @@ class DatasetFile:
             if name not in known:
                 raise DatasetError(f"{self.ref} has no column {name!r}.")
         chosen = "*" if columns is None else ", ".join(map(identifier, columns))
-        sql = f"SELECT {chosen} FROM {TABLE}"  # noqa: S608
+        sql = f"SELECT {chosen} FROM {TABLE}"
         parameters: list[Any] = []
         if limit is not None or offset:
             sql += " LIMIT ? OFFSET ?"
@@ -146,9 +146,7 @@ class DatasetFile:
 
         if self.roles.get("value") and layout(self.roles) != "wide":
             raise DatasetError(f"{self.ref} holds time series, not one row a sample: use to_series().")
-        features = [
-            name for role, names in self.roles.items() if role not in _NOT_FEATURES for name in names
-        ]
+        features = [name for role, names in self.roles.items() if role not in _NOT_FEATURES for name in names]
         if not features:
             raise DatasetError(f"{self.ref} has no features: give columns the role 'field'.")
         order = {column.name: place for place, column in enumerate(self.columns)}
@@ -159,9 +157,7 @@ class DatasetFile:
             X=frame[features],
             y=series.labels(frame[label[0]]) if label else None,
             split=series.splits(frame[split[0]]) if split else None,
-            roles={
-                role: list(names) for role, names in self.roles.items() if role not in _NOT_FEATURES
-            },
+            roles={role: list(names) for role, names in self.roles.items() if role not in _NOT_FEATURES},
         )
 
     def verify(self) -> None:

@@ -50,7 +50,9 @@ def export(dataset: DatasetFile, path: Path) -> list[Path]:
         finally:
             part.unlink(missing_ok=True)
     except (OSError, duckdb.IOException) as error:
-        problem = error.strerror if isinstance(error, OSError) and error.strerror else first_sentence(str(error))
+        problem = (
+            error.strerror if isinstance(error, OSError) and error.strerror else first_sentence(str(error))
+        )
         raise DatasetError(f"{path} cannot be written: {problem.rstrip('.')}.") from error
     return [path]
 
@@ -70,7 +72,7 @@ def _copy(dataset: DatasetFile, part: Path, suffix: str) -> None:
     target = str(part).replace("'", "''")
     form = "(FORMAT parquet)" if suffix == ".parquet" else "(FORMAT csv, HEADER)"
     with dataset._reader.cursor() as cursor:
-        cursor.execute(f"COPY (SELECT {', '.join(columns)} FROM {TABLE}) TO '{target}' {form}")  # noqa: S608
+        cursor.execute(f"COPY (SELECT {', '.join(columns)} FROM {TABLE}) TO '{target}' {form}")
 
 
 def _neutral(name: str) -> str:
@@ -123,7 +125,8 @@ def _write_ts(data: SeriesData, rows: np.ndarray[Any, Any], path: Path, name: st
             for i in rows:
                 values = data.X[i, : lengths[i]].T
                 text = ":".join(
-                    ",".join("?" if value != value else repr(value) for value in channel.tolist()) for channel in values
+                    ",".join("?" if value != value else repr(value) for value in channel.tolist())
+                    for channel in values
                 )
                 file.write(text if labels is None else f"{text}:{labels[i]}")
                 file.write("\n")

@@ -22,7 +22,6 @@ from typing import IO, Any
 
 import duckdb
 
-from workbench.datasets.names import identifier
 from workbench.errors import ImportFailed, StoreError
 from workbench.store import StoreDir
 
@@ -32,6 +31,7 @@ __all__ = ["Build", "Column", "Progress", "checksum", "plain_failures", "sweep"]
 Progress = Callable[[float, str], None]
 
 _PREFIX = "import-"
+_COLUMN_BYTES = 160 << 10  # measured: what DuckDB keeps for each column of a table that is being written
 _DISK_FULL = "The disk is full: free some space and try again (nothing was kept)."
 
 
@@ -90,11 +90,15 @@ class Build:
                     "autoinstall_known_extensions": "false",
                     "autoload_known_extensions": "false",
                     "python_enable_replacements": "false",
-                    "memory_limit": f"{_memory_limit()}B",
+                    "memory_limit": _memory_limit(0),
                     "temp_directory": str(self.folder / "spill"),
                 },
             )
         return self._connection
+
+    def expect(self, n_columns: int) -> None:
+        """Make room for a very wide table before it is written."""
+        self.connection.execute(f"SET memory_limit = '{_memory_limit(n_columns)}'")
 
     def run(self, sql: str, parameters: list[Any] | None = None, message: str = "reading") -> None:
         """Execute one statement, reporting its progress; Ctrl-C and a failing `progress` stop it."""
@@ -140,7 +144,7 @@ class Build:
         return [Column(row[0], row[1]) for row in rows]
 
     def n_rows(self) -> int:
-        found = self.connection.execute(f"SELECT count(*) FROM {identifier('data')}").fetchone()
+        found = self.connection.execute("SELECT count(*) FROM data").fetchone()
         return int(found[0]) if found else 0
 
     def seal(self) -> tuple[int, str]:
@@ -228,7 +232,8 @@ def _locked(path: Path) -> IO[bytes]:
         file.close()  # a sweep removed it between our open and our lock
 
 
-def _memory_limit() -> int:
-    """Bytes for one import: enough to stream with every core, never more than half the machine's."""
+def _memory_limit(n_columns: int) -> str:
+    """For one import: enough to stream with every core, never more than half the machine's."""
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return min(max(1 << 30, len(os.sched_getaffinity(0)) << 27), physical // 2)
+    wanted = max(1 << 30, len(os.sched_getaffinity(0)) << 27, n_columns * _COLUMN_BYTES)
+    return f"{min(wanted, physical // 2)}B"

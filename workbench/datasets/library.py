@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.datasets import catalog
 from workbench.datasets.dataset import Dataset
-from workbench.datasets.files import Build, Progress, plain_failures
+from workbench.datasets.files import Build, Column, Progress, plain_failures
 from workbench.datasets.importers import Imported, format_of, importer, sources_of
-from workbench.datasets.names import check_name, suggest_name
+from workbench.datasets.importers.unpacking import unpacked
+from workbench.datasets.names import check_name, identifier, suggest_name
 from workbench.datasets.profile import profile as make_profile
 from workbench.datasets.roles import Roles, check, guess
 from workbench.errors import DatasetError, ImportFailed, UsageError
@@ -112,9 +113,14 @@ class Datasets:
         name = check_name(name if name is not None else suggest_name(chosen))
         kind = format_of(chosen) if format == "auto" else format
         read = importer(kind)
+
+        def fill(build: Build) -> Imported:
+            with unpacked(sources_of(chosen), build) as sources:
+                return read(sources, build, options or {})
+
         return self._publish(
             name,
-            lambda build: read(sources_of(chosen), build, options or {}),
+            fill,
             source=", ".join(path.name for path in chosen),
             importer=kind,
             roles=roles,
@@ -134,9 +140,14 @@ class Datasets:
         from workbench.datasets.importers.frames import arrow_table
 
         table = arrow_table(frame)
+
+        def fill(build: Build) -> Imported:
+            build.append(table)
+            return Imported()
+
         return self._publish(
             check_name(name),
-            lambda build: (build.append(table), Imported())[1],
+            fill,
             source=source or type(frame).__module__.partition(".")[0],
             importer="frame",
             roles=roles,
@@ -227,7 +238,7 @@ class Datasets:
             n_rows = build.n_rows() if columns else 0
             if n_rows == 0:
                 raise ImportFailed("There are no rows.", file=source or None)
-            chosen = self._roles(build, roles or imported.roles, columns, guessed=roles is None)
+            chosen = _roles(build, roles or imported.roles, columns)
             build.say(1.0, "profiling")
             facts = make_profile(build.connection, columns, n_rows, chosen)
             n_bytes, checksum = build.seal()
@@ -248,18 +259,25 @@ class Datasets:
             )
         return self.get(f"{name}@{version}")
 
-    @staticmethod
-    def _roles(build: Build, roles: Any, columns: Sequence[Any], *, guessed: bool) -> Roles:
-        chosen = check(roles if roles is not None else guess(columns), columns)
-        if guessed:
-            _drop_varying(build, chosen)
-        return chosen
+
+def _roles(build: Build, given: Mapping[str, str | Sequence[str]] | None, columns: Sequence[Column]) -> Roles:
+    """The roles as given or else guessed, checked against the columns and the labels."""
+    chosen = check(given if given is not None else guess(columns), columns)
+    if given is None:
+        _drop_varying(build, chosen)
+    types = {column.name: column.type for column in columns}
+    if "label" in chosen and types[chosen["label"][0]] in ("FLOAT", "DOUBLE"):
+        name = identifier(chosen["label"][0])
+        row = build.connection.execute(f"SELECT min(rowid) FROM data WHERE isinf({name})").fetchone()
+        if row is not None and row[0] is not None:
+            raise ImportFailed(
+                f"The label {name} is infinite in row {row[0] + 1}: a label is finite, or missing."
+            )
+    return chosen
 
 
 def _drop_varying(build: Build, roles: Roles) -> None:
     """A guessed label or split that changes within a series belongs to its steps, not to the series."""
-    from workbench.datasets.names import identifier
-
     if "time" not in roles or "value" not in roles:
         return
     by = f"GROUP BY {identifier(roles['series_id'][0])}" if "series_id" in roles else ""
@@ -267,7 +285,7 @@ def _drop_varying(build: Build, roles: Roles) -> None:
         if role in roles:
             column = identifier(roles[role][0])
             varying = build.connection.execute(
-                f"SELECT 1 FROM data {by} HAVING min({column}) IS DISTINCT FROM max({column}) "  # noqa: S608
+                f"SELECT 1 FROM data {by} HAVING min({column}) IS DISTINCT FROM max({column}) "
                 f"OR count({column}) NOT IN (0, count(*)) LIMIT 1"
             ).fetchone()
             if varying is not None:

@@ -79,7 +79,7 @@ def _exact(connection: duckdb.DuckDBPyConnection, columns: Sequence[Column]) -> 
             parts += [f"avg({finite}::DOUBLE)", f"stddev_samp(({finite})::DOUBLE)"]
         else:
             parts += ["NULL", "NULL"]
-    row = connection.execute(f"SELECT count(*), {', '.join(parts)} FROM data").fetchone()  # noqa: S608
+    row = connection.execute(f"SELECT count(*), {', '.join(parts)} FROM data").fetchone()
     assert row is not None  # noqa: S101
     n_rows, values = row[0], iter(row[1:])
     described = []
@@ -121,9 +121,9 @@ def _add_distributions(
             else f"{identifier(column.name)}::DOUBLE AS c{j}"
             for j, (entry, column) in enumerate(numeric)
         )
-        arrays = connection.execute(f"SELECT {parts} FROM {sample} AS s").fetchnumpy()  # noqa: S608
+        arrays = connection.execute(f"SELECT {parts} FROM {sample} AS s").fetchnumpy()
         for j, (entry, _) in enumerate(numeric):
-            values = np.ma.filled(arrays[f"c{j}"].astype(float), np.nan)
+            values = np.ma.filled(np.ma.asarray(arrays[f"c{j}"], dtype=float), np.nan)
             _add_histogram(entry, values[np.isfinite(values)])
     for entry, column in zip(described, columns, strict=True):
         few = entry["kind"] == "number" and (entry["distinct"] or 0) <= 20
@@ -132,7 +132,7 @@ def _add_distributions(
             entry["top"] = [
                 [_plain(value), count]
                 for value, count in connection.execute(
-                    f"SELECT {name}, count(*) AS n FROM {sample} AS s WHERE {name} IS NOT NULL "  # noqa: S608
+                    f"SELECT {name}, count(*) AS n FROM {sample} AS s WHERE {name} IS NOT NULL "
                     f"GROUP BY ALL ORDER BY n DESC, {name} LIMIT {_TOP}"
                 ).fetchall()
             ]
@@ -152,7 +152,11 @@ def _add_histogram(entry: dict[str, Any], values: np.ndarray[Any, Any]) -> None:
         counts, edges = np.histogram(values, bins=bins)
     except ValueError:  # the range is too small for so many bins
         counts, edges = np.array([len(values)]), np.array([low, high])
-    entry["histogram"] = {"edges": edges.tolist(), "counts": counts.tolist(), "epoch": entry["kind"] == "time"}
+    entry["histogram"] = {
+        "edges": edges.tolist(),
+        "counts": counts.tolist(),
+        "epoch": entry["kind"] == "time",
+    }
 
 
 def _series(connection: duckdb.DuckDBPyConnection, roles: Roles) -> dict[str, Any] | None:
@@ -165,9 +169,9 @@ def _series(connection: duckdb.DuckDBPyConnection, roles: Roles) -> dict[str, An
     for role in ("label", "split"):
         extra += f", first({identifier(roles[role][0])})" if role in roles else ", NULL"
         extra += f" AS {role}"
-    groups = f"(SELECT {length} AS length{extra} FROM data GROUP BY {sid})"  # noqa: S608
+    groups = f"(SELECT {length} AS length{extra} FROM data GROUP BY {sid})"
     row = connection.execute(
-        f"SELECT count(*), min(length), median(length), max(length) FROM {groups}"  # noqa: S608
+        f"SELECT count(*), min(length), median(length), max(length) FROM {groups}"
     ).fetchone()
     assert row is not None  # noqa: S101
     result: dict[str, Any] = {
@@ -180,7 +184,7 @@ def _series(connection: duckdb.DuckDBPyConnection, roles: Roles) -> dict[str, An
             result[role] = [
                 [_plain(value), count]
                 for value, count in connection.execute(
-                    f"SELECT {role}, count(*) AS n FROM {groups} GROUP BY 1 ORDER BY n DESC, 1 LIMIT 100"  # noqa: S608
+                    f"SELECT {role}, count(*) AS n FROM {groups} GROUP BY 1 ORDER BY n DESC, 1 LIMIT 100"
                 ).fetchall()
             ]
     return result

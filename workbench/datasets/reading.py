@@ -91,5 +91,7 @@ class Reader:
             connection.execute(f"SELECT 1 FROM {TABLE} LIMIT 0")
         except duckdb.Error as error:
             connection.close()
-            raise DatasetError(f"{self.path} is damaged or not a data set's file: import it again.") from error
+            raise DatasetError(
+                f"{self.path} is damaged or not a data set's file: import it again."
+            ) from error
         return connection

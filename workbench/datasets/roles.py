@@ -212,6 +212,8 @@ def _is_modality(role: str) -> bool:
 def _are_steps(names: Sequence[str]) -> bool:
     """Whether names are those of consecutive time steps: t0, t1, … or 0, 1, …"""
     numbers = [int(found[1]) for found in map(_STEP.fullmatch, names) if found]
-    return len(names) >= 4 and len(numbers) == len(names) and numbers == list(
-        range(numbers[0], numbers[0] + len(numbers))
+    return (
+        len(names) >= 4
+        and len(numbers) == len(names)
+        and numbers == list(range(numbers[0], numbers[0] + len(numbers)))
     )

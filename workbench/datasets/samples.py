@@ -80,7 +80,9 @@ def _digits(datasets: Datasets, name: str, folder: Path) -> Dataset:
     )
 
 
-def _sklearn_table(stem: str, features: list[str] | None, datasets: Datasets, name: str, folder: Path) -> Dataset:
+def _sklearn_table(
+    stem: str, features: list[str] | None, datasets: Datasets, name: str, folder: Path
+) -> Dataset:
     """A table whose first line is ``rows,columns,class names…`` and whose last column is the class."""
     path = folder / "datasets" / "data" / f"{stem}.csv"
     with path.open(newline="") as file:

@@ -70,7 +70,7 @@ def read_index(
     if shape == "wide":
         parts = [f"{query.id} AS id", f"{label or 'NULL'} AS label", f"{split or 'NULL'} AS split"]
         parts.append(f"{len(roles['value'])} AS length")
-        frame = _frame(reader.arrow(f"SELECT {', '.join(parts)} FROM {TABLE} {where}", wanted))  # noqa: S608
+        frame = _frame(reader.arrow(f"SELECT {', '.join(parts)} FROM {TABLE} {where}", wanted))
         if query.column("series_id") and frame["id"].duplicated().any():
             again = frame["id"][frame["id"].duplicated()].iloc[0]
             raise DatasetError(f"The series {again!r} has more than one row; in a wide table each has one.")
@@ -86,17 +86,19 @@ def read_index(
 
     length = f"count(DISTINCT {time})" if shape == "fully long" else "count(*)"
     rows = reader.arrow(
-        f"SELECT {query.id} AS id, {length} AS length, {constant(label, 'label')}, "  # noqa: S608
+        f"SELECT {query.id} AS id, {length} AS length, {constant(label, 'label')}, "
         f"{constant(split, 'split')}, count(*) - count({time}) AS no_time, min(rowid) AS first_row "
         f"FROM {TABLE} {where} GROUP BY ALL ORDER BY first_row"
         if query.id != "0"
-        else f"SELECT 0 AS id, {length} AS length, {constant(label, 'label')}, "  # noqa: S608
+        else f"SELECT 0 AS id, {length} AS length, {constant(label, 'label')}, "
         f"{constant(split, 'split')}, count(*) - count({time}) AS no_time FROM {TABLE}",
         wanted if query.id != "0" else [],
     )
     frame = _frame(rows)
     if frame["id"].isna().any():
-        raise DatasetError(f"The column {query.column('series_id')} has empty cells; every row needs a series.")
+        raise DatasetError(
+            f"The column {query.column('series_id')} has empty cells; every row needs a series."
+        )
     if frame["no_time"].any():
         raise DatasetError(f"The column {time} has empty cells; every row needs a time.")
     for role in ("label", "split"):
@@ -154,7 +156,7 @@ def class_means(data: SeriesData) -> pd.DataFrame:
     labels = np.full(len(data.X), "all") if data.y is None else pd.Series(data.y).astype(str).to_numpy()
     T, d = data.X.shape[1:]
     parts = []
-    for label in sorted(set(labels)):
+    for label in np.unique(labels.astype(str)).tolist():
         X = data.X[labels == label].astype(float)
         present = ~np.isnan(X)
         count = present.sum(axis=0)
@@ -184,7 +186,7 @@ def _wide(query: _Query, index: pd.DataFrame, ids: Any) -> tuple[NDArray[Any], t
     X = np.empty((len(index), len(names), 1), _dtype(query, names))
     columns = ", ".join(identifier(name) for name in names)
     with query.reader.cursor() as cursor:
-        batches = cursor.sql(f"SELECT {columns} FROM {TABLE} {where}", params=wanted)  # noqa: S608
+        batches = cursor.sql(f"SELECT {columns} FROM {TABLE} {where}", params=wanted)
         start = 0
         for batch in batches.to_arrow_reader(10_000):
             stop = start + batch.num_rows
@@ -199,7 +201,8 @@ def _long(query: _Query, index: pd.DataFrame, ids: Any) -> tuple[NDArray[Any], t
     where, wanted = query.where(ids)
     columns = ", ".join(f"{identifier(name)} AS c{j}" for j, name in enumerate(names))
     table = query.reader.arrow(
-        f"SELECT {query.id} AS id, {query.column('time')} AS time, {columns} FROM {TABLE} {where}", wanted  # noqa: S608
+        f"SELECT {query.id} AS id, {query.column('time')} AS time, {columns} FROM {TABLE} {where}",
+        wanted,
     )
     values = [table.column(2 + j) for j in range(len(names))]
     X = _assemble(_codes(table["id"]), _ticks(table["time"]), values, len(index), _dtype(query, names))
@@ -210,16 +213,13 @@ def _fully_long(query: _Query, index: pd.DataFrame, ids: Any) -> tuple[NDArray[A
     channel, value, time = query.column("channel"), query.column("value"), query.column("time")
     where, wanted = query.where(ids)
     channels = [
-        row[0]
-        for row in query.reader.rows(
-            f"SELECT {channel} FROM {TABLE} GROUP BY 1 ORDER BY min(rowid)"  # noqa: S608
-        )
+        row[0] for row in query.reader.rows(f"SELECT {channel} FROM {TABLE} GROUP BY 1 ORDER BY min(rowid)")
     ]
     if None in channels:
         raise DatasetError(f"The column {channel} has empty cells; every value needs a channel.")
     columns = ", ".join(f"any_value({value}) FILTER ({channel} = ?) AS c{j}" for j in range(len(channels)))
     table = query.reader.arrow(
-        f"SELECT {query.id} AS id, {time} AS time, {columns}, "  # noqa: S608
+        f"SELECT {query.id} AS id, {time} AS time, {columns}, "
         f"count(*) - count(DISTINCT {channel}) AS again, min(rowid) AS first_row "
         f"FROM {TABLE} {where} GROUP BY {query.id}, {time} ORDER BY first_row",
         [*channels, *wanted],
@@ -301,7 +301,8 @@ def labels(column: pd.Series) -> NDArray[Any]:
     values = column.astype(object).to_numpy()
     if not missing.any():
         return values.astype(str) if all(isinstance(value, str) for value in values) else values
-    return np.where(missing, None, values)
+    values[missing] = None
+    return values
 
 
 def splits(column: pd.Series) -> NDArray[Any]:

@@ -38,13 +38,14 @@ Resolve = Callable[[str], tuple[str, Path] | None]
 
 _NODES = {"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"}
 _TABLES = {
-    "BASE_TABLE", "TABLE_FUNCTION", "JOIN", "SUBQUERY", "EMPTY", "EMPTY_FROM", "EXPRESSION_LIST", "SHOW_REF", "PIVOT",
+    "BASE_TABLE", "TABLE_FUNCTION", "JOIN", "SUBQUERY", "EMPTY", "EMPTY_FROM", "EXPRESSION_LIST", "SHOW_REF",
+    "PIVOT",
 }  # fmt: skip
 _TABLE_FUNCTIONS = {"range", "generate_series", "unnest", "repeat", "json_each", "json_tree"}
 #: Functions that tell about the host or run SQL given as text.
 _FUNCTIONS = {
-    "current_setting", "getenv", "getvariable", "json_execute_serialized_sql", "nextval", "currval", "write_log",
-    "in_search_path", "txid_current", "sleep_ms", "pg_sleep", "setval", "parse_duckdb_log_message",
+    "current_setting", "getenv", "getvariable", "json_execute_serialized_sql", "nextval", "currval",
+    "write_log", "in_search_path", "txid_current", "sleep_ms", "pg_sleep", "setval", "parse_duckdb_log_message",
 }  # fmt: skip
 _KINDS = {
     "MULTI": "PIVOT with values found in the data is not run here: name them with IN (…), or use "
@@ -86,9 +87,7 @@ def run_query(
     QueryRefused
         In one sentence: not one read-only query, a fault in it, or over a limit.
     """
-    with QueryBox(
-        sql, resolve, timeout=timeout, memory=memory, threads=threads, cancel=cancel
-    ) as box:
+    with QueryBox(sql, resolve, timeout=timeout, memory=memory, threads=threads, cancel=cancel) as box:
         return box.frame(limit)
 
 
@@ -188,7 +187,7 @@ class QueryBox:
                 found[name] = resolved
             elif name.lower() not in ctes:
                 raise QueryRefused(
-                    f"There is no data set {name!r}: a query names data sets, as name or \"name@version\"."
+                    f'There is no data set {name!r}: a query names data sets, as name or "name@version".'
                 )
         return found
 

@@ -69,15 +69,11 @@ def importer(name: str) -> Callable[[Sequence[Source], Build, Mapping[str, Any]]
 def format_of(paths: Sequence[Path]) -> str:
     """The format of files by their suffixes, which must agree."""
     suffixes = {".parquet" if path.is_dir() else suffix_of(path): path for path in paths}
-    found = {
-        name for name, (_, known) in FORMATS.items() for suffix in suffixes if suffix in known
-    }
+    found = {name for name, (_, known) in FORMATS.items() for suffix in suffixes if suffix in known}
     unknown = [path for suffix, path in suffixes.items() if not any(suffix in f[1] for f in FORMATS.values())]
     if unknown:
         known = ", ".join(suffix for _, group in FORMATS.values() for suffix in group)
-        raise ImportFailed(
-            f"its suffix is none of {known}: rename it, or name the format.", file=unknown[0]
-        )
+        raise ImportFailed(f"its suffix is none of {known}: rename it, or name the format.", file=unknown[0])
     if len(found) > 1:
         raise ImportFailed(
             f"One data set comes from files of one format, not of {' and '.join(sorted(found))}: "

@@ -70,16 +70,20 @@ def _stacked(files: Sequence[_File]) -> _File:
     for other in files[1:]:
         if len(other.series) != len(first.series):
             raise ImportFailed(
-                f"has {len(other.series)} series where {first.path.name} has {len(first.series)}.", file=other.path
+                f"has {len(other.series)} series where {first.path.name} has {len(first.series)}.",
+                file=other.path,
             )
         if other.labels != first.labels:
             raise ImportFailed(f"does not have the labels of {first.path.name}, row by row.", file=other.path)
         for i, (ours, theirs) in enumerate(zip(first.series, other.series, strict=True), 1):
             if len(ours) != len(theirs):
                 raise ImportFailed(
-                    f"series {i} has {len(theirs)} steps where {first.path.name} has {len(ours)}.", file=other.path
+                    f"series {i} has {len(theirs)} steps where {first.path.name} has {len(ours)}.",
+                    file=other.path,
                 )
-    series = [np.concatenate(channels, axis=1) for channels in zip(*(file.series for file in files), strict=True)]
+    series = [
+        np.concatenate(channels, axis=1) for channels in zip(*(file.series for file in files), strict=True)
+    ]
     return _File(first.path, series, first.labels)
 
 
@@ -96,8 +100,8 @@ def _read_file(path: Path) -> _File:
                 numeric = [kind in _NUMERIC for kind in kinds]
                 if not all(numeric[:-1]) or not any(numeric):
                     raise ImportFailed(
-                        "is not a time series file: all attributes but the last must be numeric, or the first "
-                        "relational.",
+                        "is not a time series file: all attributes but the last must be numeric, or the "
+                        "first relational.",
                         file=path,
                     )
                 plain = [_plain(text, len(kinds), numeric[-1], path, number) for number, text in lines]

@@ -24,12 +24,12 @@ from numpy.typing import NDArray
 
 from workbench.datasets.files import Build
 from workbench.datasets.importers import Imported, Source
+from workbench.datasets.importers.unpacking import BOMB_BYTES, BOMB_RATIO
 from workbench.datasets.importers.writer import SeriesWriter
 from workbench.errors import ImportFailed, UsageError
 
 __all__ = ["read_npz", "write_arrays"]
 
-_BOMB_BYTES, _BOMB_RATIO = 256 << 20, 100
 _FOUR = ("X_train", "y_train", "X_test", "y_test")
 
 
@@ -59,7 +59,8 @@ def write_arrays(
     y = None if y is None else np.asarray(y).reshape(len(y), -1)[:, 0] if np.ndim(y) <= 2 else np.asarray(y)
     if X.dtype.kind not in "fiub" or X.ndim not in (1, 2, 3) or 0 in X.shape:
         raise ImportFailed(
-            f"X has the shape {X.shape} and holds {X.dtype}: numbers of shape (n, T, d), (n, p) or (n,) are read."
+            f"X has the shape {X.shape} and holds {X.dtype}: numbers of shape (n, T, d), (n, p) or (n,) "
+            "are read."
         )
     for name, extra in (("y", y), ("split", split)):
         if extra is not None and len(extra) != len(X):
@@ -93,7 +94,10 @@ def _write(build: Build, arrays: Mapping[str, NDArray[Any]], path: Path) -> Impo
         tables = {key: array for key, array in arrays.items() if array.ndim == 2}
         if tables and keys - set(tables) <= {"y"} and len({len(array) for array in arrays.values()}) == 1:
             groups = {
-                f"modality:{key}" if len(tables) > 1 else "field": ([f"{key}_{j}" for j in range(X.shape[1])], X)
+                f"modality:{key}" if len(tables) > 1 else "field": (
+                    [f"{key}_{j}" for j in range(X.shape[1])],
+                    X,
+                )
                 for key, X in tables.items()
             }
             return _write_table(build, groups, arrays.get("y"), None)
@@ -140,7 +144,9 @@ def _write_recordings(build: Build, arrays: Mapping[str, NDArray[Any]]) -> Impor
     """``train`` and ``test`` of shape (T, d) as two series; labels belong to steps, not to series."""
     import pyarrow as pa
 
-    parts = {key: arrays[key] if arrays[key].ndim == 2 else arrays[key].reshape(-1, 1) for key in ("train", "test")}
+    parts = {
+        key: arrays[key] if arrays[key].ndim == 2 else arrays[key].reshape(-1, 1) for key in ("train", "test")
+    }
     if parts["train"].shape[1] != parts["test"].shape[1]:
         raise ImportFailed(
             f"train has {parts['train'].shape[1]} channels, but test has {parts['test'].shape[1]}."
@@ -156,7 +162,9 @@ def _write_recordings(build: Build, arrays: Mapping[str, NDArray[Any]]) -> Impor
         if labelled:
             label = arrays.get(f"{part}_label")
             if label is not None and label.shape != (len(X),):
-                raise ImportFailed(f"{part}_label has the shape {label.shape} where {part} has {len(X)} steps.")
+                raise ImportFailed(
+                    f"{part}_label has the shape {label.shape} where {part} has {len(X)} steps."
+                )
             kind = pa.from_numpy_dtype(arrays["test_label"].dtype)
             columns["label"] = pa.nulls(len(X), kind) if label is None else pa.array(label, kind)
         columns["split"] = pa.array([part] * len(X))
@@ -187,14 +195,20 @@ def _stacked(parts: Sequence[tuple[Path, NDArray[Any]]]) -> NDArray[Any]:
     arrays = [array for _, array in parts]
     first = arrays[0]
     for path, array in parts[1:]:
-        if array.ndim != first.ndim or array.shape[2:] != first.shape[2:] or (
-            array.ndim == 2 and array.shape[1] != first.shape[1]
+        if (
+            array.ndim != first.ndim
+            or array.shape[2:] != first.shape[2:]
+            or (array.ndim == 2 and array.shape[1] != first.shape[1])
         ):
             raise ImportFailed(f"has the shape {array.shape} beside {first.shape}.", file=path)
     T = max(array.shape[1] for array in arrays) if first.ndim == 3 else 0
     if first.ndim == 3 and any(array.shape[1] != T for array in arrays):
         arrays = [
-            np.pad(a.astype(np.result_type(a, np.float32)), ((0, 0), (0, T - a.shape[1]), (0, 0)), constant_values=np.nan)
+            np.pad(
+                a.astype(np.result_type(a, np.float32)),
+                ((0, 0), (0, T - a.shape[1]), (0, 0)),
+                constant_values=np.nan,
+            )
             for a in arrays
         ]
     return np.concatenate(arrays)
@@ -226,9 +240,10 @@ def _load(path: Path) -> dict[str, NDArray[Any]]:
 def _check_zip(path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         total = sum(info.file_size for info in archive.infolist())
-        if total > _BOMB_BYTES and total > _BOMB_RATIO * path.stat().st_size:
+        if total > BOMB_BYTES and total > BOMB_RATIO * path.stat().st_size:
             raise ImportFailed(
-                f"unpacks to more than {_BOMB_RATIO} times its size: unpack it yourself if you trust it.", file=path
+                f"unpacks to more than {BOMB_RATIO} times its size: unpack it yourself if you trust it.",
+                file=path,
             )
         if not archive.infolist():
             raise ImportFailed("holds no array.", file=path)

@@ -13,6 +13,7 @@ import duckdb
 from workbench.datasets.files import Build, first_sentence
 from workbench.datasets.importers import Imported, Source
 from workbench.datasets.importers.frames import check_columns
+from workbench.datasets.names import identifier
 from workbench.errors import ImportFailed, UsageError
 
 __all__ = ["read_arrow", "read_jsonl", "read_parquet"]
@@ -21,7 +22,9 @@ __all__ = ["read_arrow", "read_jsonl", "read_parquet"]
 def read_parquet(sources: Sequence[Source], build: Build, options: Mapping[str, Any]) -> Imported:
     """Fill ``data`` from Parquet files, or every one below a folder (``key=value`` folders are columns)."""
     _no_options(options)
-    return _read(sources, build, "read_parquet(?, union_by_name = true, hive_partitioning = true)", ".parquet")
+    return _read(
+        sources, build, "read_parquet(?, union_by_name = true, hive_partitioning = true)", ".parquet"
+    )
 
 
 def read_jsonl(sources: Sequence[Source], build: Build, options: Mapping[str, Any]) -> Imported:
@@ -36,13 +39,13 @@ def read_jsonl(sources: Sequence[Source], build: Build, options: Mapping[str, An
 
 def _json_kind(path: Path) -> str:
     with path.open("rb") as file:
-        if path.suffix.lower() == ".gz":
-            return "newline_delimited"
         first = file.readline().lstrip()
         if first[:1] == b"[":
             return "array"
         if first and not file.readline().strip():
-            raise ImportFailed("is one JSON object, not a row a line: write one object for each row.", file=path)
+            raise ImportFailed(
+                "is one JSON object, not a row a line: write one object for each row.", file=path
+            )
     return "newline_delimited"
 
 
@@ -84,15 +87,20 @@ def _read(sources: Sequence[Source], build: Build, function: str, suffix: str) -
     parameters: list[Any] = []
     for source in sources:
         paths = _files(source.path, suffix)
-        sql = f"SELECT * FROM {function}"  # noqa: S608
+        sql = f"SELECT * FROM {function}"
         values: list[Any] = [[glob.escape(str(path)) for path in paths]]
         try:
-            names = [row[0] for row in build.connection.execute(f"DESCRIBE {sql}", values).fetchall()]
+            described = build.connection.execute(f"DESCRIBE {sql}", values).fetchall()
         except duckdb.Error as error:
             raise _explained(error, source.path, paths) from error
+        names = [row[0] for row in described]
         check_columns(names, file=source.path)
+        loose = [identifier(row[0]) for row in described if row[1] == "JSON"]  # values of several types
+        if loose:
+            texts = ", ".join(f"{name}::VARCHAR AS {name}" for name in loose)
+            sql = sql.replace("SELECT *", f"SELECT * REPLACE ({texts})")
         if source.part and "split" not in (name.lower() for name in names):
-            sql = sql.replace("SELECT *", "SELECT *, ? AS split")
+            sql = sql.replace("SELECT ", "SELECT ? AS split, ")
             values.insert(0, source.part)
         parts.append(sql)
         parameters += values
@@ -125,7 +133,9 @@ def _explained(error: duckdb.Error, file: Path, paths: Sequence[Path]) -> Except
         found = re.search(r'": (.*?)(?:\. |\.?$)', text.splitlines()[0]) or re.search(
             r"line \d+: (.*?)(?:\. |\.?$)", text.splitlines()[0]
         )
-        problem = f"is not one JSON object a line ({found[1].strip(' .')})." if found else first_sentence(text)
+        problem = (
+            f"is not one JSON object a line ({found[1].strip(' .')})." if found else first_sentence(text)
+        )
         return ImportFailed(problem, file=file, line=int(line[1]) if line else None)
     if "magic bytes" in text or "too small" in text or "footer" in text:
         return ImportFailed("is damaged, cut short or not a Parquet file.", file=file)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import csv
 import glob
-import gzip
+import math
 import re
-import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,10 +25,19 @@ __all__ = ["read_csv"]
 OPTIONS = ("delimiter", "encoding", "header", "null", "types")
 
 _DELIMITERS = (",", "\t", ";", "|", " ")
-_WIDER = {"BOOLEAN": "VARCHAR", "BIGINT": "DOUBLE"}
 _SNIFF_ROWS, _SNIFF_CELLS = 20_480, 1_000_000  # looked at before types are settled; sniffing is slow
-_BOMB_BYTES, _BOMB_RATIO = 256 << 20, 100
 _CHUNK = 1 << 20
+_WHOLE = (
+    "CASE WHEN {0} IS NULL OR ({0} = trunc({0}) AND abs({0}) <= 9007199254740992) THEN {0}::BIGINT "
+    "WHEN {0} = trunc({0}) AND isfinite({0}) THEN error('large number in {1}.') "
+    "ELSE error('fraction in {1}.') END"
+)
+_WHOLE_TEXT = (
+    "CASE WHEN {0} IS NULL OR regexp_full_match({0}, '\\s*[+-]?\\d+\\s*') THEN {0}::BIGINT "
+    "ELSE error('fraction in {1}.') END"
+)
+_NOT_UTF8 = "is not UTF-8 text: save it as UTF-8, or name its encoding (for example 'latin-1')."
+_WORDS = {"BIGINT": "whole number", "DOUBLE": "number", "DATE": "date", "BOOLEAN": "true or false"}
 
 
 @dataclass(frozen=True)
@@ -40,12 +48,26 @@ class _Dialect:
     path: Path
     options: dict[str, Any]
     types: dict[str, str]
+    settled: bool = True  # whether every row was looked at for the types
 
-    def select(self) -> tuple[str, list[Any]]:
-        """SQL that reads the file exactly so, and its parameters."""
-        columns = ", ".join(f"{identifier(name)}: '{type_}'" for name, type_ in self.types.items())
+    def select(self, through_text: frozenset[int]) -> tuple[str, list[Any]]:
+        """SQL that reads the file exactly so, and its parameters.
+
+        DuckDB rounds ``1.5`` without a word when a column is read as BIGINT. Where the types rest on a part
+        of the file, whole numbers are therefore read as DOUBLE and checked (`through_text`: as text, for
+        those that DOUBLE does not hold exactly).
+        """
+        read, checks = [], []
+        for number, (name, type_) in enumerate(self.types.items()):
+            column = identifier(name)
+            if type_ == "BIGINT" and not self.settled:
+                type_ = "VARCHAR" if number in through_text else "DOUBLE"
+                check = _WHOLE_TEXT if number in through_text else _WHOLE
+                checks.append(f"{check.format(column, number)} AS {column}")
+            read.append(f"{identifier(name)}: '{type_}'")
         settings = ", ".join(f"{key} = ?" for key in self.options)
-        sql = f"read_csv(?, auto_detect = false, columns = {{{columns}}}, {settings})"
+        chosen = f"* REPLACE ({', '.join(checks)})" if checks else "*"
+        sql = f"{chosen} FROM read_csv(?, auto_detect = false, columns = {{{', '.join(read)}}}, {settings})"
         return sql, [glob.escape(str(self.path)), *self.options.values()]
 
 
@@ -54,45 +76,51 @@ def read_csv(sources: Sequence[Source], build: Build, options: Mapping[str, Any]
     unknown = set(options) - set(OPTIONS)
     if unknown:
         raise UsageError(f"CSV files have no option {unknown.pop()!r}: there are {', '.join(OPTIONS)}.")
-    dialects = [_sniffed(source, build, options, number) for number, source in enumerate(sources)]
+    dialects = [_sniffed(source, build, options) for source in sources]
     _check_columns_agree(dialects)
     types = _common_types(dialects)
-    for _ in range(1 + 2 * len(types)):  # each turn widens one column's type
-        dialects = [replace(dialect, types=dict(zip(dialect.types, types, strict=True))) for dialect in dialects]
+    through_text: frozenset[int] = frozenset()
+    for _ in range(1 + 2 * len(types)):  # each turn settles one column
+        dialects = [
+            replace(dialect, types=dict(zip(dialect.types, types, strict=True))) for dialect in dialects
+        ]
         try:
-            _load(dialects, build)
+            _load(dialects, build, through_text)
         except duckdb.Error as error:
             build.connection.execute("DROP TABLE IF EXISTS data")
-            widened = _widened(error, list(dialects[0].types), types, options)
-            if widened is None:
+            found = re.search(r"(fraction|large number) in (\d+)\.", str(error))
+            if found is None:
                 raise _explained(error, dialects) from error
-            types = widened
+            number = int(found[2])
+            if found[1] == "fraction":
+                types = [*types[:number], "DOUBLE", *types[number + 1 :]]
+            else:
+                through_text |= {number}
         else:
             return Imported()
-    raise AssertionError("types can only be widened so often")
+    raise AssertionError("each column is settled once")
 
 
-def _load(dialects: Sequence[_Dialect], build: Build) -> None:
+def _load(dialects: Sequence[_Dialect], build: Build, through_text: frozenset[int]) -> None:
     parts, parameters = [], []
     names = {name.lower() for name in dialects[0].types}
     extra = "split" if dialects[0].source.part else "file" if len(dialects) > 1 else None
     for dialect in dialects:
-        sql, values = dialect.select()
+        sql, values = dialect.select(through_text)
         if extra is None or extra in names:
-            parts.append(f"SELECT * FROM {sql}")  # noqa: S608
+            parts.append(f"SELECT {sql}")
         else:
-            parts.append(f"SELECT *, ? AS {extra} FROM {sql}")  # noqa: S608
+            parts.append(f"SELECT ? AS {extra}, {sql}")
             parameters.append(dialect.source.part or dialect.source.stem)
         parameters += values
     build.run("CREATE TABLE data AS " + " UNION ALL ".join(parts), parameters)
 
 
-def _sniffed(source: Source, build: Build, options: Mapping[str, Any], number: int) -> _Dialect:
+def _sniffed(source: Source, build: Build, options: Mapping[str, Any]) -> _Dialect:
     path = source.path
-    if path.suffix.lower() == ".gz":
-        path = _unpacked(path, build.folder / f"{number}.csv", build)
     n_columns = _check_text(path, source, options)
-    given: dict[str, Any] = {"sample_size": max(1000, min(_SNIFF_ROWS, _SNIFF_CELLS // n_columns))}
+    build.expect(n_columns)
+    given: dict[str, Any] = {"sample_size": max(100, min(_SNIFF_ROWS, _SNIFF_CELLS // n_columns))}
     for ours, theirs in (("delimiter", "delim"), ("encoding", "encoding"), ("null", "nullstr")):
         if ours in options:
             given[theirs] = options[ours]
@@ -122,6 +150,8 @@ def _sniffed(source: Source, build: Build, options: Mapping[str, Any], number: i
         "header": found["HasHeader"],
         "comment": _character(found["Comment"]),
     }
+    if not settled["quote"] and _has_quotes(path, settled["delim"]):
+        settled |= {"quote": '"', "escape": '"'}  # DuckDB gives quotes up where one is not closed
     for key, name in (("dateformat", "DateFormat"), ("timestampformat", "TimestampFormat")):
         if found.get(name):
             settled[key] = found[name]
@@ -133,20 +163,34 @@ def _sniffed(source: Source, build: Build, options: Mapping[str, Any], number: i
         if not re.fullmatch(r"[A-Za-z]+( [A-Za-z]+)*(\(\d+(, ?\d+)?\))?", type_):
             raise UsageError(f"{type_!r} is not a column type.")
         types[name] = type_
-    return _Dialect(source, path, settled, types)
+    return _Dialect(source, path, settled, types, settled=_n_lines(path) < given["sample_size"])
+
+
+def _n_lines(path: Path) -> float:
+    """Lines of a small file; infinity for a large one, which is not read through for that."""
+    return path.read_bytes().count(b"\n") if path.stat().st_size < 8 << 20 else math.inf
 
 
 def _sniff(path: Path, given: Mapping[str, Any], build: Build, source: Source) -> dict[str, Any]:
     settings = "".join(f", {key} = ?" for key in given)
     try:
         cursor = build.connection.execute(
-            f"FROM sniff_csv(?{settings})", [glob.escape(str(path)), *given.values()]  # noqa: S608
+            f"FROM sniff_csv(?{settings})",
+            [glob.escape(str(path)), *given.values()],
         )
         row = cursor.fetchone()
     except duckdb.Error as error:
         raise _explained(error, [_Dialect(source, path, {}, {})]) from error
-    assert row is not None and cursor.description is not None  # noqa: S101
-    return dict(zip((column[0] for column in cursor.description), row, strict=True))
+    names = [column[0] for column in cursor.description or ()]
+    return dict(zip(names, row or (), strict=True))
+
+
+def _has_quotes(path: Path, delimiter: str) -> bool:
+    """Whether a field near the beginning starts with a quote."""
+    with path.open("rb") as file:
+        head = file.read(_CHUNK)
+    start = b"(?:^|" + re.escape(delimiter.encode()) + b')"'
+    return re.search(start, head, re.MULTILINE) is not None
 
 
 def _n_numbers(found: Mapping[str, Any]) -> int:
@@ -160,12 +204,24 @@ def _character(text: str | None) -> str:
 def _check_text(path: Path, source: Source, options: Mapping[str, Any]) -> int:
     """Refuse what is no text; returns about how many columns the first line has."""
     with path.open("rb") as file:
-        head = file.read(1 << 16)
+        head = file.read(_CHUNK)
     if not head.strip():
         raise ImportFailed("is empty.", file=source.path)
+    if "encoding" not in options and b"\0" not in head:
+        try:
+            head[: head.rfind(b"\n") + 1].decode()
+        except UnicodeDecodeError as error:
+            before = head[: error.start].decode()
+            raise ImportFailed(
+                _NOT_UTF8,
+                file=source.path,
+                line=before.count("\n") + 1,
+                column=len(before) - before.rfind("\n"),
+            ) from error
     if b"\0" in head and "encoding" not in options:
         raise ImportFailed(
-            "is not text (it holds zero bytes): if it is UTF-16, name the encoding 'utf-16'.", file=source.path
+            "is not text (it holds zero bytes): if it is UTF-16, name the encoding 'utf-16'.",
+            file=source.path,
         )
     first = head.partition(b"\n")[0]
     return 1 + max(first.count(delimiter.encode()) for delimiter in _DELIMITERS)
@@ -196,7 +252,7 @@ def _check_header(path: Path, source: Source, settled: Mapping[str, Any]) -> Non
         if name and count > 1:
             places = [number + 1 for number, other in enumerate(names) if other.strip().lower() == name]
             raise ImportFailed(
-                f"the column name {names[places[0] - 1].strip()!r} is used {count} times: give each column its own.",
+                f"the column name {names[places[0] - 1].strip()!r} is used {count} times: give each its own.",
                 file=source.path,
                 line=settled["skip"] + 1,
                 column=places[1],
@@ -226,8 +282,8 @@ def _delimited_by_spaces(path: Path, source: Source) -> bool:
         odd = set(re.findall(r"[\^~#\x01\x1f]|(?<!\d):(?!\d)", first))
         if len(odd) == 1:
             raise ImportFailed(
-                f"seems to have one column only, but {odd.pop()!r} stands in line 1: if that is the delimiter, "
-                "name it.",
+                f"seems to have one column only, but {odd.pop()!r} stands in line 1: if that is the "
+                "delimiter, name it.",
                 file=source.path,
                 line=1,
             )
@@ -270,28 +326,6 @@ def _common_types(dialects: Sequence[_Dialect]) -> list[str]:
     return common
 
 
-def _widened(
-    error: duckdb.Error, names: list[str], types: list[str], options: Mapping[str, Any]
-) -> list[str] | None:
-    """Integers that turn out to have decimals become DOUBLE; a word among numbers is a fault of the file."""
-    found = re.search(r'Error when converting column "(.*?)"\. Could not convert string "(.*?)" to', str(error))
-    if found is None or found[1] not in names or found[1] in dict(options.get("types") or {}):
-        return None
-    number = names.index(found[1])
-    wider = _WIDER.get(types[number])
-    if wider is None or (wider == "DOUBLE" and not _is_number(found[2])):
-        return None
-    return [*types[:number], wider, *types[number + 1 :]]
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
 def _explained(error: duckdb.Error, dialects: Sequence[_Dialect]) -> Exception:
     """One sentence with file, line and column from what DuckDB says in thirty lines."""
     text = str(error)
@@ -304,16 +338,15 @@ def _explained(error: duckdb.Error, dialects: Sequence[_Dialect]) -> Exception:
     line = int(found[1]) if found else None
     if "unicode" in text or "not utf-8" in text or "utf-8 encoded" in text:
         line, column = _first_bad_byte(dialect.path)
-        problem = "is not UTF-8 text: save it as UTF-8, or name its encoding (for example 'latin-1')."
-        return ImportFailed(problem, file=file, line=line, column=column)
+        return ImportFailed(_NOT_UTF8, file=file, line=line, column=column)
     if found := re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", text):
         problem = f"has {found[2]} columns where {found[1]} are expected: make all rows the same length."
         return ImportFailed(problem, file=file, line=line)
     if found := re.search(r'converting column "(.*?)"\. Could not convert string "(.*?)" to \'(.*?)\'', text):
         names = list(dialect.types)
         return ImportFailed(
-            f"{found[2]!r} in column {found[1]!r} is not a {found[3]} like the rows above: correct it, or "
-            f"import that column as text (types={{{found[1]!r}: 'VARCHAR'}}).",
+            f"{found[2]!r} in column {found[1]!r} is not a {_WORDS.get(found[3], found[3])} like the rows "
+            f"above: correct it, or import that column as text (types={{{found[1]!r}: 'VARCHAR'}}).",
             file=file,
             line=line,
             column=names.index(found[1]) + 1 if found[1] in names else None,
@@ -325,8 +358,7 @@ def _explained(error: duckdb.Error, dialects: Sequence[_Dialect]) -> Exception:
     if "automatically detect the CSV" in text:
         line, column = _first_bad_byte(dialect.path)
         if line is not None:
-            problem = "is not UTF-8 text: save it as UTF-8, or name its encoding (for example 'latin-1')."
-            return ImportFailed(problem, file=file, line=line, column=column)
+            return ImportFailed(_NOT_UTF8, file=file, line=line, column=column)
         return ImportFailed("no delimiter makes rows of equal length: name the delimiter.", file=file)
     if isinstance(error, duckdb.InvalidInputException | duckdb.ConversionException):
         return ImportFailed(first_sentence(text.replace(str(dialect.path), file.name)), file=file, line=line)
@@ -342,23 +374,3 @@ def _first_bad_byte(path: Path) -> tuple[int | None, int | None]:
             except UnicodeDecodeError as error:
                 return number, len(line[: error.start].decode()) + 1
     return None, None
-
-
-def _unpacked(path: Path, target: Path, build: Build) -> Path:
-    """Unpack a ``.gz`` into the build's folder, watching for bombs: DuckDB then reads it in parallel."""
-    packed, written = path.stat().st_size, 0
-    try:
-        with gzip.open(path) as file, target.open("wb") as out:
-            while chunk := file.read(_CHUNK):
-                written += len(chunk)
-                if written > _BOMB_BYTES and written > _BOMB_RATIO * packed:
-                    raise ImportFailed(
-                        f"unpacks to more than {_BOMB_RATIO} times its size, which no honest table does: "
-                        "unpack it yourself if you trust it.",
-                        file=path,
-                    )
-                out.write(chunk)
-                build.say(0.0, f"unpacking {path.name}")
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise ImportFailed("is damaged or cut short: copy it again.", file=path) from error
-    return target

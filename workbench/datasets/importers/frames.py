@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -37,8 +38,8 @@ def arrow_table(frame: Any) -> pa.Table:
         try:
             table = pa.Table.from_pandas(frame, preserve_index=False)
         except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
-            named = [str(part) for part in error.args if "column" in str(part)]
-            where = named[-1].partition(" with type")[0] if named else "A column"
+            found = re.search(r"column (.*) with type", str(error))
+            where = f"The column {found[1]!r}" if found else "A column"
             raise ImportFailed(f"{where} holds values of more than one type: convert it first.") from error
     else:
         raise DatasetError(f"A {type(frame).__name__} is not a frame: give a pandas, polars or Arrow table.")

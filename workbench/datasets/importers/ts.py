@@ -55,9 +55,7 @@ def read_ts(sources: Sequence[Source], build: Build, options: Mapping[str, Any])
                 first = header
                 d = len(channels)
                 names = ["value"] if d == 1 else [f"dim_{j}" for j in range(d)]
-                writer = SeriesWriter(
-                    build, names, label=header.labelled, split=source.part is not None
-                )
+                writer = SeriesWriter(build, names, label=header.labelled, split=source.part is not None)
             if len(channels) != len(writer.channels) or header.labelled != first.labelled:
                 raise ImportFailed(
                     f"has {len(channels)} channels where the series before have {len(writer.channels)}."
@@ -200,7 +198,9 @@ def _read_label(text: str, header: _Header, path: Path, line: int) -> Any:
         if text not in header.classes:
             known = ", ".join(header.classes[:10])
             raise ImportFailed(
-                f"the label {text[:40]!r} is none of the classes in the header ({known}).", file=path, line=line
+                f"the label {text[:40]!r} is none of the classes in the header ({known}).",
+                file=path,
+                line=line,
             )
         return text
     try:
