@@ -17,4 +17,4 @@ if str(SUPPORT) not in sys.path:
 def importable_probes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let run processes import the probes, and save their state often."""
     monkeypatch.setenv("PYTHONPATH", str(SUPPORT), prepend=os.pathsep)
-    monkeypatch.setenv("WORKBENCH_CHECKPOINT_SECONDS", "0.05")
+    monkeypatch.setenv("WORKBENCH_CHECKPOINT_SECONDS", "0.3")

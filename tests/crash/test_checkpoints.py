@@ -12,11 +12,16 @@ from test_kills import run_processes
 
 pytestmark = pytest.mark.crash
 
-PARAMS = {"n_epochs": 12, "n_shapelets": 6, "batch_size": 8, "device": "cpu"}
+# Two slots, so that a run has one thread: two threads that wait for each other on a busy machine are slow.
+SLOTS = ("cpu", "cpu")
+PARAMS = {"n_epochs": 30, "n_shapelets": 6, "batch_size": 8, "device": "cpu"}
 
 
 @pytest.fixture
 def motions(store):
+    from workbench.datasets import samples
+
+    samples.register(store.datasets)
     return store.dataset("BasicMotions")
 
 
@@ -29,28 +34,32 @@ def position(run):
     states = sorted(run.folder.glob("checkpoint/train/fit-000/0*/state.json"))
     if not states:
         return None
-    state = json.loads(states[-1].read_text())["state"]
+    try:
+        state = json.loads(states[-1].read_text())["state"]
+    except FileNotFoundError:  # replaced by newer ones meanwhile
+        return position(run)
     return state["epoch"], state["batch"]
 
 
 def test_csl_killed_again_and_again_ends_with_the_same_weights(store, motions):
     rng = random.Random(3)
     with Workers(store) as workers:
-        workers.start(max_deaths=10_000)
-        whole = submit(store, motions).wait(120)
+        workers.start(SLOTS, max_deaths=10_000)
+        whole = submit(store, motions).wait(300)
         broken = submit(store, motions)
         kills, seen = 0, None
         while kills < 4:
             # Only a kill after some new training is worth its name.
-            where = until(lambda seen=seen: (p := position(broken)) != seen and p, timeout=60)
+            until(lambda seen=seen: position(broken) not in (None, seen) or broken.refresh().is_finished)
+            seen = position(broken)
             time.sleep(rng.uniform(0, 0.2))
             jobs = run_processes(store)
             if broken.refresh().is_finished:
                 break
             if jobs:
                 os.kill(jobs[0], 9)
-                kills, seen = kills + 1, where
-        broken = broken.wait(120)
+                kills += 1
+        broken = broken.wait(300)
     assert kills >= 2
     assert (whole.state, whole.attempt, broken.state) == ("done", 1, "done")
     assert broken.attempt == kills + 1
@@ -66,7 +75,7 @@ def test_csl_killed_again_and_again_ends_with_the_same_weights(store, motions):
 def test_cancel_saves_a_checkpoint_and_a_retry_goes_on_from_it(store, motions):
     run = submit(store, motions, n_epochs=400)
     with Workers(store) as workers:
-        workers.start(WORKBENCH_CHECKPOINT_SECONDS="3600")
+        workers.start(SLOTS, WORKBENCH_CHECKPOINT_SECONDS="3600")
         until(lambda: run.refresh().progress > 0)
         assert position(run) is None
         run.cancel()
@@ -82,24 +91,24 @@ def test_cancel_saves_a_checkpoint_and_a_retry_goes_on_from_it(store, motions):
 
 
 def test_sigterm_to_the_worker_saves_a_checkpoint_and_the_next_one_goes_on(store, motions):
-    run = submit(store, motions, n_epochs=60)
+    run = submit(store, motions, n_epochs=20)
     with Workers(store) as workers:
-        worker = workers.start(WORKBENCH_CHECKPOINT_SECONDS="3600")
+        worker = workers.start(SLOTS, WORKBENCH_CHECKPOINT_SECONDS="3600")
         until(lambda: run.refresh().progress > 0)
         worker.terminate()
         assert worker.wait(20) == 0
         assert (run.refresh().state, run.refresh().failures) == ("queued", 0)
         assert position(run) > (0, 0)
-        workers.start()
-        done = run.wait(120)
+        workers.start(SLOTS)
+        done = run.wait(300)
     assert (done.state, done.attempt) == ("done", 2)
-    assert done.metrics()["step"].max() == 60
+    assert done.metrics()["step"].max() == 20
 
 
 def test_a_corrupt_checkpoint_fails_with_one_sentence_and_a_fresh_retry_works(store, motions):
     run = submit(store, motions, n_epochs=100)
     with Workers(store) as workers:
-        workers.start()
+        workers.start(SLOTS)
         until(lambda: position(run))
         run.cancel()
         run.wait(30)

@@ -2,38 +2,63 @@
 
 import shutil
 import subprocess
+import time
+from contextlib import contextmanager
 
 import pytest
 from rig import Workers, publish_table, until
 
+import workbench as wb
+
 pytestmark = pytest.mark.crash
 
+FULL = "The disk is full: free some space, then retry the run."
 
-@pytest.fixture
-def small_disk(store):
-    """Put the runs' folders on a file system of 3 MB, or limit the size of files where that is not allowed."""
-    command = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(store.dir.runs)]
+
+@contextmanager
+def small_disk(folder, megabytes):
+    """Put `folder` on a file system of its own; skips the test where that is not allowed."""
+    folder.mkdir(exist_ok=True, parents=True)
+    command = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)]
     if subprocess.run(command, capture_output=True).returncode != 0:
-        yield "ulimit -f 3072"
-        return
-    yield ""
-    subprocess.run(["umount", "-l", str(store.dir.runs)], check=True)
+        pytest.skip("needs the right to mount a small tmpfs")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def test_a_full_disk(store, small_disk, monkeypatch):
-    if not small_disk:  # a rename does not cross file systems
-        monkeypatch.setattr(type(store.dir), "tmp", property(lambda self: self.runs))
+def test_runs_on_a_full_disk_fail_and_the_next_run_works(store, monkeypatch):
     table = publish_table(store)
-    full = store.submit("probes:Failing", table, params={"how": "fill"})
-    with Workers(store) as workers:
-        workers.start()
-        failed = full.wait(60)
-        assert failed.state == "failed"
-        assert failed.error == "The disk is full: free some space, then retry the run."
-        assert "attempt 1" in failed.log()
-        (full.folder / "filler.bin").unlink(missing_ok=True)
-        after = store.submit("probes:Sleeper", table)
-        assert after.wait(60).state == "done"
+    with small_disk(store.dir.runs, 3):
+        # A folder cannot be renamed into another file system.
+        monkeypatch.setattr(type(store.dir), "tmp", property(lambda self: self.runs))
+        run = store.submit("probes:Failing", table, params={"how": "fill"})
+        with Workers(store) as workers:
+            workers.start()
+            failed = run.wait(60)
+            assert (failed.state, failed.error) == ("failed", FULL)
+            assert "attempt 1" in failed.log()
+            (run.folder / "filler.bin").unlink()
+            assert store.submit("probes:Sleeper", table).wait(60).state == "done"
+
+
+def test_a_whole_store_on_a_full_disk_loses_nothing(tmp_path):
+    with small_disk(tmp_path / "small", 8):
+        store = wb.open(tmp_path / "small" / "store")
+        table = publish_table(store)
+        run = store.submit("probes:Failing", table, params={"how": "fill"})
+        filler = run.folder / "filler.bin"
+        with Workers(store) as workers:
+            worker = workers.start(lease=1.0)
+            until(lambda: shutil.disk_usage(store.root).free == 0)
+            time.sleep(4)  # several leases, none of which can be renewed
+            assert worker.poll() is None
+            filler.unlink()
+            failed = run.wait(60)
+            assert (failed.state, failed.error) == ("failed", FULL)
+            assert store.submit("probes:Sleeper", table).wait(60).state == "done"
+        store.dir.close()
 
 
 def test_a_run_folder_deleted_while_it_runs_and_before(store):

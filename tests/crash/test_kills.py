@@ -28,7 +28,7 @@ print("up", file=out, flush=True)
 while True:
     runs = store.runs()
     waiting = [run for run in runs if not run.is_finished]
-    if len(waiting) < 6:
+    if len(waiting) < 10:
         run = store.submit("probes:Sleeper", table, params={"seconds": rng.uniform(0.2, 2.0)},
                            recipe="probes:beat_and_count", priority=rng.randrange(3))
         print("submitted", run.id, file=out, flush=True)

@@ -13,197 +13,24 @@ import json
 import os
 import secrets
 import shutil
-import sqlite3
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench.errors import ModelError, RunError, RunNotFound, UsageError
+from workbench.errors import RunNotFound, UsageError
 from workbench.runs import queue
+from workbench.runs.run import COLUMNS, Run, from_row
 from workbench.store import StoreDir
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from workbench.arrays import Split
-    from workbench.models import Model
-    from workbench.report import Report
 
 __all__ = ["Run", "Runs"]
 
 STATES = ("queued", "running", *queue.FINISHED)
-
-
-@dataclass(frozen=True)
-class Run:
-    """A run as it was when it was read, with readers of what it writes.
-
-    Attributes
-    ----------
-    state : {"queued", "running", "done", "failed", "cancelled"}
-    progress : float
-        Share of the whole run that is done, 0 to 1.
-    remaining : float or None
-        Estimated seconds left, from the pace so far.
-    created, started, finished : float or None
-        Unix seconds; `started` is the latest attempt's.
-    scores : dict of str to float
-    error : str
-        Why it failed, in one sentence.
-    """
-
-    id: str
-    name: str
-    state: str
-    estimator_name: str
-    recipe: str
-    dataset: str
-    priority: int
-    device: str
-    slot: str | None
-    launcher: str
-    parent: str | None
-    schedule: str | None
-    owner: str
-    attempt: int
-    failures: int
-    cancelling: bool
-    created: float
-    started: float | None
-    finished: float | None
-    stage: str
-    progress: float
-    remaining: float | None
-    scores: dict[str, float]
-    headline: str
-    error: str
-    spec: dict[str, Any] = field(repr=False)
-    _dir: StoreDir = field(repr=False, compare=False)
-
-    @property
-    def folder(self) -> Path:
-        """The run's folder, ``runs/<id>`` of the store."""
-        return self._dir.runs / self.id
-
-    @property
-    def is_finished(self) -> bool:
-        return self.state in queue.FINISHED
-
-    @property
-    def seconds(self) -> float | None:
-        """How long the latest attempt took, or has taken so far."""
-        if self.started is None:
-            return None
-        return max(0.0, (self.finished or time.time()) - self.started)
-
-    def refresh(self) -> Run:
-        """The run as it is now."""
-        return Runs(self._dir).get(self.id)
-
-    def wait(self, timeout: float | None = None) -> Run:
-        """Wait until the run has ended, and return it as it is then.
-
-        Raises
-        ------
-        RunError
-            If it has not ended after `timeout` seconds.
-        """
-        deadline = None if timeout is None else time.monotonic() + timeout
-        while not (run := self.refresh()).is_finished:
-            if deadline is not None and time.monotonic() > deadline:
-                raise RunError(f"Run {self.id} is still {run.state} after {timeout:g} seconds.")
-            time.sleep(0.1)
-        return run
-
-    def cancel(self) -> None:
-        """Ask the run to end; it keeps its checkpoint."""
-        queue.cancel(self._dir, [self.id])
-
-    def metrics(self) -> pd.DataFrame:
-        """Every point of every curve: columns ``name``, ``step``, ``value``, ``time``."""
-        import pandas as pd
-
-        rows = self._dir.connection.execute(
-            "SELECT name, step, value, time FROM metrics WHERE run = ? ORDER BY name, step", (self.id,)
-        ).fetchall()
-        frame = pd.DataFrame([tuple(row) for row in rows], columns=["name", "step", "value", "time"])
-        return frame.astype({"step": "int64", "value": "float64", "time": "float64"})
-
-    def log(self, tail: int | None = None) -> str:
-        """What the run printed, or its last `tail` lines."""
-        from workbench.runs.launchers import LocalLauncher
-
-        return LocalLauncher().logs(self.folder, tail)
-
-    @property
-    def artifacts(self) -> dict[str, Path]:
-        """Files the run left, by their path below ``artifacts/``."""
-        root = self.folder / "artifacts"
-        return {str(p.relative_to(root)): p for p in sorted(root.rglob("*")) if p.is_file()}
-
-    def report(self) -> Report:
-        """The result, as the recipe returned it (without the estimator)."""
-        from workbench.report import Report
-
-        if self.state != "done":
-            raise RunError(f"Run {self.id} is {self.state} and has no report.")
-        return Report.load(self.folder / "artifacts" / "report")
-
-    def estimator(self) -> Any:
-        """The fitted estimator.
-
-        Raises
-        ------
-        ModelError
-            If the run is not done, or the estimator could not be saved (the sentence says why).
-        """
-        from workbench import models, registry
-        from workbench.runs import spec as specs
-
-        if self.state != "done":
-            raise ModelError(f"Run {self.id} is {self.state} and has no fitted estimator.")
-        folder = self.folder / "artifacts" / "model"
-        if not folder.exists():
-            raise ModelError(self._model_error() or f"The recipe of run {self.id} keeps no estimator.")
-        cls = specs.class_of(self.spec, self.folder)  # one that travels as source is defined by this
-        return models.load(folder, trusted={registry.name_of(cls): cls})
-
-    def save_model(self, name: str) -> Model:
-        """Keep the fitted estimator as the next version of the model `name`."""
-        from workbench.models import Models
-
-        self.estimator()  # says in one sentence why there is none
-        card = {"scores": self.scores, "headline": self.headline, "params": self.spec["params"]}
-        return Models(self._dir).add(
-            self.folder / "artifacts" / "model",
-            name,
-            run=self.id,
-            estimator=self.estimator_name,
-            dataset=self.dataset,
-            card=card,
-        )
-
-    def _model_error(self) -> str:
-        try:
-            return str(json.loads((self.folder / "result.json").read_text())["model_error"])
-        except (OSError, ValueError, KeyError):
-            return ""
-
-
-_COLUMNS = [f.name for f in fields(Run) if f.name != "_dir"]
-
-
-def _run(dir: StoreDir, row: sqlite3.Row) -> Run:
-    values = {
-        **dict(row),
-        "estimator_name": row["estimator"],
-        "cancelling": bool(row["cancel"]),
-        "scores": json.loads(row["scores"]),
-        "spec": json.loads(row["spec"]),
-    }
-    return Run(**{name: values[name] for name in _COLUMNS}, _dir=dir)
 
 
 class Runs:
@@ -305,7 +132,15 @@ class Runs:
             raise RunNotFound(
                 f"There is no run {id!r}." if not rows else f"More than one run begins with {id!r}."
             )
-        return _run(self._dir, rows[0])
+        return from_row(self._dir, rows[0])
+
+    def workers(self) -> list[dict[str, Any]]:
+        """The workers that are alive: ``id``, ``pid``, ``slots``, ``started``."""
+        rows = self._dir.connection.execute(
+            "SELECT id, pid, slots, started FROM workers WHERE boot = ? AND beat > ? ORDER BY started",
+            (queue.boot_id(), queue.boot_clock() - 15),
+        )
+        return [{**dict(row), "slots": json.loads(row["slots"])} for row in rows]
 
     def list(
         self, state: str | None = None, dataset: str | None = None, limit: int | None = 1000
@@ -320,13 +155,13 @@ class Runs:
             " ORDER BY created DESC, rowid DESC LIMIT :limit",
             {"state": state, "dataset": dataset, "limit": -1 if limit is None else limit},
         )
-        return [_run(self._dir, row) for row in rows]
+        return [from_row(self._dir, row) for row in rows]
 
     def frame(self, **filters: Any) -> pd.DataFrame:
         """Runs as a table, with a column ``params.<name>`` or ``scores.<name>`` for each of those."""
         import pandas as pd
 
-        columns = [name for name in _COLUMNS if name not in ("spec", "scores")]
+        columns = [name for name in COLUMNS if name not in ("spec", "scores")]
         records = [
             {
                 **{name: getattr(run, name) for name in columns},
@@ -350,14 +185,6 @@ class Runs:
     def delete(self, ids: Iterable[str] | str) -> None:
         """Delete runs with their folders; refused while one of them is running."""
         queue.delete(self._dir, _ids(ids))
-
-    def workers(self) -> list[dict[str, Any]]:
-        """The workers that are alive: ``id``, ``pid``, ``slots``, ``started``."""
-        rows = self._dir.connection.execute(
-            "SELECT id, pid, slots, started FROM workers WHERE boot = ? AND beat > ? ORDER BY started",
-            (queue.boot_id(), queue.boot_clock() - 15),
-        )
-        return [{**dict(row), "slots": json.loads(row["slots"])} for row in rows]
 
     def prune(
         self, *, keep_last: int | None = None, older_than: float | None = None, whole: bool = False

@@ -113,7 +113,7 @@ def load(folder: Path) -> dict[str, Any]:
         raise RunError(f"{folder / 'spec.json'} cannot be read: {error}.") from error
     if missing:
         raise RunError(f"{folder / 'spec.json'} lacks {', '.join(sorted(missing))}.")
-    return spec  # type: ignore[no-any-return]
+    return spec
 
 
 def class_of(spec: dict[str, Any], folder: Path) -> type:

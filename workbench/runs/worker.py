@@ -256,8 +256,8 @@ class Worker:
     def _drop(self, run: _Active) -> None:
         if run.job:
             run.launcher.stop(run.job, force=True)
-            while run.launcher.poll(run.job) is None:
-                time.sleep(0.01)
+            if run.launcher.poll(run.job) is None:
+                return  # not yet gone: the next look stops it again
         del self._active[run.id]
 
     def _ingest(self, run: _Active) -> bool:

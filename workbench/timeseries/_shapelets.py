@@ -12,7 +12,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from workbench.timeseries._shapelet_kernels import COSINE, HardPool, Layout, SearchPath, search
+from workbench.timeseries._shapelet_kernels import HardPool
+from workbench.timeseries._shapelet_search import Layout, SearchPath, search
 
 __all__ = ["MEASURES", "Measure", "ShapeletEncoder", "scale_lengths"]
 
@@ -92,7 +93,7 @@ class ShapeletEncoder(nn.Module):
             counts = tuple(n_shapelets if measure == name else 0 for name in MEASURES)  # type: ignore[assignment]
         self.layout = Layout(n_channels, tuple(int(length) for length in lengths), counts)
         self.search_path: SearchPath = "auto"
-        normal = sum(counts[: COSINE + 1])
+        normal = sum(counts[:2])
         shapelets, biases = [], []
         for length in self.layout.lengths:
             bound = (n_channels * length) ** -0.5
@@ -140,7 +141,7 @@ class ShapeletEncoder(nn.Module):
         x = x.detach()
         with torch.no_grad():
             positions = search(x, self.shapelets.detach(), self.layout, self.search_path)
-        return positions, HardPool.apply(x, self.shapelets, self.bias, positions, self.layout)
+        return positions.T, HardPool.apply(x, self.shapelets, self.bias, positions, self.layout)
 
     def distances(self, x: Tensor) -> Tensor:
         """Best distance, cosine or cross-correlation of each shapelet over all windows, shape (B, n_features)."""

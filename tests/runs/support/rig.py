@@ -22,7 +22,7 @@ def publish_table(store):
     return store.datasets.publish_frame(frame, "table", roles={"field": list("abcd"), "label": ["label"]})
 
 
-def until(condition, timeout=60.0):
+def until(condition, timeout=120.0):
     """Wait for `condition` and return what it gave; fail when it does not come true."""
     deadline = time.monotonic() + timeout
     while not (value := condition()):
