@@ -129,7 +129,7 @@ def test_shapelets_and_matches_are_those_of_the_estimator(report, data):
     best = report.tables["importance"].iloc[0]
     drawn = shapelets[shapelets["shapelet"] == best["component"]]
     expected = report.estimator.shapelets_[best["feature"]]
-    np.testing.assert_allclose(drawn.pivot(index="step", columns="channel", values="value"), expected)
+    np.testing.assert_allclose(drawn.pivot_table(index="step", columns="channel", values="value"), expected)
     start, value = report.estimator.locate(data.series.X)
     for row in matches[matches["shapelet"] == best["component"]].itertuples():
         assert row.start == start[row.series, best["feature"]]
