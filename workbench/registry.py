@@ -46,9 +46,9 @@ def estimator(name: str) -> type:
     try:
         point = _group("estimators").get(name)
         if point is not None:
-            return point.load()  # type: ignore[no-any-return]
+            return point.load()
         if ":" in name:
-            return _imported(name)  # type: ignore[no-any-return]
+            return _imported(name)
     except (ImportError, AttributeError) as error:
         raise EstimatorNotFound(f"The estimator {name!r} cannot be imported: {error}.") from error
     near = get_close_matches(name, estimator_names(), n=1, cutoff=0.4)
