@@ -61,7 +61,10 @@ def _has(report: Report, name: str) -> bool:
 
 def _map(run: Run, embedding: pd.DataFrame) -> None:
     st.subheader("Map of the series")
-    st.caption("Click a point, or drag a box around several, to see the series below the map.")
+    st.caption(
+        "Click a point, or several with the box tool above the map, to see the series below it. "
+        "Hollow points were trained on, filled ones are test series, a cross is one predicted wrongly."
+    )
     state = plot(represent.embedding_map(embedding), "embedding", data=embedding, on_select="rerun")
     points = state["selection"]["points"] if state else []
     ids = list(dict.fromkeys(str(point["customdata"][0]) for point in points if point.get("customdata")))

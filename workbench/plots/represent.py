@@ -72,7 +72,7 @@ def embedding_map(table: pd.DataFrame) -> go.Figure:
         )
     fig.update_xaxes(showticklabels=False)
     fig.update_yaxes(showticklabels=False)
-    fig.update_layout(showlegend=labelled, dragmode="select")
+    fig.update_layout(showlegend=labelled)
     return fig
 
 

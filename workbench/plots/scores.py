@@ -33,7 +33,7 @@ __all__ = [
 #: What stands before a score's name when it is the control's.
 CONTROLS = ("untrained", "control")
 
-_ACRONYMS = {"nmi": "NMI", "auc": "AUC", "cv": "cross-validated", "r2": "R²", "mae": "MAE", "rmse": "RMSE"}
+_ACRONYMS = {"nmi": "NMI", "auc": "AUC", "cv": "CV", "r2": "R²", "mae": "MAE", "rmse": "RMSE"}
 
 #: Scores that are no qualities, or where less is better: they have no place among the bars.
 _NOT_QUALITY = ("second", "time", "n_", "loss", "bytes", "mae", "rmse")
@@ -83,7 +83,7 @@ def score_bars(scores: pd.DataFrame) -> go.Figure:
             x=[plain(score_label(name)) for name in part["metric"]],
             y=part["value"].tolist(),
             marker_color=colour,
-            texttemplate="%{y:.3f}",
+            texttemplate="%{y:.2f}",
             textposition="outside",
             cliponaxis=False,
             hovertemplate="%{x}: %{y:.4f}<extra>%{fullData.name}</extra>",
@@ -118,7 +118,7 @@ def confusion(table: pd.DataFrame) -> go.Figure:
         text=counts.tolist(),
         texttemplate="%{text}" if len(labels) <= 25 else None,
         colorscale=SEQUENTIAL,
-        colorbar={"title": {"text": "Share of true class"}, "tickformat": ".0%", "thickness": 12},
+        showscale=False,  # the counts stand in the cells, the share under the pointer
         hovertemplate="true %{y}, predicted %{x}<br>%{text} cases, %{z:.1%} of the class<extra></extra>",
         xgap=1,
         ygap=1,
