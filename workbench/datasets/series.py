@@ -48,7 +48,7 @@ class _Query:
     def where(self, ids: Sequence[Any] | NDArray[Any] | None) -> tuple[str, list[Any]]:
         if ids is None:
             return "", []
-        wanted = [item.item() if isinstance(item, np.generic) else item for item in ids]
+        wanted = [_plain(item) for item in ids]
         marks = ", ".join("?" * len(wanted))
         return f"WHERE {self.id} IN ({marks})", wanted
 
@@ -73,7 +73,9 @@ def read_index(
         frame = _frame(reader.arrow(f"SELECT {', '.join(parts)} FROM {TABLE} {where}", wanted))
         if query.column("series_id") and frame["id"].duplicated().any():
             again = frame["id"][frame["id"].duplicated()].iloc[0]
-            raise DatasetError(f"The series {again!r} has more than one row; in a wide table each has one.")
+            raise DatasetError(
+                f"The series {_plain(again)!r} has more than one row; in a wide table each has one."
+            )
         return frame
 
     def constant(column: str | None, name: str) -> str:
@@ -104,7 +106,9 @@ def read_index(
     for role in ("label", "split"):
         varying = frame.loc[~frame[f"{role}_constant"].astype(bool), "id"]
         if len(varying):
-            where_ = f"the series {varying.iloc[0]!r}" if query.column("series_id") else "the one series"
+            where_ = (
+                f"the series {_plain(varying.iloc[0])!r}" if query.column("series_id") else "the one series"
+            )
             raise DatasetError(
                 f"The {role} {query.column(role)} varies within {where_}: take the role {role!r} away, "
                 "or cut the series so that each piece has one."
@@ -135,7 +139,7 @@ def read_series(
 
         order = pd.Index(index["id"]).get_indexer(pd.Index(list(ids)))
         if (order < 0).any():
-            raise DatasetError(f"There is no series {list(ids)[int(np.argmax(order < 0))]!r}.")
+            raise DatasetError(f"There is no series {_plain(list(ids)[int(np.argmax(order < 0))])!r}.")
         X, index = X[order], index.iloc[order]
     return SeriesData(
         X=X,
@@ -307,6 +311,11 @@ def labels(column: pd.Series) -> NDArray[Any]:
 
 def splits(column: pd.Series) -> NDArray[Any]:
     return column.fillna("").astype(str).str.lower().to_numpy(dtype=str)
+
+
+def _plain(value: Any) -> Any:
+    """A NumPy scalar as Python writes it."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _frame(table: pa.Table) -> pd.DataFrame:

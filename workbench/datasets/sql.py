@@ -45,7 +45,7 @@ _TABLE_FUNCTIONS = {"range", "generate_series", "unnest", "repeat", "json_each",
 #: Functions that tell about the host or run SQL given as text.
 _FUNCTIONS = {
     "current_setting", "getenv", "getvariable", "json_execute_serialized_sql", "nextval", "currval",
-    "write_log", "in_search_path", "txid_current", "sleep_ms", "pg_sleep", "setval", "parse_duckdb_log_message",
+    "write_log", "in_search_path", "txid_current", "sleep_ms", "pg_sleep", "setval",
 }  # fmt: skip
 _KINDS = {
     "MULTI": "PIVOT with values found in the data is not run here: name them with IN (…), or use "
