@@ -1,4 +1,8 @@
-"""The default recipe: fit any scikit-learn estimator and score it, a trivial control beside it."""
+"""The recipes for any scikit-learn estimator.
+
+:func:`fit_score` fits one and scores it, a trivial control beside it; :func:`apply` uses one that is
+fitted already on another data set.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ from workbench.arrays import Data, Split
 from workbench.errors import DatasetError
 from workbench.report import Report, Reporter
 
-__all__ = ["fit_score"]
+__all__ = ["apply", "fit_score"]
 
 MAX_IMPORTANCE = 200  # columns above which permuting each one takes too long
 
@@ -57,6 +61,45 @@ def fit_score(estimator: Any, data: Data, split: Split, seed: int, reporter: Rep
             report.tables["importance"] = _importance(estimator, X.iloc[test], y[test], seed, reporter)
     report.estimator = estimator
     return report
+
+
+def apply(estimator: Any, data: Data, split: Split, seed: int, reporter: Reporter) -> Report:
+    """Use a fitted estimator on every row of a data set; `split` and `seed` do not count.
+
+    What the estimator does decides: it predicts, and is scored where the rows have labels; or it
+    transforms, and the table ``features`` (id, f0, f1, …) holds what it returned.
+    """
+    X, y, _, ids = _arrays(estimator, data)
+    with reporter.stage("apply"):
+        try:
+            if not hasattr(estimator, "predict"):
+                return _applied_transform(estimator, X, ids)
+            predicted = np.asarray(estimator.predict(X))
+        except ValueError as error:
+            raise DatasetError(
+                f"{data.ref} does not fit this model: {' '.join(str(error).split())}"
+            ) from error
+    table = pd.DataFrame({"id": ids.astype(str), "predicted": predicted})
+    headline, scores = f"{len(ids)} rows predicted", {"n_rows": float(len(ids))}
+    if y is not None and not pd.isna(y).all():
+        table["true"] = y
+        known = ~pd.isna(y)
+        if is_classifier(estimator):
+            proba = _proba(estimator, _take(X, np.flatnonzero(known)))
+            scores |= _class_scores(y[known], predicted[known], proba)
+            headline += f", accuracy {scores['accuracy']:.3f}"
+        elif is_regressor(estimator):
+            scores |= _error_scores(y[known], predicted[known])
+            headline += f", mean absolute error {scores['mae']:.4g}"
+    return Report("apply", f"{headline}.", scores, {"predictions": table})
+
+
+def _applied_transform(estimator: Any, X: Any, ids: NDArray[Any]) -> Report:
+    out = np.asarray(estimator.transform(X)).reshape(len(ids), -1)
+    table = pd.DataFrame(out, columns=[f"f{i}" for i in range(out.shape[1])])
+    table.insert(0, "id", ids.astype(str))
+    headline = f"{len(ids)} rows turned into {out.shape[1]} numbers each."
+    return Report("apply", headline, {"n_rows": float(len(ids))}, {"features": table})
 
 
 def _arrays(estimator: Any, data: Data) -> tuple[Any, NDArray[Any] | None, NDArray[Any] | None, NDArray[Any]]:
@@ -139,19 +182,11 @@ def _regression(
     estimator: Any, X: Any, y: NDArray[Any], train: Any, test: Any, ids: NDArray[Any], seed: int
 ) -> Report:
     from sklearn.dummy import DummyRegressor
-    from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
-
-    def measure(predicted: NDArray[Any]) -> dict[str, float]:
-        return {
-            "r2": float(r2_score(y[test], predicted)) if len(test) > 1 else float("nan"),
-            "mae": float(mean_absolute_error(y[test], predicted)),
-            "rmse": float(root_mean_squared_error(y[test], predicted)),
-        }
 
     control = DummyRegressor().fit(np.zeros((len(train), 1)), y[train])
     predicted = np.asarray(estimator.predict(_take(X, test)))
-    scores = {f"test_{k}": v for k, v in measure(predicted).items()}
-    baseline = measure(control.predict(np.zeros((len(test), 1))))
+    scores = {f"test_{k}": v for k, v in _error_scores(y[test], predicted).items()}
+    baseline = _error_scores(y[test], control.predict(np.zeros((len(test), 1))))
     scores |= {f"control_test_{k}": v for k, v in baseline.items()}
     headline = (
         f"Test R² {scores['test_r2']:.3f}, mean absolute error {scores['test_mae']:.4g} against "
@@ -162,6 +197,16 @@ def _regression(
         "predictions": _predictions(ids[test], y[test], predicted),
     }
     return Report("fit_score", headline, scores, tables)
+
+
+def _error_scores(y: NDArray[Any], predicted: NDArray[Any]) -> dict[str, float]:
+    from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
+
+    return {
+        "r2": float(r2_score(y, predicted)) if len(y) > 1 else float("nan"),
+        "mae": float(mean_absolute_error(y, predicted)),
+        "rmse": float(root_mean_squared_error(y, predicted)),
+    }
 
 
 def _clustering(

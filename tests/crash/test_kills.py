@@ -5,6 +5,7 @@ import random
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -42,8 +43,10 @@ while True:
 """
 
 
-def start_web(store, out, seed):
-    return subprocess.Popen([sys.executable, "-c", WEB, str(store.root), str(out), str(seed)])
+def start_web(workers, out, seed):
+    web = subprocess.Popen([sys.executable, "-c", WEB, str(workers.store.root), str(out), str(seed)])
+    workers.processes.append(web)
+    return web
 
 
 def said(out, word):
@@ -91,16 +94,17 @@ def test_sixty_kills_lose_no_run_and_run_none_twice_at_once(store, tmp_path):
         # Here a run may die as often as it happens to: another test proves that it is given up.
         options = {"lease": 1.5, "max_deaths": 10_000}
         alive = [workers.start(**options) for _ in range(2)]
-        web = start_web(store, out, 0)
+        web = start_web(workers, out, 0)
         until(out.exists)
         while sum(kills.values()) < KILLS:
             time.sleep(rng.uniform(0.2, 2.0))
             target = rng.choice(["run", "run", "worker", "worker", "web"])
             if target == "run":
-                jobs = run_processes(store)
+                jobs = [pid for pid in run_processes(store) if is_alive(pid)]
                 if not jobs:
                     continue
-                os.kill(rng.choice(jobs), 9)
+                with suppress(ProcessLookupError):
+                    os.kill(rng.choice(jobs), 9)
             elif target == "worker":
                 victim = rng.randrange(2)
                 alive[victim].kill()
@@ -109,12 +113,12 @@ def test_sixty_kills_lose_no_run_and_run_none_twice_at_once(store, tmp_path):
             else:
                 web.kill()
                 web.wait()
-                web = start_web(store, out, sum(kills.values()))
+                web = start_web(workers, out, sum(kills.values()))
             kills[target] += 1
         web.kill()
         web.wait()
         runs = store.runs(limit=None)
-        until(lambda: all(run.is_finished for run in store.runs(limit=None)), timeout=180)
+        until(lambda: all(run.is_finished for run in store.runs(limit=None)), timeout=300)
 
     assert min(kills.values()) >= 5
     runs = {run.id: run for run in store.runs(limit=None)}

@@ -10,7 +10,7 @@ from sklearn.metrics import accuracy_score, adjusted_rand_score, balanced_accura
 
 from workbench.arrays import Split, TableData
 from workbench.errors import DatasetError
-from workbench.recipes import fit_score
+from workbench.recipes import apply, fit_score
 from workbench.report import NullReporter
 
 
@@ -104,3 +104,16 @@ def test_reports_survive_saving(classes, tmp_path):
     assert again.scores == report.scores
     for name, table in report.tables.items():
         pd.testing.assert_frame_equal(again.tables[name], table, check_dtype=False)
+
+
+def test_a_fitted_estimator_is_applied_to_every_row(classes):
+    model = LogisticRegression().fit(classes.X, classes.data.y)
+    report = apply(model, classes, Split(), 0, NullReporter())
+    assert report.scores["accuracy"] == model.score(classes.X, classes.data.y)
+    assert report.tables["predictions"]["predicted"].tolist() == model.predict(classes.X).tolist()
+    features = apply(PCA(2).fit(classes.X), classes, Split(), 0, NullReporter()).tables["features"]
+    assert features.shape == (120, 3)
+    other = Table(classes.data.y)
+    other.data = TableData(other.X[["a"]], None, None, {})
+    with pytest.raises(DatasetError, match="does not fit this model"):
+        apply(model, other, Split(), 0, NullReporter())

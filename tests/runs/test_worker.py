@@ -35,6 +35,8 @@ def test_a_run_is_done_with_report_model_log_and_scores(store, table):
     assert "attempt 1" in done.log()
     assert "report/report.json" in done.artifacts
     assert done.save_model("mine").run == run.id
+    applied = work(store, store.submit("model:mine@1", table, recipe="workbench.recipes:apply"))
+    assert applied.scores["accuracy"] == accuracy
 
 
 def test_every_metric_is_entered_once(store, table):
