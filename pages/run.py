@@ -45,6 +45,10 @@ if run.state == "done":
     report = run.report()
     st.markdown(f"**{md(report.headline)}**")
     result.downloads(run, report)
+    with st.popover("Keep the model"), st.form("keep", border=False):
+        name = st.text_input("Name (a name in use gets a new version)", value=run.dataset.partition("@")[0])
+        if st.form_submit_button("Keep", type="primary"):
+            keep(name.strip())
     result.body(run, report)
     result.reproduce(run)
 else:

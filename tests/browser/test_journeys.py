@@ -95,12 +95,14 @@ def test_the_result_page_answers_a_click_with_the_series(page, server: Server):
     plot.scroll_into_view_if_needed()
     point = plot.locator("path.point").first
     point.wait_for(timeout=SLOW)
-    name = page.evaluate("document.querySelector('.js-plotly-plot').data[0].customdata[0][0]")
     box = point.bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     page.mouse.move(x - 30, y - 30)
     page.mouse.move(x, y, steps=5)
-    plot.locator(".hoverlayer .hovertext").wait_for(timeout=SLOW)
+    hover = plot.locator(".hoverlayer .hovertext").first
+    hover.wait_for(timeout=SLOW)
+    # Points may overlap: the one that answers is the one whose name is shown.
+    name = re.search(r"series (\S+) \(", hover.text_content() or "")[1]
     page.mouse.click(x, y)
     page.wait_for_function(
         "name => [...document.querySelectorAll('.js-plotly-plot')].some("

@@ -44,7 +44,7 @@ def score_cards(report: Report, *, hidden: Collection[str] = ()) -> None:
     plain = {name: value for name, value in plain.items() if name not in hidden}
     with st.container(horizontal=True):
         for name, value in plain.items():
-            with st.container(border=True, width=190):
+            with st.container(border=True, width=165):
                 is_time = name == "seconds" or name.endswith("_seconds")
                 st.metric(
                     md(score_label(name.replace("seconds", "time"))),

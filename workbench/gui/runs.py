@@ -93,7 +93,8 @@ def cards(runs: Sequence[Run]) -> None:
                 if run.state == "running":
                     st.progress(min(max(run.progress, 0.0), 1.0), text=_progress_text(run))
                 else:
-                    st.caption(md(_result(run)) or "Waiting for a worker.")
+                    waiting = "Waiting for a worker." if run.state == "queued" else ""
+                    st.caption(md(_result(run)) or waiting or "Stopped before its end.")
                 st.caption(f"{md(run.estimator_name)} on {md(run.dataset)} · {ago(run.created, now)}")
 
 

@@ -99,35 +99,37 @@ def class_means(table: pd.DataFrame) -> go.Figure:
     )
     order = class_order(table["label"])
     colours = class_colours(order)
-    for (channel, label), part in table.groupby(["channel", "label"], sort=False):
-        part = part.dropna(subset=["mean"]).sort_values("step")  # shorter classes end earlier
-        row, colour = channels.index(channel) + 1, colours[label]
-        step, mean = part["step"].tolist(), part["mean"]
-        sd = part["sd"].fillna(0.0)
-        fig.add_scatter(
-            x=step + step[::-1],
-            y=(mean + sd).tolist() + (mean - sd).tolist()[::-1],
-            fill="toself",
-            fillcolor=translucent(colour, 0.15),
-            line={"width": 0},
-            mode="lines",
-            legendgroup=label,
-            showlegend=False,
-            hoverinfo="skip",
-            row=row,
-            col=1,
-        )
-        fig.add_scatter(
-            x=step,
-            y=mean.tolist(),
-            name=plain(label),
-            mode="lines",
-            line={"color": colour, "width": 2},
-            legendgroup=label,
-            legendrank=1000 + order.index(label),
-            showlegend=row == 1,
-            hovertemplate="step %{x}: mean %{y:.4g}<extra>%{fullData.name}</extra>",
-            row=row,
-            col=1,
-        )
+    for row, channel in enumerate(channels, start=1):
+        for label in order:
+            part = table[(table["channel"] == channel) & (table["label"] == label)]
+            # Shorter classes end earlier.
+            part, colour = part.dropna(subset=["mean"]).sort_values("step"), colours[label]
+            step, mean = part["step"].tolist(), part["mean"]
+            sd = part["sd"].fillna(0.0)
+            fig.add_scatter(
+                x=step + step[::-1],
+                y=(mean + sd).tolist() + (mean - sd).tolist()[::-1],
+                fill="toself",
+                fillcolor=translucent(colour, 0.15),
+                line={"width": 0},
+                mode="lines",
+                legendgroup=label,
+                showlegend=False,
+                hoverinfo="skip",
+                row=row,
+                col=1,
+            )
+            fig.add_scatter(
+                x=step,
+                y=mean.tolist(),
+                name=plain(label),
+                mode="lines",
+                line={"color": colour, "width": 2},
+                legendgroup=label,
+                legendrank=1000 + order.index(label),
+                showlegend=row == 1,
+                hovertemplate="step %{x}: mean %{y:.4g}<extra>%{fullData.name}</extra>",
+                row=row,
+                col=1,
+            )
     return fig
