@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -147,7 +148,7 @@ def preview(dataset: Dataset) -> None:
         for suffix in ("parquet", "csv"):
             st.download_button(
                 f"Whole data set as {suffix.upper()}",
-                lambda suffix=suffix: _exported(dataset, suffix),
+                partial(_exported, dataset, suffix),
                 file_name=f"{dataset.name}-{dataset.version}.{suffix}",
                 key=f"export-{suffix}",
                 icon=":material/download:",

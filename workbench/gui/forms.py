@@ -117,7 +117,7 @@ def split(*, has_column: bool) -> tuple[Split, int]:
         "Test share when at random", 0.05, 0.95, 0.3, 0.05, key="test_size", bind="query-params"
     )
     seed = right.number_input("Seed", 0, 2**31 - 1, 0, 1, key="seed", bind="query-params")
-    return Split(kind, float(size)), int(seed)
+    return Split("random" if kind == "random" else "auto", float(size)), int(seed)
 
 
 def check(cls: type, values: dict[str, Any]) -> None:
