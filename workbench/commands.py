@@ -65,6 +65,7 @@ def worker(arguments: argparse.Namespace) -> None:
     from workbench.runs.worker import Worker
 
     store = _store(arguments)
+    store.datasets.sweep()  # what killed imports left
     if arguments.samples:
         from workbench.serving import first_start
 

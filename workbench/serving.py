@@ -9,6 +9,8 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from workbench.commands import DEFAULT_PORT
@@ -24,13 +26,33 @@ SAMPLE_RUN = {"estimator": "timeseries.CSL", "data": "BasicMotions", "params": {
 
 
 def serve(store: Store, host: str = "127.0.0.1", port: int | None = None) -> int:
-    """Serve the pages in this process with a worker in another, until interrupted."""
+    """Serve the pages in this process and keep a worker in another, until interrupted."""
     command = [sys.executable, "-m", "workbench", "worker", "--store", str(store.root), "--samples"]
-    with subprocess.Popen(command) as worker:
-        try:
-            return web(store, host, port)
-        finally:
-            worker.terminate()
+    with _kept_alive(command):
+        return web(store, host, port)
+
+
+@contextmanager
+def _kept_alive(command: list[str]) -> Iterator[None]:
+    """Keep a child process running during the block: started again a second after it was lost."""
+    ended = threading.Event()
+    child = subprocess.Popen(command)
+
+    def watch() -> None:
+        nonlocal child
+        while not ended.wait(1.0):
+            if child.poll() is not None:
+                child = subprocess.Popen(command)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watcher.join()
+        child.terminate()
+        child.wait()
 
 
 def web(store: Store, host: str = "127.0.0.1", port: int | None = None) -> int:

@@ -5,11 +5,22 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 
 import pytest
 
+import workbench as wb
 from workbench.serving import first_start, free_port
+
+
+def eventually(look, seconds=60.0):
+    """What `look` returns once it is true."""
+    deadline = time.monotonic() + seconds
+    while not (seen := look()):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    return seen
 
 
 @pytest.fixture
@@ -59,6 +70,10 @@ def test_serve_prints_the_address_answers_and_ends_with_its_worker(tmp_path, bus
             assert line == f"Workbench is up: http://127.0.0.1:{port}\n"
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz") as answer:
                 assert answer.status == 200
+            store = wb.open(tmp_path / "s")
+            first = eventually(lambda: store.queue.workers())
+            os.kill(first[0]["pid"], signal.SIGKILL)  # a lost worker is replaced
+            eventually(lambda: [w for w in store.queue.workers() if w["pid"] != first[0]["pid"]])
         finally:
             served.send_signal(signal.SIGINT)
             served.wait(timeout=30)
