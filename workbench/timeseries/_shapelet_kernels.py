@@ -3,12 +3,13 @@
 All three measures of CSL pool hard over the windows of a series, so only the *winning* window of each
 (series, shapelet) pair carries a value and a gradient. The position of that window is searched without
 autograd (:mod:`workbench.timeseries._shapelet_search`); value and gradient are computed from the window
-itself: nothing of the size windows x length is kept for the backward pass.
+itself, which the backward pass reads anew: nothing of the size windows x length is kept for it.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -19,8 +20,8 @@ from workbench.timeseries._shapelet_search import NORM_FLOOR, Layout
 
 __all__ = ["HardPool"]
 
-#: Winning windows are kept for the backward pass up to this many numbers, else they are read again.
-MOST_KEPT = 2**22
+#: So many numbers of windows are worked on at once.
+IN_CACHE = 2**19
 
 
 class HardPool(torch.autograd.Function):
@@ -46,22 +47,13 @@ class HardPool(torch.autograd.Function):
         window_norm = x.new_empty(n_scales, n_c, n_channels, n_series)
         raw_norm = x.new_empty(n_scales, n_c, n_channels, 1)
         x, starts = x.contiguous(), _starts(x, positions, n_scales)
-        per_step = layout.per_scale * n_channels * n_series
-        total, largest = per_step * sum(layout.lengths), per_step * layout.lengths[-1]
-        keep = total <= MOST_KEPT
-        store = x.new_empty(total if keep else largest)
-        spare = x.new_empty(largest) if keep else store
-        parts = zip(layout.split(flat), starts, _rooms(store, layout, n_series), strict=True)
-        for r, (s, start, room) in enumerate(parts):
-            w, t = _read(x, start, room), s.unsqueeze(2)
-            torch.linalg.vector_norm(w[n_e:n_ec], dim=-1, out=window_norm[r])
-            torch.linalg.vector_norm(t[n_e:n_ec], dim=-1, out=raw_norm[r])
-            into = spare[: w.numel()].view_as(w)
-            near, inner = into[:n_e], into[n_e:]
-            torch.sub(w[:n_e], t[:n_e], out=near)
-            torch.mul(w[n_e:], t[n_e:], out=inner)
-            torch.linalg.vector_norm(near, dim=-1, out=sheet[r, :n_e])
-            torch.sum(inner, -1, out=sheet[r, n_e:])
+        for r, some, s, w in _windows(x, flat, starts, layout):
+            t = s.unsqueeze(2)
+            torch.linalg.vector_norm(w[n_e:n_ec], dim=-1, out=window_norm[r, :, some])
+            torch.linalg.vector_norm(t[n_e:n_ec], dim=-1, out=raw_norm[r, :, some])
+            near, inner = w[:n_e].sub_(t[:n_e]), w[n_e:].mul_(t[n_e:])
+            torch.linalg.vector_norm(near, dim=-1, out=sheet[r, :n_e, some])
+            torch.sum(inner, -1, out=sheet[r, n_e:, some])
         distance, inner, cross = sheet.split(layout.counts, dim=1)
         norm = raw_norm.clamp(min=NORM_FLOOR)
         scale = (window_norm.clamp_(min=NORM_FLOOR) * norm).reciprocal_().div_(n_channels)
@@ -78,51 +70,56 @@ class HardPool(torch.autograd.Function):
         window_factors = torch.cat([-pull, gate * scale, ones], dim=1)
         own_factors = torch.cat([pull, gate * cosine.mul_(held).neg_()], dim=1)
         ctx.layout = layout
-        ctx.save_for_backward(x, flat, starts, window_factors, own_factors, store if keep else None)
+        ctx.save_for_backward(x, flat, starts, window_factors, own_factors)
         return values.view(n_features, n_series).T
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, flat, starts, window_factors, own_factors, kept = ctx.saved_tensors
+        x, flat, starts, window_factors, own_factors = ctx.saved_tensors
         layout: Layout = ctx.layout
         n_ec = own_factors.shape[1]
         g = grad.T.reshape(len(layout.lengths), layout.per_scale, 1, -1)
         a = (g * window_factors).unsqueeze(3)
         c = (g[:, :n_ec] * own_factors).sum(-1, keepdim=True)
         grad_flat = torch.empty_like(flat)
-        largest = layout.per_scale * x.shape[1] * len(x) * layout.lengths[-1]
-        store = x.new_empty(largest) if kept is None else kept
-        parts = zip(layout.split(grad_flat), layout.split(flat), _rooms(store, layout, len(x)), strict=True)
-        for r, (out, s, room) in enumerate(parts):
-            w = _read(x, starts[r], room) if kept is None else room
-            torch.matmul(a[r], w, out=out.unsqueeze(2))
-            out[:n_ec].addcmul_(c[r], s[:n_ec])
+        grads = layout.split(grad_flat)
+        for r, some, s, w in _windows(x, flat, starts, layout):
+            out = torch.matmul(a[r, :, some], w).squeeze(2)
+            out[:n_ec].addcmul_(c[r, :, some], s[:n_ec])
+            grads[r][:, some] = out
         return None, grad_flat, g[:, n_ec:].sum((2, 3)).flatten(), None, None
 
 
-def _rooms(store: Tensor, layout: Layout, n_series: int) -> list[Tensor]:
-    """Room for each scale's windows, (K, D, B, length): side by side in `store` if it is large enough for
-    that, else all at its beginning, each overwriting the last."""
-    shapes = [(layout.per_scale, layout.n_channels, n_series, length) for length in layout.lengths]
-    sizes = [math.prod(shape) for shape in shapes]
-    parts = store.split(sizes) if len(store) == sum(sizes) else tuple(store[:size] for size in sizes)
-    return [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]
-
-
 def _starts(x: Tensor, positions: Tensor, n_scales: int) -> Tensor:
-    """Where in the flattened `x` (B, D, T) the winning windows begin, one row a scale.
+    """Where in the flattened `x` (B, D, T) the winning windows begin, (R, K, D, B).
 
     `positions` has shape (n_features, B).
     """
     n_series, n_channels, n_steps = x.shape
     row = torch.arange(n_series * n_channels, device=x.device).mul_(n_steps).view(n_series, n_channels).T
-    return (positions.unsqueeze(1) + row).reshape(n_scales, -1)
+    return (positions.unsqueeze(1) + row).view(n_scales, -1, n_channels, n_series)
 
 
-def _read(x: Tensor, starts: Tensor, room: Tensor) -> Tensor:
-    """Copy the windows that begin at `starts` into `room`."""
-    length = room.shape[-1]
-    # Whole rows of an overlapping view are copied as blocks, several times faster than by element.
-    torch.index_select(x.view(-1).unfold(0, length, 1), 0, starts, out=room.view(-1, length))
-    return room
+def _windows(
+    x: Tensor, flat: Tensor, starts: Tensor, layout: Layout
+) -> Iterator[tuple[int, slice, Tensor, Tensor]]:
+    """Scale by scale, and some variables at a time: the scale, the variables, the shapelets of the scale in
+    those variables, (K, d, length), and their windows of `x`, (K, d, B, length).
+
+    The windows overwrite the last ones, as memory that is in the cache already is the fastest.
+    """
+    n_series, n_channels, _ = x.shape
+    heights = [layout.per_scale * n_series * length for length in layout.lengths]
+    widths = [min(n_channels, max(1, IN_CACHE // height)) for height in heights]
+    store = x.new_empty(max(map(math.prod, zip(heights, widths, strict=True))))
+    for r, (s, start, width) in enumerate(zip(layout.split(flat), starts, widths, strict=True)):
+        length = s.shape[-1]
+        source = x.view(-1).unfold(0, length, 1)
+        for first in range(0, n_channels, width):
+            some = slice(first, first + width)
+            wanted = start[:, some].reshape(-1)
+            windows = store[: len(wanted) * length].view(-1, length)
+            # Whole rows of an overlapping view are copied as blocks, several times faster than by element.
+            torch.index_select(source, 0, wanted, out=windows)
+            yield r, some, s[:, some], windows.view(layout.per_scale, -1, n_series, length)
