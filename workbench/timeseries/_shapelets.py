@@ -19,6 +19,9 @@ __all__ = ["MEASURES", "Measure", "ShapeletEncoder", "scale_lengths"]
 
 Measure = Literal["mixed", "euclidean", "cosine", "cross-correlation"]
 
+#: Views of up to so many numbers are matched in one pass; it saves calls, and memory does not matter yet.
+LARGEST_TOGETHER = 1 << 16
+
 #: The single measures, in the order in which a scale holds them.
 MEASURES = ("euclidean", "cosine", "cross-correlation")
 
@@ -162,7 +165,9 @@ class ShapeletEncoder(nn.Module):
 
     def forward_views(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
         """Encodings of two views of one batch, each normalised by its own statistics (query first)."""
-        # In one pass: the shorter view (cropped) is padded, and searched up to its own end only.
+        if max(query.numel(), key.numel()) > LARGEST_TOGETHER:
+            return self(query), self(key)
+        # The shorter view (cropped) is padded, and searched up to its own end only.
         self._check(query)
         self._check(key)
         ends = query.shape[2], key.shape[2]
