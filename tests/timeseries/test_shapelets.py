@@ -159,9 +159,20 @@ def test_each_view_is_normalised_by_its_own_statistics():
         torch.testing.assert_close(a, b)
         torch.testing.assert_close(a.mean(0), torch.zeros_like(a[0]), rtol=0, atol=1e-10)
     torch.testing.assert_close(running, encoder.norm.running_mean)
-    cropped, whole = encoder.forward_views(query[..., :27], key)
-    torch.testing.assert_close(whole, apart[1])
-    assert cropped.shape == whole.shape
+
+
+@pytest.mark.parametrize("path", ["direct", "fft"])
+@pytest.mark.parametrize("cut", [1, 3, 14])
+def test_views_of_unequal_length_are_matched_within_their_own_ends(path, cut):
+    encoder, x = encoder_and_series(2, (4, 9), 6, "mixed", 16, 30, torch.float64)
+    encoder.search_path = path
+    short, whole = x[:8, :, : 30 - cut], x[8:]
+    # Nothing but the padding, if it were seen, could be so near to a shapelet of zeros.
+    with torch.no_grad():
+        encoder.shapelet(0).zero_()
+    for views in ((short, whole), (whole, short)):
+        for found, view in zip(encoder.forward_views(*views), views, strict=True):
+            torch.testing.assert_close(found, encoder(view))
 
 
 def test_one_normalisation_equals_one_a_measure():

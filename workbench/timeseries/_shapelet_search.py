@@ -7,8 +7,9 @@ copied out of the series, and constants that do not move the winner are left out
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import torch
@@ -27,9 +28,6 @@ LONGEST_DIRECT = 400
 QUIET = 1e-4
 
 SearchPath = Literal["auto", "direct", "fft"]
-
-_Products = Callable[[Tensor, int], tuple[Tensor, Tensor]]
-_Energies = Callable[[int], Tensor]
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,13 @@ class Layout:
         ]
 
 
-def search(x: Tensor, flat: Tensor, layout: Layout, path: SearchPath = "auto") -> Tensor:
+def search(
+    x: Tensor,
+    flat: Tensor,
+    layout: Layout,
+    path: SearchPath = "auto",
+    ends: tuple[int, ...] | None = None,
+) -> Tensor:
     """Position of the best window of every (series, shapelet) pair.
 
     Parameters
@@ -71,6 +75,8 @@ def search(x: Tensor, flat: Tensor, layout: Layout, path: SearchPath = "auto") -
         Shapelets, as :class:`Layout` says.
     path : {"auto", "direct", "fft"}
         Inner products by matrix products over the windows, or by the correlation theorem.
+    ends : tuple of int, optional
+        The batch falls into as many equal parts, of which each is searched up to that step only.
 
     Returns
     -------
@@ -78,82 +84,96 @@ def search(x: Tensor, flat: Tensor, layout: Layout, path: SearchPath = "auto") -
     """
     if path == "auto":
         path = "direct" if x.shape[-1] <= LONGEST_DIRECT else "fft"
-    n_e, n_c, _ = layout.counts
-    n_each = n_e + n_c
-    products, energies = _by_windows(x, layout.lengths) if path == "direct" else _by_fourier(x)
+    ends = ends or (x.shape[-1],)
+    sheets = (_scores_by_windows if path == "direct" else _scores_by_fourier)(x, flat, layout, ends)
     found = []
-    for s, length in zip(layout.split(flat), layout.lengths, strict=True):
-        s = s.transpose(0, 1)  # (D, K, length)
-        energy = energies(length)
-        norms = torch.linalg.vector_norm(s[:, :n_each], dim=-1, keepdim=True)
-        unit = s[:, n_e:n_each] / norms[:, n_e:].clamp_(min=NORM_FLOOR)
-        each, scores = products(torch.cat([s[:, :n_e], unit, s[:, n_each:]], dim=1), n_each)
-        if n_e:
-            squares = each[:, :n_e]
-            torch.sub(energy.unsqueeze(1), squares, alpha=2, out=squares)
-            squares.add_(norms[:, :n_e].square().unsqueeze(-1)).clamp_(min=0).sqrt_()
-            torch.sum(squares, 0, out=scores[:n_e]).neg_()
-        if n_c:
-            torch.sum(each[:, n_e:].mul_(_inverse_norms(energy)), 0, out=scores[n_e:n_each])
-            if path == "fft" and x.dtype == torch.float32:
-                _search_quiet(x, unit, energy, scores[n_e:n_each])
+    for scores, length in zip(sheets, layout.lengths, strict=True):
+        _fill_beyond(scores, ends, x.shape[-1], length, -torch.inf)
         found.append(_argmax(scores))
     return torch.cat(found)
 
 
-def _by_windows(x: Tensor, lengths: tuple[int, ...]) -> tuple[_Products, _Energies]:
-    """Inner products of windows and shapelets as matrix products, and the energies of the windows.
+def _fill_beyond(sheet: Tensor, ends: tuple[int, ...], n_steps: int, length: int, value: float) -> None:
+    """Write `value` into the windows of (..., B, W) that reach beyond the end of their series."""
+    for part, end in zip(sheet.chunk(len(ends), dim=-2), ends, strict=True):
+        if end < n_steps:
+            part[..., end - length + 1 :] = value
 
-    The first function takes shapelets (D, K, length) and a number; it gives the products of the first so
-    many shapelets, (D, number, B, W), and a score sheet (K, B, W) that holds the products of the others,
-    summed over channels.
-    The second gives the sum of squares of every window, (D, B, W).
-    """
+
+def _scores_by_windows(x: Tensor, flat: Tensor, layout: Layout, ends: tuple[int, ...]) -> Iterator[Tensor]:
+    """Scores (K, B, W) scale by scale, the inner products as matrix products."""
     # All windows are laid out once for all scales: with time before series in memory, the windows of each
     # scale are a corner of one matrix, as high as the longest shapelet and as wide as the shortest allows.
     n_series, n_channels, n_steps = x.shape
-    widest = n_steps - lengths[0] + 1
-    steps = nn.functional.pad(x.permute(1, 2, 0), (0, 0, 0, lengths[-1] - lengths[0])).contiguous()
-    matrix = (
-        steps.flatten(1)
-        .as_strided((n_channels, lengths[-1], widest * n_series), (steps.stride(0), n_series, 1))
-        .contiguous()
-    )
-    running = _running_energy(x.permute(1, 2, 0), 1).transpose(1, 2)
+    (n_e, n_c, _), lengths = layout.counts, layout.lengths
+    n_each, widest, highest = n_e + n_c, n_steps - lengths[0] + 1, lengths[-1]
+    steps = nn.functional.pad(x.permute(1, 2, 0), (0, 0, 0, highest - lengths[0])).contiguous()
+    # A first row of ones, against |s|^2 in the shapelets, adds the constant of the squared distance.
+    matrix = x.new_empty(n_channels, 1 + highest, widest * n_series)
+    matrix[:, 0] = 1
+    matrix[:, 1:] = steps.as_strided((n_channels, highest, widest * n_series), (steps.stride(0), n_series, 1))
+    shapelets = flat.new_zeros(n_channels, len(lengths), layout.per_scale, 1 + highest)
+    for r, s in enumerate(layout.split(flat)):
+        shapelets[:, r, :, 1 : 1 + s.shape[-1]] = s.transpose(0, 1)
+    if n_e:
+        own = shapelets[:, :, :n_e]
+        own[..., 0] = own.square().sum(-1)
+        own[..., 1:] *= -2
+    if n_c:
+        own = shapelets[:, :, n_e:n_each]
+        own /= torch.linalg.vector_norm(own, dim=-1, keepdim=True).clamp_(min=NORM_FLOOR)
+    first, last = _window_bounds(n_steps, lengths, x.device)
+    running = _running_energy(x.permute(1, 2, 0), 1)
+    sizes = [(n_steps - length + 1) * n_series for length in lengths]
+    energy = (running[:, last] - running[:, first]).clamp_(min=0).to(x.dtype).view(n_channels, 1, -1)
+    energies = energy.split(sizes, dim=2)
+    inverses = _inverse_norms(energy).split(sizes, dim=2)
+    for r, (length, size) in enumerate(zip(lengths, sizes, strict=True)):
+        products = torch.bmm(shapelets[:, r, :, : 1 + length], matrix[:, : 1 + length, :size])
+        scores = x.new_empty(layout.per_scale, size)
+        if n_e:
+            squares = products[:, :n_e].add_(energies[r]).clamp_(min=0).sqrt_()
+            torch.sum(squares, 0, out=scores[:n_e]).neg_()
+        if n_c:
+            torch.sum(products[:, n_e:n_each].mul_(inverses[r]), 0, out=scores[n_e:n_each])
+        torch.sum(products[:, n_each:], 0, out=scores[n_each:])
+        yield scores.view(layout.per_scale, -1, n_series).transpose(1, 2)
 
-    def products(s: Tensor, n_each: int) -> tuple[Tensor, Tensor]:
-        n_shapelets, length = s.shape[1:]
-        n_windows = n_steps - length + 1
-        each = torch.bmm(s, matrix[:, :length, : n_windows * n_series])
-        scores = x.new_empty(n_shapelets, n_windows * n_series)
-        torch.sum(each[:, n_each:], 0, out=scores[n_each:])
-        shape = (n_windows, n_series)
-        return each[:, :n_each].unflatten(2, shape).transpose(2, 3), scores.unflatten(1, shape).transpose(
-            1, 2
-        )
 
-    return products, lambda length: _differences(running, length, x.dtype)
+def _scores_by_fourier(x: Tensor, flat: Tensor, layout: Layout, ends: tuple[int, ...]) -> Iterator[Tensor]:
+    """The same by the correlation theorem: no window wraps round a transform as long as the series.
 
-
-def _by_fourier(x: Tensor) -> tuple[_Products, _Energies]:
-    """The same by the correlation theorem: no window wraps round a transform as long as the series."""
-    n_steps = x.shape[-1]
-    n = fast_length(n_steps)
-    spectrum = torch.fft.rfft(x.transpose(0, 1), n=n).unsqueeze(1)
+    Variable by variable, so that what is worked on stays in the cache of the processor.
+    """
+    n_series, n_channels, n_steps = x.shape
+    n_e, n_c, n_x = layout.counts
+    n_each, n = n_e + n_c, fast_length(n_steps)
+    spectrum = torch.fft.rfft(x.transpose(0, 1), n=n)
     running = _running_energy(x.transpose(0, 1), 2)
-
-    def products(s: Tensor, n_each: int) -> tuple[Tensor, Tensor]:
-        n_windows = n_steps - s.shape[-1] + 1
-        spectra = spectrum * torch.fft.rfft(s, n=n).conj_physical_().unsqueeze(2)
-        scores = x.new_empty(s.shape[1], len(x), n_windows)
-        each = scores[:0].unsqueeze(0)
-        if n_each > 0:  # the library refuses to transform nothing
-            each = torch.fft.irfft(spectra[:, :n_each], n=n)[..., :n_windows]
-        if n_each < s.shape[1]:
-            scores[n_each:] = torch.fft.irfft(spectra[:, n_each:].sum(0), n=n)[..., :n_windows]
-        return each, scores
-
-    return products, lambda length: _differences(running, length, x.dtype)
+    for s, length in zip(layout.split(flat), layout.lengths, strict=True):
+        n_windows = n_steps - length + 1
+        s = s.transpose(0, 1)  # (D, K, length)
+        norms = torch.linalg.vector_norm(s[:, :n_each], dim=-1, keepdim=True)
+        unit = s[:, n_e:n_each] / norms[:, n_e:].clamp(min=NORM_FLOOR)
+        squares = norms[:, :n_e].square().unsqueeze(3)
+        shapes = torch.fft.rfft(torch.cat([s[:, :n_e] * -2, unit, s[:, n_each:]], dim=1), n=n)
+        shapes = shapes.conj_physical_().unsqueeze(2)
+        energy = (running[..., length:] - running[..., :-length]).clamp_(min=0).to(x.dtype)
+        _fill_beyond(energy, ends, n_steps, length, torch.inf)
+        inverse = _inverse_norms(energy)
+        scores = x.new_zeros(layout.per_scale, n_series, n_windows)
+        for d in range(n_channels if n_each else 0):  # the library refuses to transform nothing
+            each = torch.fft.irfft(shapes[d, :n_each] * spectrum[d], n=n)[..., :n_windows]
+            scores[:n_e] -= each[:n_e].add_(energy[d]).add_(squares[d]).clamp_(min=0).sqrt_()
+            scores[n_e:n_each].addcmul_(each[n_e:], inverse[d])
+        if n_x:
+            cross = shapes[0, n_each:] * spectrum[0]
+            for d in range(1, n_channels):
+                cross.addcmul_(shapes[d, n_each:], spectrum[d])
+            scores[n_each:] = torch.fft.irfft(cross, n=n)[..., :n_windows]
+        if n_c and x.dtype == torch.float32:
+            _search_quiet(x, unit, energy, scores[n_e:n_each])
+        yield scores
 
 
 def _search_quiet(x: Tensor, unit: Tensor, energy: Tensor, scores: Tensor) -> None:
@@ -164,9 +184,21 @@ def _search_quiet(x: Tensor, unit: Tensor, energy: Tensor, scores: Tensor) -> No
     least = energy.masked_fill(energy == 0, torch.inf).amin(-1)
     quiet = (least < QUIET * x.square().sum(-1).T).any(0)
     if quiet.any():
-        products, energies = _by_fourier(x[quiet].double())
-        each, _ = products(unit.double(), unit.shape[1])
-        scores[:, quiet] = each.mul_(_inverse_norms(energies(unit.shape[-1]))).sum(0).to(x.dtype)
+        series, n = x[quiet].double().transpose(0, 1), fast_length(x.shape[-1])
+        spectra = torch.fft.rfft(series, n=n).unsqueeze(1)
+        spectra = spectra * torch.fft.rfft(unit.double(), n=n).conj_physical_().unsqueeze(2)
+        products = torch.fft.irfft(spectra, n=n)[..., : scores.shape[-1]]
+        running, length = _running_energy(series, 2), unit.shape[-1]
+        exact = (running[..., length:] - running[..., :-length]).clamp_(min=0)
+        scores[:, quiet] = products.mul_(_inverse_norms(exact).unsqueeze(1)).sum(0).to(x.dtype)
+
+
+@lru_cache(maxsize=8)
+def _window_bounds(n_steps: int, lengths: tuple[int, ...], device: torch.device) -> tuple[Tensor, Tensor]:
+    """First step, and step after the last, of every window of every scale."""
+    first = [torch.arange(n_steps - length + 1) for length in lengths]
+    last = [start + length for start, length in zip(first, lengths, strict=True)]
+    return torch.cat(first).to(device), torch.cat(last).to(device)
 
 
 def _running_energy(steps: Tensor, dim: int) -> Tensor:
@@ -178,17 +210,13 @@ def _running_energy(steps: Tensor, dim: int) -> Tensor:
     return running
 
 
-def _differences(running: Tensor, length: int, dtype: torch.dtype) -> Tensor:
-    return (running[..., length:] - running[..., :-length]).clamp_(min=0).to(dtype)
-
-
 def _inverse_norms(energy: Tensor) -> Tensor:
-    """One over the norms of windows, (D, 1, B, W).
+    """One over the norms of windows.
 
     Zero for a window of zeros: its products are zero too, but for rounding.
     """
     inverse = energy.clamp(min=NORM_FLOOR**2).rsqrt_()
-    return inverse.masked_fill_(energy == 0, 0).unsqueeze(1)
+    return inverse.masked_fill_(energy == 0, 0)
 
 
 def fast_length(n: int) -> int:
@@ -198,7 +226,8 @@ def fast_length(n: int) -> int:
 
 
 def _argmax(scores: Tensor) -> Tensor:
-    # On a CPU numpy's argmax is vectorised and torch's is not: ten times faster.
-    if scores.device.type == "cpu":
+    # On a CPU numpy's argmax is vectorised along rows that are contiguous and torch's is not: ten times
+    # faster; it would copy other rows first. Both give the first of several.
+    if scores.device.type == "cpu" and scores.stride(-1) == 1:
         return torch.from_numpy(scores.numpy().argmax(-1))
-    return scores.argmax(-1)
+    return scores.max(-1).indices

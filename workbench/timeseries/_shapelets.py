@@ -20,7 +20,7 @@ __all__ = ["MEASURES", "Measure", "ShapeletEncoder", "scale_lengths"]
 Measure = Literal["mixed", "euclidean", "cosine", "cross-correlation"]
 
 #: Views of up to so many numbers are matched in one pass; it saves calls, and memory does not matter yet.
-LARGEST_TOGETHER = 1 << 15
+LARGEST_TOGETHER = 1 << 16
 
 #: The single measures, in the order in which a scale holds them.
 MEASURES = ("euclidean", "cosine", "cross-correlation")
@@ -146,11 +146,14 @@ class ShapeletEncoder(nn.Module):
             What :meth:`distances` gives.
         """
         self._check(x)
-        x = x.detach()
+        positions, values = self._match(x.detach(), None)
+        return positions.T, values
+
+    def _match(self, x: Tensor, ends: tuple[int, ...] | None) -> tuple[Tensor, Tensor]:
         with torch.autocast(x.device.type, enabled=False):
             with torch.no_grad():
-                positions = search(x, self.shapelets.detach(), self.layout, self.search_path)
-            return positions.T, HardPool.apply(x, self.shapelets, self.bias, positions, self.layout)
+                positions = search(x, self.shapelets.detach(), self.layout, self.search_path, ends)
+            return positions, HardPool.apply(x, self.shapelets, self.bias, positions, self.layout)
 
     def distances(self, x: Tensor) -> Tensor:
         """Best distance, cosine or cross-correlation of each shapelet over all windows, (B, n_features)."""
@@ -162,10 +165,15 @@ class ShapeletEncoder(nn.Module):
 
     def forward_views(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
         """Encodings of two views of one batch, each normalised by its own statistics (query first)."""
-        if query.shape == key.shape and query.numel() <= LARGEST_TOGETHER:
-            q, k = self.distances(torch.cat([query, key])).chunk(2)
-        else:
-            q, k = self.distances(query), self.distances(key)
+        if max(query.numel(), key.numel()) > LARGEST_TOGETHER:
+            return self(query), self(key)
+        # The shorter view (cropped) is padded, and searched up to its own end only.
+        self._check(query)
+        self._check(key)
+        ends = query.shape[2], key.shape[2]
+        x = query.new_zeros(2, *query.shape[:2], max(ends))
+        x[0, ..., : ends[0]], x[1, ..., : ends[1]] = query, key
+        q, k = self._match(x.flatten(0, 1), ends)[1].chunk(2)
         return self.norm(q), self.norm(k)
 
     def _check(self, x: Tensor) -> None:
