@@ -184,9 +184,10 @@ with callbacks(Checkpoint(sys.argv[1] + "/checkpoint", every=0.0)):
     CSL(n_epochs=12, random_state=0).fit(np.load(sys.argv[1] + "/X.npy"))
 """
     process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)])
-    home, deadline = tmp_path / "checkpoint" / "fit-000", time.monotonic() + 60
-    while time.monotonic() < deadline and not list(home.glob("0000001?")):
+    home, deadline = tmp_path / "checkpoint" / "fit-000", time.monotonic() + 300
+    while not list(home.glob("0000001?")):
         assert process.poll() is None
+        assert time.monotonic() < deadline
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
