@@ -1,0 +1,18 @@
+"""Tables whose columns belong to several modalities: fusion networks, competition between modalities, remedies.
+
+Importing this package does not import torch.
+"""
+
+from __future__ import annotations
+
+from workbench.modality.columns import ModalitiesError, guess_modalities
+from workbench.modality.fusion import LateFusionClassifier, LateFusionRegressor
+from workbench.modality.remedies import REMEDIES
+
+__all__ = [
+    "REMEDIES",
+    "LateFusionClassifier",
+    "LateFusionRegressor",
+    "ModalitiesError",
+    "guess_modalities",
+]
