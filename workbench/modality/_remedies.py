@@ -308,20 +308,23 @@ class Greedy(Remedy):
 
     def _measure(self) -> None:
         n, memory = self.model.n_modalities, self.memory
-        if memory["hold"] == 0 and self.loop.epoch >= self.warmup and n > 1:
+        held, left = int(memory["who"]), int(memory["hold"])
+        if left == 0 and held < 0 and self.loop.epoch >= self.warmup and n > 1:
             speed = conditional_speed(memory["fusion"], memory["own"])
             lead = speed - (speed.sum() - speed) / (n - 1)
-            fastest = int(lead.argmax())
-            if lead[fastest] > self.epsilon:
-                memory["hold"], memory["who"] = torch.tensor(float(self.steps)), torch.tensor(float(fastest))
+            if lead.max() > self.epsilon:
+                held, left = int(lead.argmax()), self.steps
+        elif left == 0:
+            held = -1  # one step of all together before speeds are compared again
         factors = torch.ones(n)
-        if memory["hold"] > 0:
-            factors[int(memory["who"])] = 0.0
-            memory["hold"] = memory["hold"] - 1
-        else:
-            # What a held encoder would have done is no part of its speed.
-            memory["own"] = memory["own"] + torch.stack([_pace(e.parameters()) for e in self.model.encoders])
-            memory["fusion"] = memory["fusion"] + self._fusion_pace()
+        if left > 0:
+            factors[held] = 0.0
+            left -= 1
+        # What a held encoder would have done is no part of its speed.
+        own = torch.stack([_pace(e.parameters()) for e in self.model.encoders])
+        memory["own"] = memory["own"] + own * factors
+        memory["fusion"] = memory["fusion"] + self._fusion_pace() * factors
+        memory["who"], memory["hold"] = torch.tensor(float(held)), torch.tensor(float(left))
         self.scale_steps(factors)
 
     def _fusion_pace(self) -> Tensor:

@@ -58,14 +58,14 @@ class TableEstimator(BaseEstimator):
         if hasattr(X, "to_pandas") and hasattr(X, "columns"):  # polars, pyarrow-backed, …
             X = X.to_pandas()
         if isinstance(X, pd.DataFrame):
-            _check_feature_names(self, X, reset=reset)
-            _check_n_features(self, X, reset=reset)
-            if len(X) < (2 if reset else 1):
-                raise ModalitiesError(f"The table has {len(X)} sample(s), which is too few.")
             names = [str(name) for name in X.columns]
             if len(set(names)) < len(names):
                 twice = next(name for name in names if names.count(name) > 1)
                 raise ModalitiesError(f"The table has two columns named {twice!r}: rename one.")
+            _check_feature_names(self, X, reset=reset)
+            _check_n_features(self, X, reset=reset)
+            if len(X) < (2 if reset else 1):
+                raise ModalitiesError(f"The table has {len(X)} sample(s), which is too few.")
             return X.set_axis(names, axis=1)
         options: dict[str, Any] = {"dtype": np.float64, "ensure_all_finite": "allow-nan"}
         array = validate_data(self, X, reset=reset, ensure_min_samples=2 if reset else 1, **options)

@@ -149,7 +149,8 @@ def train(
         _groups(model, schedule.learning_rate),  # type: ignore[arg-type]
         schedule.learning_rate,
         weight_decay=schedule.weight_decay,
-        **({"momentum": 0.9} if schedule.optimizer == "sgd" else {"foreach": True}),
+        **({"momentum": 0.9} if schedule.optimizer == "sgd" else {}),
+        fused=True,
     )
     order = torch.Generator().manual_seed(schedule.seed)
     remedy.begin(model, optimizer, rows, schedule.seed)

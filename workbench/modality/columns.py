@@ -16,7 +16,8 @@ __all__ = ["ModalitiesError", "Modalities", "assign", "check_content", "guess_mo
 #: ``{modality: [column, ...]}``, or ``modality_of(column) -> str | None``.
 Modalities = Mapping[str, Sequence[Any]] | Callable[[str], str | None]
 
-_PREFIX = re.compile(r"^([^\W_]+?)(?:[_.:/]|(?<=\D)(?=\d))", re.UNICODE)
+_SEPARATED = re.compile(r"^([^\s_.:/-]+)[\s_.:/-]")
+_NUMBERED = re.compile(r"^(\D+)\d")
 
 
 class ModalitiesError(DatasetError, ValueError):
@@ -26,8 +27,8 @@ class ModalitiesError(DatasetError, ValueError):
 def guess_modalities(names: Sequence[str]) -> dict[str, list[str]]:
     """Modalities guessed from what the columns' names begin with.
 
-    ``v1_mfcc1, v1_mfcc2, v2_meanX`` gives ``v1`` and ``v2``: a prefix ends at ``_``, ``.``, ``:`` or ``/``, or
-    where digits begin (``pixel0, pixel1``). Columns without a prefix form the modality ``other``; so does a
+    ``v1_mfcc1, v1_mfcc2, v2_meanX`` gives ``v1`` and ``v2``: a prefix ends at the first space, ``_``, ``.``,
+    ``:``, ``/`` or ``-``, or in a name without such where digits begin (``pixel0``). Columns without a prefix form the modality ``other``; so does a
     prefix of one column unless all are such.
 
     Parameters
@@ -41,7 +42,7 @@ def guess_modalities(names: Sequence[str]) -> dict[str, list[str]]:
     """
     found: dict[str, list[str]] = {}
     for name in names:
-        match = _PREFIX.match(name)
+        match = _SEPARATED.match(name) or _NUMBERED.match(name)
         found.setdefault(match.group(1) if match else "", []).append(name)
     lonely = [prefix for prefix, columns in found.items() if prefix == "" or len(columns) == 1]
     if len(lonely) == len(found):
