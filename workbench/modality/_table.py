@@ -58,7 +58,8 @@ class TableEstimator(BaseEstimator):
         if hasattr(X, "to_pandas") and hasattr(X, "columns"):  # polars, pyarrow-backed, …
             X = X.to_pandas()
         if isinstance(X, pd.DataFrame):
-            names = [str(name) for name in X.columns]
+            # Numbers are no names to scikit-learn either: such columns are called as those of an array.
+            names = [name if isinstance(name, str) else f"x{name}" for name in X.columns]
             if len(set(names)) < len(names):
                 twice = next(name for name in names if names.count(name) > 1)
                 raise ModalitiesError(f"The table has two columns named {twice!r}: rename one.")

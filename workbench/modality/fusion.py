@@ -14,7 +14,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from workbench.modality._preparation import ENCODERS, Block, learn, prepare, subset
+from workbench.modality._preparation import ENCODERS, Block, learn, prepare
 from workbench.modality._table import TableEstimator, Target, holdout_rows
 from workbench.modality.columns import Modalities, assign, check_content
 from workbench.modality.remedies import REMEDIES, check_options
@@ -201,15 +201,6 @@ class _LateFusionEstimator(TableEstimator):
         h = embeddings_of(self._model(), prepare(frame, self.plans_))
         names = [f"{name}_{i}" for name in self.modalities_ for i in range(h.shape[2])]
         return pd.DataFrame(h.reshape(len(h), -1), columns=names, index=frame.index)
-
-    def mute(self, X: ArrayLike, modalities: list[str]) -> list[Block]:
-        """Prepared rows in which some modalities are made absent."""
-        check_is_fitted(self, "weights_")
-        blocks = prepare(self._check_table(X, reset=False), self.plans_)
-        return [
-            Block(b.values, b.codes, np.zeros_like(b.present)) if name in modalities else b
-            for name, b in zip(self.modalities_, subset(blocks, np.arange(len(blocks[0].present))), strict=True)
-        ]
 
 
 class LateFusionClassifier(ClassifierMixin, _LateFusionEstimator):
