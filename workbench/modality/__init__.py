@@ -5,6 +5,7 @@ Importing this package does not import torch.
 
 from __future__ import annotations
 
+from workbench.modality.analyzer import ModalityCompetitionAnalyzer
 from workbench.modality.columns import ModalitiesError, guess_modalities
 from workbench.modality.fusion import LateFusionClassifier, LateFusionRegressor
 from workbench.modality.remedies import REMEDIES
@@ -14,5 +15,6 @@ __all__ = [
     "LateFusionClassifier",
     "LateFusionRegressor",
     "ModalitiesError",
+    "ModalityCompetitionAnalyzer",
     "guess_modalities",
 ]
