@@ -8,6 +8,7 @@ from __future__ import annotations
 from workbench.modality.analyzer import ModalityCompetitionAnalyzer
 from workbench.modality.columns import ModalitiesError, guess_modalities
 from workbench.modality.fusion import LateFusionClassifier, LateFusionRegressor
+from workbench.modality.race import RemedyRace, candidates
 from workbench.modality.remedies import REMEDIES
 
 __all__ = [
@@ -16,5 +17,7 @@ __all__ = [
     "LateFusionRegressor",
     "ModalitiesError",
     "ModalityCompetitionAnalyzer",
+    "RemedyRace",
+    "candidates",
     "guess_modalities",
 ]
