@@ -51,8 +51,7 @@ def as_notebook(run: Run) -> dict[str, Any]:
     """The run as a Jupyter notebook (nbformat 4.5) without outputs."""
     made = []
     for i, (kind, text) in enumerate(cells(run)):
-        cell: dict[str, Any] = {"cell_type": kind, "id": f"cell-{i}", "metadata": {}}
-        cell["source"] = text.splitlines(keepends=True)
+        cell: dict[str, Any] = {"cell_type": kind, "id": f"cell-{i}", "metadata": {}, "source": text}
         if kind == "code":
             cell |= {"outputs": [], "execution_count": None}
         made.append(cell)

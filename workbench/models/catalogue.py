@@ -6,7 +6,6 @@ import json
 import shutil
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +36,8 @@ class Model:
     card : dict
         Scores, parameters and headline, as of its making.
     n_bytes : int
-    created : datetime
+    created : float
+        Unix seconds.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Model:
     dataset: str
     card: dict[str, Any]
     n_bytes: int
-    created: datetime
+    created: float
 
     @property
     def ref(self) -> str:
@@ -145,5 +145,5 @@ class Models:
             dataset=row["dataset"],
             card=json.loads(row["card"]),
             n_bytes=row["n_bytes"],
-            created=datetime.fromtimestamp(row["created"], UTC),
+            created=row["created"],
         )

@@ -27,7 +27,7 @@ class ShapeletEstimator(BaseEstimator):
     so that pickling, cloning and saving need no care.
     """
 
-    def _check_series(self, X: ArrayLike, *, reset: bool, min_samples: int = 1) -> Series:
+    def _check_series(self, X: Any, *, reset: bool, min_samples: int = 1) -> Series:
         """`X` as an array of shape (n, T, d)."""
         options: dict[str, Any] = {
             "dtype": [np.float64, np.float32],

@@ -80,7 +80,7 @@ class _Classifier(nn.Module):
         self.encoder, self.head = encoder, head
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.encoder(x))  # type: ignore[no-any-return]
+        return self.head(self.encoder(x))
 
 
 def to_device(X: NDArray[np.floating[Any]], device: torch.device) -> Tensor:

@@ -1,197 +1,103 @@
-"""Shapelet matching: the search for the best window, its exact value, and the sparse backward pass.
+"""What a shapelet's best match is worth, and the gradient of that value.
 
 All three measures of CSL pool hard over the windows of a series, so only the *winning* window of each
-(series, shapelet) pair carries a value and a gradient. The search therefore runs without autograd and may use
-whatever is fastest; the value is then computed anew from the winning window itself, and the backward
-pass reads that one window again. Nothing of the size windows x length is kept.
+(series, shapelet) pair carries a value and a gradient. The position of that window is searched without
+autograd (:mod:`workbench.timeseries._shapelet_search`); value and gradient are computed from the window
+itself, which the backward pass reads anew: nothing of the size windows x length is kept for it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, Literal
+from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-__all__ = ["COSINE", "CROSS_CORRELATION", "EUCLIDEAN", "NORM_FLOOR", "HardPool", "Layout", "search"]
+from workbench.timeseries._shapelet_search import NORM_FLOOR, Layout
 
-EUCLIDEAN, COSINE, CROSS_CORRELATION = 0, 1, 2
-
-#: Norms in the cosine are not let below this (as published).
-NORM_FLOOR = 1e-8
-
-SearchPath = Literal["auto", "direct", "fft"]
+__all__ = ["HardPool"]
 
 
-@dataclass(frozen=True)
-class Layout:
-    """Where each shapelet lies in the flat parameter vector.
-
-    The vector holds the scales one after another; a scale holds its shapelets, each of shape
-    (channels, length), Euclidean first, then cosine, then cross-correlation.
-    """
-
-    n_channels: int
-    lengths: tuple[int, ...]
-    counts: tuple[int, int, int]
-
-    @property
-    def per_scale(self) -> int:
-        return sum(self.counts)
-
-    @property
-    def n_features(self) -> int:
-        return self.per_scale * len(self.lengths)
-
-    @cached_property
-    def sizes(self) -> tuple[int, ...]:
-        return tuple(self.per_scale * self.n_channels * length for length in self.lengths)
-
-    def split(self, flat: Tensor) -> list[Tensor]:
-        """Views of shape (shapelets, channels, length), one a scale."""
-        return [
-            part.view(self.per_scale, self.n_channels, length)
-            for part, length in zip(flat.split(self.sizes), self.lengths, strict=True)
-        ]
-
-
-def window_energies(x: Tensor, length: int) -> Tensor:
-    """Sum of squares of every window, (B, D, T) -> (B, D, T - length + 1) float64.
-
-    A running sum in double precision: in single precision the differences cancel.
-    """
-    total = torch.nn.functional.pad(x.double().square().cumsum(-1), (1, 0))
-    return (total[..., length:] - total[..., :-length]).clamp_(min=0)
-
-
-def inner_products_direct(x: Tensor, shapelets: Tensor) -> Tensor:
-    """Inner product of every window with every shapelet, (B, D, T), (M, D, L) -> (B, D, M, W)."""
-    windows = x.unfold(-1, shapelets.shape[-1], 1)
-    return torch.einsum("bdwl,mdl->bdmw", windows, shapelets)
-
-
-def inner_products_fft(x: Tensor, shapelets: Tensor) -> Tensor:
-    """The same by the correlation theorem (no window wraps round, since the transform is T long)."""
-    n, length = x.shape[-1], shapelets.shape[-1]
-    spectrum = torch.fft.rfft(x).unsqueeze(2) * torch.fft.rfft(shapelets, n=n).conj().transpose(0, 1)
-    return torch.fft.irfft(spectrum, n=n)[..., : n - length + 1]
-
-
-def search(
-    x: Tensor,
-    flat: Tensor,
-    layout: Layout,
-    path: SearchPath = "auto",
-) -> Tensor:
-    """First position of the best window of every (series, shapelet) pair.
-
-    Parameters
-    ----------
-    x : Tensor, shape (B, D, T)
-    flat : Tensor
-        Shapelets as :class:`Layout` says.
-
-    Returns
-    -------
-    Tensor of int64, shape (B, n_features)
-    """
-    n_e, n_c, _ = layout.counts
-    inner = inner_products_fft if path == "fft" else inner_products_direct
-    found = []
-    for shapelets, length in zip(layout.split(flat), layout.lengths, strict=True):
-        products = inner(x, shapelets)
-        energy = window_energies(x, length).unsqueeze(2)
-        if n_e:
-            own = shapelets[:n_e].double().square().sum(-1).T.unsqueeze(-1)
-            distance = (energy + own - 2 * products[:, :, :n_e]).clamp_(min=0).sqrt_().sum(1)
-            found.append(distance.argmin(-1))
-        if n_c:
-            own = shapelets[n_e : n_e + n_c].norm(dim=-1).clamp_(min=NORM_FLOOR).T.unsqueeze(-1)
-            norms = energy.sqrt().clamp_(min=NORM_FLOOR) * own
-            found.append((products[:, :, n_e : n_e + n_c] / norms).sum(1).argmax(-1))
-        found.append(products[:, :, n_e + n_c :].sum(1).argmax(-1))
-    return torch.cat(found, dim=1)
-
-
-def gather_windows(x: Tensor, positions: Tensor, length: int) -> Tensor:
-    """The windows that start at `positions` (B, K), as (K, D, B, length)."""
-    n_series, n_channels, n_steps = x.shape
-    device = x.device
-    series = torch.arange(n_series, device=device) * (n_channels * n_steps)
-    start = (
-        positions.T.unsqueeze(1) + series + (torch.arange(n_channels, device=device) * n_steps).unsqueeze(-1)
-    )
-    rows = x.contiguous().view(-1).unfold(0, length, 1)
-    return rows[start]
+Pairs = Iterator[tuple[Tensor, Tensor]]
 
 
 class HardPool(torch.autograd.Function):
     """Value of every (series, shapelet) pair at its winning window, with the gradient of that window alone.
 
-    With w the window, s the shapelet and g the incoming gradient, each measure's gradient with respect
-    to s is, for every channel, ``sum_b a_b w_b + c s``: Euclidean ``a = -g / |w - s|, c = sum_b g / |w - s|``;
-    cosine ``a = g / (D |w| |s|), c = -sum_b g <w, s> / (D |w| |s|^3)``; cross-correlation ``a = g, c = 0``.
-    The series themselves get no gradient.
+    With w the window, s the shapelet and g the incoming gradient, the gradient with respect to s is, channel
+    by channel, ``sum_b a_b w_b + c s``, where
+
+    - Euclidean: ``a = -g / |w - s|``, ``c = sum_b g / |w - s|``,
+    - cosine: ``a = g / (D |w| |s|)``, ``c = -sum_b g <w, s> / (D |w| |s|^3)``,
+    - cross-correlation: ``a = g``, ``c = 0``.
+
+    A distance of zero has the subgradient zero, a cosine cut at zero has none, and a norm held at its
+    floor is a constant. The series themselves get no gradient.
     """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, flat: Tensor, bias: Tensor, positions: Tensor, layout: Layout) -> Tensor:
-        n_e, n_c, n_x = layout.counts
-        values, scales, pulls = [], [], []
-        for r, (s, length) in enumerate(zip(layout.split(flat), layout.lengths, strict=True)):
-            where = positions[:, r * layout.per_scale : (r + 1) * layout.per_scale]
-            w = gather_windows(x, where, length)
-            inner = torch.einsum("kdbl,kdl->bkd", w[n_e:], s[n_e:])
-            distance = (w[:n_e] - s[:n_e].unsqueeze(2)).norm(dim=-1).permute(2, 0, 1)
-            w_norm = w[n_e : n_e + n_c].norm(dim=-1).permute(2, 0, 1).clamp_(min=NORM_FLOOR)
-            raw = s[n_e : n_e + n_c].norm(dim=-1)
-            s_norm = raw.clamp(min=NORM_FLOOR)
-            each = inner[:, :n_c] / (w_norm * s_norm)
-            cosine = each.mean(-1)
-            values += [
-                distance.sum(-1),
-                cosine.clamp(min=0),
-                inner[:, n_c:].sum(-1) + bias[r * n_x : (r + 1) * n_x],
-            ]
-            # A distance of zero has the subgradient zero, a negative cosine is cut, and a clamped norm is constant.
-            pull = torch.where(distance > 0, -1 / distance, 0)
-            open_gate = (cosine > 0).unsqueeze(-1).to(x.dtype) / layout.n_channels
-            scales.append(
-                torch.cat([pull, open_gate / (w_norm * s_norm), torch.ones_like(inner[:, n_c:])], dim=1)
-            )
-            pulls.append(
-                torch.cat(
-                    [
-                        -pull,
-                        -open_gate * each * (raw > NORM_FLOOR) / s_norm**2,
-                        torch.zeros_like(inner[:, n_c:]),
-                    ],
-                    dim=1,
-                )
-            )
+        n_scales, (n_e, n_c, n_x) = len(layout.lengths), layout.counts
+        n_ec, n_features, n_channels, n_series = n_e + n_c, layout.n_features, layout.n_channels, len(x)
+        # One sheet for what the windows give: distances (Euclidean), inner products (the others).
+        sheet = x.new_empty(n_scales, layout.per_scale, n_channels, n_series)
+        window_norm = x.new_empty(n_scales, n_c, n_channels, n_series)
+        raw_norm = x.new_empty(n_scales, n_c, n_channels, 1)
+        for r, (s, w) in enumerate(_windows(x, flat, positions, layout)):
+            torch.linalg.vector_norm(w[:n_e] - s[:n_e].unsqueeze(2), dim=-1, out=sheet[r, :n_e])
+            torch.matmul(w[n_e:], s[n_e:].unsqueeze(-1), out=sheet[r, n_e:].unsqueeze(-1))
+            torch.linalg.vector_norm(w[n_e:n_ec], dim=-1, out=window_norm[r])
+            torch.linalg.vector_norm(s[n_e:n_ec], dim=-1, keepdim=True, out=raw_norm[r])
+        distance, inner, cross = sheet.split(layout.counts, dim=1)
+        norm = raw_norm.clamp(min=NORM_FLOOR)
+        scale = (window_norm.clamp_(min=NORM_FLOOR) * norm).reciprocal_().div_(n_channels)
+        cosine = inner * scale
+        mean = cosine.sum(2)
+        values = torch.cat(
+            [distance.sum(2), mean.clamp(min=0), cross.sum(2) + bias.view(n_scales, n_x, 1)], dim=1
+        )
+
+        pull = torch.where(distance > 0, distance.reciprocal(), 0)
+        gate = (mean > 0).to(x.dtype).unsqueeze(2)
+        ones = torch.ones_like(cross)
+        held = (raw_norm > NORM_FLOOR).to(x.dtype).div_(norm.square())
+        window_factors = torch.cat([-pull, gate * scale, ones], dim=1)
+        own_factors = torch.cat([pull, gate * cosine.mul_(held).neg_()], dim=1)
         ctx.layout = layout
-        ctx.save_for_backward(x, flat, positions, torch.cat(scales, 1), torch.cat(pulls, 1))
-        return torch.cat(values, dim=1)
+        ctx.save_for_backward(x, flat, positions, window_factors, own_factors)
+        return values.view(n_features, n_series).T
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, flat, positions, scales, pulls = ctx.saved_tensors
+        x, flat, positions, window_factors, own_factors = ctx.saved_tensors
         layout: Layout = ctx.layout
-        n_x = layout.counts[2]
+        n_ec = own_factors.shape[1]
+        g = grad.T.reshape(len(layout.lengths), layout.per_scale, 1, -1)
+        a = (g * window_factors).unsqueeze(3)
+        c = (g[:, :n_ec] * own_factors).sum(-1, keepdim=True)
         grad_flat = torch.empty_like(flat)
-        for r, (out, s, length) in enumerate(
-            zip(layout.split(grad_flat), layout.split(flat), layout.lengths, strict=True)
+        for r, (out, (s, w)) in enumerate(
+            zip(layout.split(grad_flat), _windows(x, flat, positions, layout), strict=True)
         ):
-            mine = slice(r * layout.per_scale, (r + 1) * layout.per_scale)
-            g = grad[:, mine].unsqueeze(-1)
-            w = gather_windows(x, positions[:, mine], length)
-            out.copy_(torch.einsum("bkd,kdbl->kdl", g * scales[:, mine], w))
-            out.addcmul_((g * pulls[:, mine]).sum(0).unsqueeze(-1), s)
-        grad_bias = (
-            grad.view(len(grad), len(layout.lengths), -1)[..., layout.per_scale - n_x :].sum(0).reshape(-1)
-        )
-        return None, grad_flat, grad_bias, None, None
+            torch.matmul(a[r], w, out=out.unsqueeze(2))
+            out[:n_ec].addcmul_(c[r], s[:n_ec])
+        return None, grad_flat, g[:, n_ec:].sum((2, 3)).flatten(), None, None
+
+
+def _windows(x: Tensor, flat: Tensor, positions: Tensor, layout: Layout) -> Pairs:
+    """Scale by scale, the shapelets (K, D, length) and their windows of `x` (B, D, T), (K, D, B, length).
+
+    `positions` has shape (n_features, B).
+    """
+    n_series, n_channels, n_steps = x.shape
+    row = torch.arange(n_series * n_channels, device=x.device).mul_(n_steps).view(n_series, n_channels).T
+    start = positions.unsqueeze(1) + row
+    flat_x = x.contiguous().view(-1)
+    for s, first in zip(layout.split(flat), start.split(layout.per_scale), strict=True):
+        length = s.shape[-1]
+        # Whole rows of an overlapping view are copied as blocks, several times faster than by element.
+        windows = flat_x.unfold(0, length, 1).index_select(0, first.reshape(-1))
+        yield s, windows.view(*first.shape, length)

@@ -40,7 +40,7 @@ def pool(x: Tensor, lengths: Tensor | None, generator: Generator | None = None, 
     """Replace every `size` consecutive steps by their mean, the leftover tail by its own."""
     length = x.shape[2]
     groups = -(-length // size)
-    padded = torch.nn.functional.pad(x, (0, groups * size - length))
+    padded = torch.nn.functional.pad(_masked(x, lengths), (0, groups * size - length))
     sums = padded.unflatten(2, (groups, size)).sum(3)
     own = torch.tensor([length], device=x.device) if lengths is None else lengths
     first = torch.arange(groups, device=x.device) * size

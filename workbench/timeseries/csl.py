@@ -41,7 +41,7 @@ class CSL(TransformerMixin, ShapeletEstimator):
     learning_rate : float, default=0.01
         Size of an optimizer step.
     n_scales : int, default=8
-        Shapelet lengths, spread evenly from a tenth to four fifths of the series; very short series allow fewer.
+        Shapelet lengths, spread evenly from a tenth to four fifths of the series; equal ones merge.
     n_shapelets : int, default=40
         Shapelets of each length.
     measure : {"mixed", "euclidean", "cosine", "cross-correlation"}, default="mixed"

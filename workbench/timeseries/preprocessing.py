@@ -52,7 +52,7 @@ def series_lengths(X: Series) -> NDArray[np.int64]:
     ValueError
         If a series holds no value at all.
     """
-    observed = ~np.isnan(X).all(axis=2)
+    observed: NDArray[np.bool_] = np.logical_not(np.isnan(X).all(axis=2))
     lengths = X.shape[1] - observed[:, ::-1].argmax(axis=1)
     empty = np.flatnonzero(~observed.any(axis=1))
     if len(empty):

@@ -304,7 +304,9 @@ def _headline(
 ) -> str:
     accuracy = scores.get("test_accuracy")
     if accuracy is None:
-        return f"Representation of {len(series.X)} series learnt from {len(train)} of them, without labels to test it."
+        return (
+            f"Representation of {len(series.X)} series learnt from {len(train)}, without labels to test it."
+        )
     text = f"Test accuracy {accuracy:.3f} on {len(test)} series"
     control = scores.get("untrained_test_accuracy")
     return f"{text}." if control is None else f"{text}; untrained {control:.3f}."

@@ -23,7 +23,15 @@ __all__ = ["Callback", "active_callbacks", "callbacks"]
 
 
 class Callback:
-    """Base of callbacks; every hook is given the running :class:`~workbench.training.loop.Loop`."""
+    """Base of callbacks; every hook is given the running :class:`~workbench.training.loop.Loop`.
+
+    Attributes
+    ----------
+    saves : bool
+        Run after the others at the end of things, to save what they have decided.
+    """
+
+    saves = False
 
     def on_train_begin(self, loop: Loop) -> None:
         """Before the first epoch; a checkpoint is restored here."""

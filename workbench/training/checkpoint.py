@@ -45,6 +45,8 @@ class Checkpoint(Callback):
         From ``fit``, if the newest state is damaged or was made by other work.
     """
 
+    saves = True
+
     def __init__(self, folder: str | os.PathLike[str], every: float = 5.0) -> None:
         self.folder, self.every = Path(folder), every
         self._trainings = 0

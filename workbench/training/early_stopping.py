@@ -34,7 +34,8 @@ class EarlyStopping(Callback):
     def on_epoch_end(self, loop: Loop) -> None:
         if self.monitor not in loop.history[-1]:
             raise UsageError(
-                f"EarlyStopping cannot watch {self.monitor!r}: this training has {', '.join(loop.history[-1])}."
+                f"EarlyStopping cannot watch {self.monitor!r}; "
+                f"this training has {', '.join(loop.history[-1])}."
             )
         best, waited = float("inf"), 0
         for entry in loop.history:

@@ -199,7 +199,8 @@ class Loop:
             raise Stopped(f"Stopped in epoch {self.epoch + 1} of {self.n_epochs}; run again to continue.")
 
     def _tell(self, hook: str) -> None:
-        for callback in self.callbacks:
+        last_savers = not hook.endswith("begin")
+        for callback in sorted(self.callbacks, key=lambda one: last_savers and one.saves):
             getattr(callback, hook)(self)
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -221,7 +222,8 @@ class Loop:
             "epoch": self.epoch,
             "batch": self.batch,
             "history": self.history,
-            "finished": self.finished or self.epoch == self.n_epochs,
+            "totals": list(self._totals),  # files of tensors do not keep their order
+            "finished": self.finished or self.epoch == self.n_epochs or (self.stop and self.batch == 0),
             "optimizer": optimizer,
             "scaler": self._scaler.state_dict(),
         }
@@ -243,7 +245,7 @@ class Loop:
         for owner, extra in self.extras.items():
             extra.load_state_dict({k: v.to(self.device) for k, v in part(f"extra.{owner}.").items()})
         self._order = tensors["order"]
-        self._totals = {k: v.to(self.device) for k, v in part("total.").items()}
+        self._totals = {name: tensors[f"total.{name}"].to(self.device) for name in values["totals"]}
         self.epoch, self.batch = values["epoch"], values["batch"]
         self.history = [dict(entry) for entry in values["history"]]
         self.finished = values["finished"]
