@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.metrics import f1_score, roc_auc_score
+from sklearn.metrics import roc_auc_score
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.preprocessing import StandardScaler
 
@@ -58,13 +58,14 @@ class Metric:
             predicted = outputs > 0.5
             if self.name == "accuracy":
                 return float((predicted == (y > 0.5)).mean())
-            return float(f1_score(y > 0.5, predicted, average="macro", zero_division=0))
+            return _f1(y > 0.5, predicted)
         predicted = outputs.argmax(1)
         if self.name == "accuracy":
             return float((predicted == y).mean())
         if self.name == "balanced_accuracy":
             return float(np.mean([(predicted[y == k] == k).mean() for k in np.unique(y)]))
-        return float(f1_score(y, predicted, average="macro", zero_division=0))
+        classes = np.union1d(y, predicted)
+        return _f1(y[:, None] == classes, predicted[:, None] == classes)
 
     def _auc(self, y: NDArray[Any], outputs: Floats) -> float:
         truth = y > 0.5 if self.task == "multilabel" else y[:, None] == np.arange(outputs.shape[1])
@@ -85,6 +86,13 @@ class Metric:
     def words(self) -> str:
         """The metric's name in a sentence."""
         return {"r2": "R²", "f1_macro": "macro F1", "roc_auc": "AUC"}.get(self.name, self.name.replace("_", " "))
+
+
+def _f1(truth: NDArray[np.bool_], predicted: NDArray[np.bool_]) -> float:
+    """Mean over columns of ``2 tp / (2 tp + fp + fn)``, 0 where nothing is true or predicted."""
+    hits = (truth & predicted).sum(0)
+    total = truth.sum(0) + predicted.sum(0)
+    return float(np.mean(np.divide(2 * hits, total, out=np.zeros(len(total)), where=total > 0)))
 
 
 def row_losses(task: str, y: NDArray[Any], outputs: Floats) -> Floats:

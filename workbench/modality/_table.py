@@ -103,7 +103,7 @@ class TableEstimator(BaseEstimator):
         classes, codes = np.unique(y, return_inverse=True)
         if len(classes) < 2:
             raise ModalitiesError(
-                f"All rows have the one class {classes[0]!r}: there is nothing to tell apart."
+                f"All rows have the one class {str(classes[0])!r}: there is nothing to tell apart."
             )
         return Target("multiclass", codes.astype(np.int64), classes)
 

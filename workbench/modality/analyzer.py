@@ -259,6 +259,8 @@ class ModalityCompetitionAnalyzer(TableEstimator):
         frame = self._check_table(X, reset=True)
         target = self._check_target(y, len(frame), classification=_classifies(self))
         weights = self._check_weights(sample_weight, frame)
+        if target.task == "multiclass" and len(np.unique(target.codes[weights > 0])) < 2:
+            raise ModalitiesError("All rows with a weight have one class: there is nothing to tell apart.")
         if target.task != "regression":
             self.classes_ = target.classes
         self.modalities_ = assign(self.modalities, list(frame.columns))
@@ -281,7 +283,7 @@ class ModalityCompetitionAnalyzer(TableEstimator):
         counts = np.bincount(target.codes)
         if counts.min() < 3:
             self.notes_.append(
-                f"The class {target.classes[counts.argmin()]!r} has {counts.min()} rows, fewer than the three parts "
+                f"The class {str(target.classes[counts.argmin()])!r} has {counts.min()} rows, fewer than the three parts "
                 "(training, validation, test): it is missing from some."
             )
         for name, columns in self.modalities_.items():
@@ -290,7 +292,7 @@ class ModalityCompetitionAnalyzer(TableEstimator):
             if not seen.all():
                 raise ModalitiesError(
                     f"The modality {name!r} is absent in every row of the class "
-                    f"{target.classes[int(seen.argmin())]!r}: its absence alone would tell the class."
+                    f"{str(target.classes[int(seen.argmin())])!r}: its absence alone would tell the class."
                 )
 
     def _one_seed(
