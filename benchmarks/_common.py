@@ -94,7 +94,8 @@ def machine(threads: int) -> str:
     ]
     return (
         f"{models[0] if models else platform.processor()}, {threads} threads; "
-        f"Python {platform.python_version()}, torch {torch.__version__}, numpy {np.__version__}, scikit-learn {sklearn.__version__}"
+        f"Python {platform.python_version()}, torch {torch.__version__}, "
+        f"numpy {np.__version__}, scikit-learn {sklearn.__version__}"
     )
 
 

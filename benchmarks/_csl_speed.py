@@ -65,9 +65,9 @@ def report(names: list[str], data: Path | None, threads: int, seed: int) -> None
     header += ["plain transform s", "transform s", "ratio", "plain MB", "MB", "ratio", "target"]
     print(table(header, rows))
     print(
-        f"\nA step is augmentation, two views of {BATCH} series, loss, backward pass and SGD, from the time of a "
-        "whole fit. transform: the test set, for the plain one in batches of 8. MB: growth of peak memory over "
-        "the idle process in a process of its own."
+        f"\nA step is augmentation, two views of {BATCH} series, loss, backward pass and SGD, from the time "
+        "of a whole fit. transform: the test set, for the plain one in batches of 8. MB: growth of peak "
+        "memory over the idle process in a process of its own."
     )
     for name in names:
         _report_gpu(load(name, data), seed)

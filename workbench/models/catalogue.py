@@ -77,15 +77,16 @@ class Models:
         name: str,
         *,
         run: str | None = None,
-        estimator: str = "",
         dataset: str = "",
         card: dict[str, Any] | None = None,
     ) -> Model:
         """Copy a saved estimator's folder into the store as the next version of `name`."""
         check_name(name)
         folder = Path(folder)
-        if not (folder / "estimator.json").exists():
-            raise ModelError(f"{folder} holds no saved estimator.")
+        try:
+            estimator = json.loads((folder / "estimator.json").read_text())["class"]
+        except (OSError, ValueError, KeyError) as error:
+            raise ModelError(f"{folder} holds no saved estimator.") from error
         n_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
         temporary = self._dir.tmp / f"model-{name}-{time.time_ns()}"
         shutil.copytree(folder, temporary)

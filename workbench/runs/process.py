@@ -144,7 +144,8 @@ def _write_artifacts(folder: Path, spec: dict[str, Any], report: Any) -> str:
 
         try:
             card = {"run": spec["id"], "dataset": spec["dataset"]["ref"], "scores": report.scores}
-            models.save(report.estimator, part / "model", **card)
+            source = folder / spec["source"] if spec.get("source") else None
+            models.save(report.estimator, part / "model", source=source, **card)
         except WorkbenchError as error:  # the numbers are worth keeping without it
             model_error = str(error)
             shutil.rmtree(part / "model", ignore_errors=True)

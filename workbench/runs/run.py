@@ -169,7 +169,6 @@ class Run:
             self.folder / "artifacts" / "model",
             name,
             run=self.id,
-            estimator=self.estimator_name,
             dataset=self.dataset,
             card=card,
         )

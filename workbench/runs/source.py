@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import builtins
-import importlib.util
 import inspect
 import linecache
 import math
@@ -20,9 +19,9 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
-from workbench.errors import EstimatorNotFound, RunError
+from workbench.errors import RunError
 
-__all__ = ["collect", "import_root", "is_importable", "load"]
+__all__ = ["collect", "import_root", "is_importable"]
 
 _HEADER = "from __future__ import annotations\n"
 
@@ -48,27 +47,6 @@ def import_root(cls: type) -> str | None:
         return None
     depth = cls.__module__.count(".") + (1 if path.name == "__init__.py" else 0)
     return str(path.parents[depth])
-
-
-def load(file: Path) -> ModuleType:
-    """Import the module that :func:`collect` wrote into `file`, under the file's name."""
-    name = file.stem
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, file)
-    if spec is None or spec.loader is None or not file.exists():
-        raise EstimatorNotFound(f"The estimator's source {file} is missing.")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[name]
-        where = f"line {error.lineno}: " if isinstance(error, SyntaxError) else ""
-        raise EstimatorNotFound(
-            f"The estimator's source {file.name} cannot be imported: {where}{type(error).__name__}: {error}."
-        ) from error
-    return module
 
 
 def collect(cls: type) -> str:

@@ -124,7 +124,7 @@ def class_of(spec: dict[str, Any], folder: Path) -> type:
         if root not in sys.path:
             sys.path.append(root)
     if spec.get("source"):
-        source.load(folder / spec["source"])
+        registry.import_file(folder / spec["source"])
     return registry.estimator(spec["estimator"])
 
 

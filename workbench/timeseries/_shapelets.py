@@ -19,6 +19,9 @@ __all__ = ["MEASURES", "Measure", "ShapeletEncoder", "scale_lengths"]
 
 Measure = Literal["mixed", "euclidean", "cosine", "cross-correlation"]
 
+#: Views of up to so many numbers are matched in one pass; it saves calls, and memory does not matter yet.
+LARGEST_TOGETHER = 1 << 15
+
 #: The single measures, in the order in which a scale holds them.
 MEASURES = ("euclidean", "cosine", "cross-correlation")
 
@@ -159,7 +162,7 @@ class ShapeletEncoder(nn.Module):
 
     def forward_views(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
         """Encodings of two views of one batch, each normalised by its own statistics (query first)."""
-        if query.shape == key.shape:
+        if query.shape == key.shape and query.numel() <= LARGEST_TOGETHER:
             q, k = self.distances(torch.cat([query, key])).chunk(2)
         else:
             q, k = self.distances(query), self.distances(key)

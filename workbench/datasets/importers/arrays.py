@@ -242,11 +242,7 @@ def _check_zip(path: Path) -> None:
         total = sum(info.file_size for info in archive.infolist())
         if total > BOMB_BYTES and total > BOMB_RATIO * path.stat().st_size:
             raise ImportFailed(
-<<<<<<< HEAD
-                f"unpacks to more than {_BOMB_RATIO} times its size: unpack it yourself if you trust it.",
-=======
                 f"unpacks to more than {BOMB_RATIO} times its size: unpack it yourself if you trust it.",
->>>>>>> refs/heads/data
                 file=path,
             )
         if not archive.infolist():

@@ -79,12 +79,8 @@ def read_csv(sources: Sequence[Source], build: Build, options: Mapping[str, Any]
     dialects = [_sniffed(source, build, options) for source in sources]
     _check_columns_agree(dialects)
     types = _common_types(dialects)
-<<<<<<< HEAD
-    for _ in range(1 + 2 * len(types)):  # each turn widens one column's type
-=======
     through_text: frozenset[int] = frozenset()
     for _ in range(1 + 2 * len(types)):  # each turn settles one column
->>>>>>> refs/heads/data
         dialects = [
             replace(dialect, types=dict(zip(dialect.types, types, strict=True))) for dialect in dialects
         ]
@@ -180,11 +176,7 @@ def _sniff(path: Path, given: Mapping[str, Any], build: Build, source: Source) -
     try:
         cursor = build.connection.execute(
             f"FROM sniff_csv(?{settings})",
-<<<<<<< HEAD
-            [glob.escape(str(path)), *given.values()],  # noqa: S608
-=======
             [glob.escape(str(path)), *given.values()],
->>>>>>> refs/heads/data
         )
         row = cursor.fetchone()
     except duckdb.Error as error:
@@ -334,33 +326,6 @@ def _common_types(dialects: Sequence[_Dialect]) -> list[str]:
     return common
 
 
-<<<<<<< HEAD
-def _widened(
-    error: duckdb.Error, names: list[str], types: list[str], options: Mapping[str, Any]
-) -> list[str] | None:
-    """Integers that turn out to have decimals become DOUBLE; a word among numbers is a fault of the file."""
-    found = re.search(
-        r'Error when converting column "(.*?)"\. Could not convert string "(.*?)" to', str(error)
-    )
-    if found is None or found[1] not in names or found[1] in dict(options.get("types") or {}):
-        return None
-    number = names.index(found[1])
-    wider = _WIDER.get(types[number])
-    if wider is None or (wider == "DOUBLE" and not _is_number(found[2])):
-        return None
-    return [*types[:number], wider, *types[number + 1 :]]
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-=======
->>>>>>> refs/heads/data
 def _explained(error: duckdb.Error, dialects: Sequence[_Dialect]) -> Exception:
     """One sentence with file, line and column from what DuckDB says in thirty lines."""
     text = str(error)
