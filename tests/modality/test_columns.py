@@ -12,11 +12,14 @@ from workbench.modality.columns import assign, check_content
 
 
 def test_modalities_are_guessed_from_prefixes():
-    assert guess_modalities(["v1_a", "v1_b", "v2_x", "v2_y"]) == {"v1": ["v1_a", "v1_b"], "v2": ["v2_x", "v2_y"]}
+    assert guess_modalities(["v1_a", "v1_b", "v2_x", "v2_y"]) == {
+        "v1": ["v1_a", "v1_b"],
+        "v2": ["v2_x", "v2_y"],
+    }
     assert guess_modalities(["pixel0", "pixel1", "age"]) == {"pixel": ["pixel0", "pixel1"], "other": ["age"]}
-    assert guess_modalities(["sepal length (cm)", "sepal width (cm)", "petal length (cm)", "petal width (cm)"])[
-        "petal"
-    ] == ["petal length (cm)", "petal width (cm)"]
+    assert guess_modalities(
+        ["sepal length (cm)", "sepal width (cm)", "petal length (cm)", "petal width (cm)"]
+    )["petal"] == ["petal length (cm)", "petal width (cm)"]
     assert guess_modalities(["age", "height"]) == {"all": ["age", "height"]}
 
 

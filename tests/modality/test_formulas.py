@@ -128,7 +128,9 @@ def test_ensemble_weights():
 
 
 def test_retention_and_the_winner():
-    np.testing.assert_allclose(retention([0.25, 0.56], [0.5, 0.57], chance=1 / 6), [0.25, 0.9752066], atol=1e-6)
+    np.testing.assert_allclose(
+        retention([0.25, 0.56], [0.5, 0.57], chance=1 / 6), [0.25, 0.9752066], atol=1e-6
+    )
     assert np.isnan(retention([0.1], [0.1], chance=0.1)[0])
     loss = judge_encoders([0.57, 0.50], [0.56, 0.25], error=[0.01, 0.01])
     assert loss.lost.tolist() == [False, True]

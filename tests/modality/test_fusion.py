@@ -26,7 +26,9 @@ _REASONS = {
 
 @parametrize_with_checks(
     [
-        LateFusionClassifier(n_epochs=12, hidden=8, depth=1, batch_size=8, learning_rate=0.03, random_state=0),
+        LateFusionClassifier(
+            n_epochs=12, hidden=8, depth=1, batch_size=8, learning_rate=0.03, random_state=0
+        ),
         LateFusionRegressor(n_epochs=5, hidden=8, depth=1, batch_size=16, learning_rate=0.02, random_state=0),
     ],
     expected_failed_checks=lambda estimator: _REASONS,
@@ -106,7 +108,9 @@ def test_categories_arrays_and_series():
         {
             "kind": np.where(rng.random(200) < 0.9, np.array(["off", "on"])[y], "odd"),
             "vector": [rng.normal(size=5) + label for label in y],
-            "wave": [np.sin(np.arange(30) * (0.4 + 0.6 * label) + p) for label, p in zip(y, phase, strict=True)],
+            "wave": [
+                np.sin(np.arange(30) * (0.4 + 0.6 * label) + p) for label, p in zip(y, phase, strict=True)
+            ],
         }
     )
     each = {"kind": ["kind"], "vector": ["vector"], "wave": ["wave"]}
@@ -116,7 +120,9 @@ def test_categories_arrays_and_series():
         assert model.fit(frame[:150], y[:150]).score(frame[150:], y[150:]) > 0.8, name
     unseen = frame[150:].copy()
     unseen["kind"] = "never seen"
-    joint = LateFusionClassifier(each, encoder={"wave": "conv"}, random_state=0, **FAST).fit(frame[:150], y[:150])
+    joint = LateFusionClassifier(each, encoder={"wave": "conv"}, random_state=0, **FAST).fit(
+        frame[:150], y[:150]
+    )
     assert joint.score(unseen, y[150:]) > 0.8
     with pytest.raises(ModalitiesError, match="cannot read"):
         LateFusionClassifier({"kind": ["kind"]}, encoder="conv", **FAST).fit(frame, y)
@@ -197,4 +203,12 @@ def test_unknown_remedy_options_are_refused(two_views):
     X, y = two_views
     with pytest.raises(ModalitiesError, match="'ogm' has no option 'beta': it has alpha"):
         LateFusionClassifier(remedy="ogm", remedy_options={"beta": 1}).fit(X, y)
-    assert set(REMEDIES) >= {"none", "auxiliary", "modality_dropout", "ogm", "ogm_ge", "gradient_blending", "pmr"}
+    assert set(REMEDIES) >= {
+        "none",
+        "auxiliary",
+        "modality_dropout",
+        "ogm",
+        "ogm_ge",
+        "gradient_blending",
+        "pmr",
+    }

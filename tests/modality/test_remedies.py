@@ -200,7 +200,9 @@ def test_greedy_holds_the_faster_encoder_for_its_steps_then_lets_all_go_once():
 
 def test_dropout_hides_modalities_in_training_only(two_views):
     X, y = two_views
-    model = LateFusionClassifier(remedy="modality_dropout", random_state=0, **{**FAST, "n_epochs": 25}).fit(X, y)
+    model = LateFusionClassifier(remedy="modality_dropout", random_state=0, **{**FAST, "n_epochs": 25}).fit(
+        X, y
+    )
     assert np.abs(model.weights_["default"]).max() > 1e-3  # the stand-in was trained
     np.testing.assert_array_equal(model.predict_proba(X), model.predict_proba(X))
 
@@ -209,7 +211,9 @@ def test_dropout_hides_modalities_in_training_only(two_views):
 def test_every_remedy_trains_predicts_and_repeats(two_views, remedy):
     X, y = two_views
     settings = {**FAST, "n_epochs": 12, "learning_rate": 0.02}
-    model, again = (LateFusionClassifier(remedy=remedy, random_state=1, **settings).fit(X, y) for _ in range(2))
+    model, again = (
+        LateFusionClassifier(remedy=remedy, random_state=1, **settings).fit(X, y) for _ in range(2)
+    )
     # Gradient-Blending may trust one of the two needed modalities on so few rows.
     assert model.score(X, y) > (0.6 if remedy == "gradient_blending" else 0.75)
     np.testing.assert_array_equal(model.predict_proba(X), again.predict_proba(X))
@@ -237,7 +241,15 @@ class StopAt(Callback):
 
 @pytest.mark.parametrize(
     ("remedy", "training"),
-    [("modality_dropout", 0), ("ogm_ge", 0), ("agm", 0), ("pmr", 0), ("greedy", 0), ("early_stopping", 0), ("umt", 1)],
+    [
+        ("modality_dropout", 0),
+        ("ogm_ge", 0),
+        ("agm", 0),
+        ("pmr", 0),
+        ("greedy", 0),
+        ("early_stopping", 0),
+        ("umt", 1),
+    ],
 )
 def test_an_interrupted_training_ends_as_if_it_had_not_been(two_views, tmp_path, remedy, training):
     X, y = two_views
@@ -252,7 +264,9 @@ def test_an_interrupted_training_ends_as_if_it_had_not_been(two_views, tmp_path,
 def test_pmr_needs_one_class_a_row(two_views):
     X, y = two_views
     with pytest.raises(ModalitiesError, match="'pmr' needs one class a row"):
-        LateFusionClassifier(remedy="pmr", **FAST).fit(X, np.column_stack([y == "rest", y == "walk"]).astype(int))
+        LateFusionClassifier(remedy="pmr", **FAST).fit(
+            X, np.column_stack([y == "rest", y == "walk"]).astype(int)
+        )
 
 
 def test_budgets():
@@ -263,7 +277,9 @@ def test_budgets():
 
 def test_race_compares_at_the_same_budget_and_picks_on_validation(two_views):
     X, y = two_views
-    race = RemedyRace(remedies=["none", "auxiliary", "umt"], random_state=0, **{**FAST, "learning_rate": 0.02})
+    race = RemedyRace(
+        remedies=["none", "auxiliary", "umt"], random_state=0, **{**FAST, "learning_rate": 0.02}
+    )
     race.fit(X[:160], y[:160])
     report = race.report_.set_index("remedy")
     assert report["epochs"].to_dict() == {"none": 4, "auxiliary": 4, "umt": 8}

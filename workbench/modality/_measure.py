@@ -226,9 +226,7 @@ class _Nets:
         return scores
 
 
-def _contributions(
-    plan: Plan, nets: _Nets, result: Measured, retrained: Callable[[int], Floats]
-) -> None:
+def _contributions(plan: Plan, nets: _Nets, result: Measured, retrained: Callable[[int], Floats]) -> None:
     """Games and Shapley values of the value functions asked for."""
     y, n = result.y, nets.n
     functions: dict[str, Callable[[int], Floats]] = {"mask": nets.masked, "late": nets.late}
@@ -249,7 +247,9 @@ def _contributions(
         outputs = functions[name]
         if n > MAX_EXACT:
             result.contributions[name] = sampled_shapley_values(
-                lambda mask, f=outputs: plan.metric(y, f(mask)), n, random_state=0  # type: ignore[misc]
+                lambda mask, f=outputs: plan.metric(y, f(mask)),
+                n,
+                random_state=0,  # type: ignore[misc]
             )
             continue
         found = [outputs(mask) for mask in range(2**n)]

@@ -85,7 +85,9 @@ class Metric:
     @property
     def words(self) -> str:
         """The metric's name in a sentence."""
-        return {"r2": "R²", "f1_macro": "macro F1", "roc_auc": "AUC"}.get(self.name, self.name.replace("_", " "))
+        return {"r2": "R²", "f1_macro": "macro F1", "roc_auc": "AUC"}.get(
+            self.name, self.name.replace("_", " ")
+        )
 
 
 def _f1(truth: NDArray[np.bool_], predicted: NDArray[np.bool_]) -> float:

@@ -55,9 +55,7 @@ def subset(blocks: Sequence[Block], index: NDArray[Any]) -> list[Block]:
     return [block.rows(index) for block in blocks]
 
 
-def learn(
-    frame: pd.DataFrame, chosen: Mapping[str, Sequence[str]], encoder: Any, random_state: int
-) -> Plan:
+def learn(frame: pd.DataFrame, chosen: Mapping[str, Sequence[str]], encoder: Any, random_state: int) -> Plan:
     """Learn how to prepare each modality from the training rows.
 
     Parameters

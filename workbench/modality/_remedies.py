@@ -29,7 +29,18 @@ if TYPE_CHECKING:
     from workbench.modality._training import Rows, Step
     from workbench.training.loop import Loop
 
-__all__ = ["AGM", "OGM", "PMR", "UMT", "Auxiliary", "Blend", "Frozen", "Greedy", "MMPareto", "ModalityDropout"]
+__all__ = [
+    "AGM",
+    "OGM",
+    "PMR",
+    "UMT",
+    "Auxiliary",
+    "Blend",
+    "Frozen",
+    "Greedy",
+    "MMPareto",
+    "ModalityDropout",
+]
 __all__ += ["Remedy", "Unimodal"]
 
 
@@ -78,7 +89,9 @@ class Remedy:
 
     def scale_steps(self, factors: Tensor) -> None:
         """Multiply the size of each encoder's next steps."""
-        for group, rate, factor in zip(self.optimizer.param_groups, self.rates, factors.tolist(), strict=False):
+        for group, rate, factor in zip(
+            self.optimizer.param_groups, self.rates, factors.tolist(), strict=False
+        ):
             group["lr"] = rate * factor
 
 

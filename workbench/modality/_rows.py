@@ -73,7 +73,9 @@ def outputs_of(
             continue
         weight = torch.from_numpy(votes).to(h)[None, :] * batch.present
         # A row without any modality is judged by the default embeddings of all.
-        weight = torch.where(batch.present.any(1, keepdim=True), weight, torch.from_numpy(votes).to(h)[None, :])
+        weight = torch.where(
+            batch.present.any(1, keepdim=True), weight, torch.from_numpy(votes).to(h)[None, :]
+        )
         weight = weight / weight.sum(1, keepdim=True).clamp_min(1e-300)
         parts.append((to_probabilities(model.alone(h), task) * weight[:, :, None]).sum(1))
     return torch.cat(parts).cpu().numpy().astype(np.float64)
@@ -82,7 +84,9 @@ def outputs_of(
 @torch.no_grad()
 def embeddings_of(model: LateFusion, blocks: Sequence[Block]) -> NDArray[np.float64]:
     """Embeddings (n, n_modalities, hidden) of prepared rows."""
-    return torch.cat([model.encode(batch) for batch in _batches(model, blocks)]).cpu().numpy().astype(np.float64)
+    return (
+        torch.cat([model.encode(batch) for batch in _batches(model, blocks)]).cpu().numpy().astype(np.float64)
+    )
 
 
 def _batches(model: LateFusion, blocks: Sequence[Block]) -> Iterator[Batch]:

@@ -97,7 +97,9 @@ def _error(seeds: Sequence[Measured], metric: Metric, a: str, b: str | None, sam
 
     by_seed = [seed.scores[a] - (0.0 if b is None else seed.scores[b]) for seed in seeds]
     within = [
-        bootstrap_error(lambda rows, s=seed: score(s, rows), len(seed.y), n_samples=_BOOTSTRAPS, random_state=i)  # type: ignore[misc]
+        bootstrap_error(
+            lambda rows, s=seed: score(s, rows), len(seed.y), n_samples=_BOOTSTRAPS, random_state=i
+        )  # type: ignore[misc]
         for i, seed in enumerate(seeds)
     ]
     return float(combined_error(by_seed, within, same_rows=same_rows))

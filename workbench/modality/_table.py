@@ -77,9 +77,7 @@ class TableEstimator(BaseEstimator):
 
     def _check_target(self, y: Any, n: int, *, classification: bool) -> Target:
         if y is None:
-            raise ValueError(
-                f"{type(self).__name__} requires y to be passed, but the target y is None."
-            )
+            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
         if not classification:
             values = _check_y(y, multi_output=True, y_numeric=True, estimator=self).astype(np.float64)
             check_consistent_length(values, np.empty((n, 0)))

@@ -180,7 +180,11 @@ class ModalityCompetitionAnalyzer(TableEstimator):
         self.verbose = verbose
 
     def fit(
-        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None, groups: ArrayLike | None = None
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
     ) -> Self:
         """Run the analysis.
 
@@ -250,7 +254,9 @@ class ModalityCompetitionAnalyzer(TableEstimator):
         self.tables_ = {name: {c: table[c].tolist() for c in table} for name, table in tables.items()}
         return self
 
-    def _checked(self, X: Any, y: Any, sample_weight: Any) -> tuple[pd.DataFrame, Target, NDArray[np.float64]]:
+    def _checked(
+        self, X: Any, y: Any, sample_weight: Any
+    ) -> tuple[pd.DataFrame, Target, NDArray[np.float64]]:
         unknown = [name for name in self.shapley if name not in VALUE_FUNCTIONS]
         if unknown:
             raise ModalitiesError(
@@ -415,7 +421,9 @@ class ModalityCompetitionAnalyzer(TableEstimator):
 def _digest(parts: Any) -> str:
     import zlib
 
-    return "-".join(str(zlib.crc32(np.ascontiguousarray(p))) for p in (parts.train, parts.validation, parts.test))
+    return "-".join(
+        str(zlib.crc32(np.ascontiguousarray(p))) for p in (parts.train, parts.validation, parts.test)
+    )
 
 
 def _flat(block: Block) -> NDArray[np.float64]:

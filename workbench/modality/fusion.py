@@ -278,7 +278,11 @@ class LateFusionClassifier(ClassifierMixin, _LateFusionEstimator):
     """
 
     def fit(
-        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None, groups: ArrayLike | None = None
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
     ) -> Self:
         """Train the network.
 
@@ -333,7 +337,11 @@ class LateFusionRegressor(RegressorMixin, _LateFusionEstimator):
     """
 
     def fit(
-        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None, groups: ArrayLike | None = None
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
     ) -> Self:
         """Train the network; see `LateFusionClassifier.fit`. `y` has shape (n,) or (n, n_targets)."""
         return self._fit(X, y, sample_weight, groups, classification=False)
@@ -353,5 +361,6 @@ class LateFusionRegressor(RegressorMixin, _LateFusionEstimator):
 # Forms and the command line read a class's own documentation.
 _doc = LateFusionClassifier.__doc__ or ""
 LateFusionRegressor.__doc__ = (LateFusionRegressor.__doc__ or "").replace(
-    "    Attributes\n", _doc[_doc.index("    Parameters\n") : _doc.index("    Attributes\n")] + "    Attributes\n"
+    "    Attributes\n",
+    _doc[_doc.index("    Parameters\n") : _doc.index("    Attributes\n")] + "    Attributes\n",
 )

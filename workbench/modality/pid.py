@@ -124,9 +124,7 @@ def estimate(
     chance = [decompose(contingency(codes_1, codes_2, rng.permutation(y))) for _ in range(n_permutations)]
     if not chance:
         return found, PID(0.0, 0.0, 0.0, 0.0)
-    means = {
-        name: float(np.mean([getattr(c, name) for c in chance])) for name in PID.__dataclass_fields__
-    }
+    means = {name: float(np.mean([getattr(c, name) for c in chance])) for name in PID.__dataclass_fields__}
     return found, PID(**means)
 
 

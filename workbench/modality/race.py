@@ -209,7 +209,9 @@ class RemedyRace(TableEstimator):
             fit_on = (frame[~held], y[~held], weights[~held], None if groups is None else groups[~held])
             baselines: dict[int, float] = {}
 
-            def judged(estimator: Any, name: str, fit_on: Any = fit_on, held: Any = held) -> tuple[Any, float]:
+            def judged(
+                estimator: Any, name: str, fit_on: Any = fit_on, held: Any = held
+            ) -> tuple[Any, float]:
                 with stage(name):
                     estimator.fit(*fit_on)
                 return estimator, _score(metric, estimator, frame[held], y[held])

@@ -47,7 +47,8 @@ def analyze(estimator: Any, data: Data, split: Split, seed: int, reporter: Repor
     n_seeds = analyzer.n_seeds
     reporter.plan({**{f"seed {i + 1}": 10.0 for i in range(n_seeds)}, "information": 1.0})
     tests = [
-        split.indices(len(table.X), y=_strata(y), column=table.split, seed=seed + i)[1] for i in range(n_seeds)
+        split.indices(len(table.X), y=_strata(y), column=table.split, seed=seed + i)[1]
+        for i in range(n_seeds)
     ]
     began = time.perf_counter()
 
@@ -81,7 +82,10 @@ def race(estimator: Any, data: Data, split: Split, seed: int, reporter: Reporter
     train, test = split.indices(len(table.X), y=_strata(y), column=table.split, seed=seed)
     began = time.perf_counter()
     runner._race(
-        table.X.iloc[train], y[train], test=(table.X.iloc[test], y[test]), stage=lambda name: reporter.stage(name)
+        table.X.iloc[train],
+        y[train],
+        test=(table.X.iloc[test], y[test]),
+        stage=lambda name: reporter.stage(name),
     )
     mean = runner.report_.set_index("remedy")
     best = runner.best_

@@ -41,7 +41,9 @@ REMEDIES: dict[str, RemedyInfo] = {
         "joint training that ends when the validation loss no longer falls", "", {"patience": 8}, 1.0, True
     ),
     "auxiliary": RemedyInfo(
-        "adds the loss of a head on each modality alone", "the uniform baseline of 2405.17730", {"weight": 1.0}
+        "adds the loss of a head on each modality alone",
+        "the uniform baseline of 2405.17730",
+        {"weight": 1.0},
     ),
     "modality_dropout": RemedyInfo(
         "hides modalities of single rows at random", "Neverova et al., 1501.00102", {"p": 0.3}
@@ -50,7 +52,9 @@ REMEDIES: dict[str, RemedyInfo] = {
         "slows the encoder whose branch is ahead", "Peng et al., CVPR 2022, 2203.15332", {"alpha": 0.5}
     ),
     "ogm_ge": RemedyInfo(
-        "the same, with noise on the encoders' gradients", "Peng et al., CVPR 2022, 2203.15332", {"alpha": 0.5}
+        "the same, with noise on the encoders' gradients",
+        "Peng et al., CVPR 2022, 2203.15332",
+        {"alpha": 0.5},
     ),
     "gradient_blending": RemedyInfo(
         "weights the losses by how much each generalises before it overfits",
@@ -80,9 +84,7 @@ REMEDIES: dict[str, RemedyInfo] = {
         {"weight": 10.0},
         2.0,
     ),
-    "pretrain": RemedyInfo(
-        "trains the encoders alone, then a joint head on them", "", {"pace": 0.0}, 2.0
-    ),
+    "pretrain": RemedyInfo("trains the encoders alone, then a joint head on them", "", {"pace": 0.0}, 2.0),
     "weighted_ensemble": RemedyInfo(
         "trains the modalities apart and weights their votes", "", {"sharpness": 3.0}, 1.0, True
     ),

@@ -104,14 +104,21 @@ def advice(e: Evidence) -> list[tuple[str, str]]:
         Actions name remedies of `workbench.modality.REMEDIES`, or "drop <modality>", or "leave as it is".
     """
     found = []
-    weak = [name for name in e.alone if e.alone[e.best] - e.alone[name] > max(0.1, 0.2 * abs(e.alone[e.best]))]
+    weak = [
+        name for name in e.alone if e.alone[e.best] - e.alone[name] > max(0.1, 0.2 * abs(e.alone[e.best]))
+    ]
     kept = {name: _number(value) for name, value in e.retention.items()}
     if e.fails:
         why = f"{e.best} alone scores {e.gap:.3f} more than all together"
         if weak:
             found.append(("weighted_ensemble", f"{why}; weigh the modalities by how good each is"))
-            found += [(f"drop {name}", f"it is far weaker than {e.best} and costs more than it brings") for name in weak]
-        found.append(("early_stopping", "the joint head fits the training rows long after it stopped generalising"))
+            found += [
+                (f"drop {name}", f"it is far weaker than {e.best} and costs more than it brings")
+                for name in weak
+            ]
+        found.append(
+            ("early_stopping", "the joint head fits the training rows long after it stopped generalising")
+        )
     elif e.headroom > 0.01 or min(kept.values()) < 0.9:
         why = (
             f"combining the modalities' own networks scores {e.headroom:.3f} more"
@@ -125,7 +132,9 @@ def advice(e: Evidence) -> list[tuple[str, str]]:
             ("umt", "encoders are held near those trained alone"),
         ]
     elif e.lost:
-        found.append(("auxiliary", f"the encoder of {_and(e.lost)} learns less than alone, though the score is fine"))
+        found.append(
+            ("auxiliary", f"the encoder of {_and(e.lost)} learns less than alone, though the score is fine")
+        )
     if not found:
         found.append(("leave as it is", "joint training loses nothing that could be measured"))
     elif not e.fails or not weak:
