@@ -195,6 +195,9 @@ def evidence(**changes):
 def test_verdicts_in_plain_words():
     overfit = evidence()
     assert failure_mode(overfit) == "fusion overfit"
+    # That the weak modality lost too does not explain why the strong one alone is better.
+    assert failure_mode(evidence(lost=("image",), winner="text")) == "fusion overfit"
+    assert failure_mode(evidence(lost=("text",), winner="image")) == "encoder competition"
     assert "text alone is better" in headline(overfit)
     assert [action for action, _ in advice(overfit)] == ["weighted_ensemble", "drop image", "early_stopping"]
     competition = evidence(

@@ -10,6 +10,7 @@ from workbench.modality import REMEDIES, LateFusionClassifier, ModalitiesError, 
 from workbench.modality import _remedies as remedies
 from workbench.modality._nets import Architecture, Batch, LateFusion, Shape
 from workbench.modality._preparation import Block
+from workbench.modality._prototypes import PMR
 from workbench.modality._table import holdout_rows
 from workbench.modality._training import Rows, Step, each_loss
 from workbench.modality.remedies import cost
@@ -131,7 +132,7 @@ def test_mmpareto_replaces_the_encoders_gradients_only():
 
 
 def test_pmr_adds_the_prototype_loss_of_the_slow_modality():
-    remedy = remedies.PMR(alpha=1.0, momentum=0.2, share=1.0)
+    remedy = PMR(alpha=1.0, momentum=0.2, share=1.0)
     model, _, rows = rig(remedy)
     remedy.renew()
     h = model.encode(rows.batch).detach()

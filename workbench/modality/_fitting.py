@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from workbench.modality import _remedies as r
 from workbench.modality._nets import Architecture, LateFusion
+from workbench.modality._prototypes import PMR
 from workbench.modality._training import Rows, Schedule, Step, Trained, embed, train
 from workbench.modality._watch import KeepBest, Watch
 from workbench.modality.columns import ModalitiesError
@@ -78,7 +79,7 @@ def fit_network(
         "modality_dropout": r.ModalityDropout,
         "ogm": r.OGM,
         "ogm_ge": r.OGM,
-        "pmr": r.PMR,
+        "pmr": PMR,
         "agm": r.AGM,
         "mmpareto": r.MMPareto,
         "greedy": r.Greedy,
@@ -153,4 +154,4 @@ def _blend(
 def alone_losses(model: LateFusion, rows: Rows) -> list[float]:
     """Validation loss of each modality's own head."""
     step = Step(model, rows, torch.arange(len(rows)), rows.batch.present)
-    return step.alone_losses().tolist()  # type: ignore[no-any-return]
+    return step.alone_losses().tolist()

@@ -56,17 +56,15 @@ def monomodal_outputs(fuse: Callable[[Tensor], Tensor], n: int) -> Tensor:
     Tensor of shape (n, ...)
     """
     masks = [torch.tensor([bool(m >> r & 1) for r in range(n)]) for m in range(2**n)]
-    outputs = [fuse(mask) if m else None for m, mask in enumerate(masks)]
-    whole = outputs[-1]
-    assert whole is not None  # noqa: S101 - for the type checker; n >= 1
-    phi = torch.zeros((n, *whole.shape), dtype=whole.dtype, device=whole.device)
+    present = [fuse(mask) for mask in masks[1:]]
+    outputs = [torch.zeros_like(present[0]), *present]
+    phi = torch.stack([outputs[0]] * n)
     for m, mask in enumerate(masks):
         size = m.bit_count()
         for r in range(n):
             if not mask[r]:
                 weight = factorial(size) * factorial(n - size - 1) / factorial(n)
-                before, after = outputs[m], outputs[m | 1 << r]
-                phi[r] += weight * (after if before is None else after - before)
+                phi[r] += weight * (outputs[m | 1 << r] - outputs[m])
     return phi
 
 

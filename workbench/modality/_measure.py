@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,11 @@ from workbench.modality._metrics import Metric, best_strength, predict_with_prob
 from workbench.modality._nets import Architecture, LateFusion
 from workbench.modality._preparation import Block, subset
 from workbench.modality._remedies import Remedy, Unimodal
-from workbench.modality._rows import embeddings_of, make_rows, to_probabilities
+from workbench.modality._rows import embeddings_of, make_rows, outputs_of, to_probabilities
 from workbench.modality._training import Schedule, train
 from workbench.modality._watch import Watch
 from workbench.modality.diagnostics import ensemble_weights
-from workbench.modality.shapley import MAX_EXACT, game, sampled_shapley_values
+from workbench.modality.shapley import MAX_EXACT, game, sampled_shapley_values, shapley_values
 
 __all__ = ["Measured", "Parts", "measure"]
 
@@ -49,12 +50,20 @@ class Measured:
     y: NDArray[Any]
     outputs: dict[str, Floats]  # of test rows: "joint", "alone/<m>", "branch/<m>", "ensemble", "stacking", …
     scores: dict[str, float]
-    values: dict[str, Floats] = field(default_factory=dict)  # games (2^n,), by value function
+    games: dict[str, Floats] = field(default_factory=dict)  # games (2^n,), by value function
     contributions: dict[str, Floats] = field(default_factory=dict)  # Shapley values (n,), by value function
     right: Floats | None = None  # game over test rows, (2^n, n_test): row scored right
-    permuted: Floats | None = None  # scores (n_permutations, n) with one modality's rows exchanged
+    permuted: Floats = field(
+        default_factory=lambda: np.empty((0, 0))
+    )  # scores (n_permutations, n) with one modality's rows exchanged
     history: dict[str, list[dict[str, float]]] = field(default_factory=dict)
     joint: LateFusion | None = None
+
+    @property
+    def net(self) -> LateFusion:
+        """The joint network."""
+        assert self.joint is not None  # noqa: S101 - set by `measure`
+        return self.joint
 
 
 @dataclass(frozen=True)
@@ -151,7 +160,7 @@ class _Nets:
         found["ensemble"] = _vote(alone, np.full(self.n, 1 / self.n), self.present[test])
         found["weighted_ensemble"] = _vote(alone, votes, self.present[test])
         found["stacking"] = self._stacked()
-        raw = [np.hstack([b.values.reshape(len(b.values), -1), _one_hot(b.codes)]) for b in self.blocks]
+        raw = [np.hstack([b.numbers.reshape(len(b.numbers), -1), _one_hot(b.codes)]) for b in self.blocks]
         features = np.hstack(raw).astype(np.float64)
         found["linear"] = self._probe(features, features)
         for net in ("alone", "joint"):
@@ -241,22 +250,22 @@ def _contributions(plan: Plan, nets: _Nets, result: Measured, retrained: Callabl
         return retrained(mask)
 
     functions["retrain"] = by_training
-    from workbench.modality.shapley import shapley_values
-
     for name in plan.shapley:
         outputs = functions[name]
         if n > MAX_EXACT:
             result.contributions[name] = sampled_shapley_values(
-                lambda mask, f=outputs: plan.metric(y, f(mask)),
-                n,
-                random_state=0,  # type: ignore[misc]
+                partial(_value, plan, y, outputs), n, random_state=0
             )
             continue
         found = [outputs(mask) for mask in range(2**n)]
-        result.values[name] = game(lambda mask, f=found: plan.metric(y, f[mask]), n)  # type: ignore[misc]
-        result.contributions[name] = shapley_values(result.values[name])
+        result.games[name] = game(partial(_value, plan, y, found.__getitem__), n)
+        result.contributions[name] = shapley_values(result.games[name])
         if name == "mask":
             result.right = np.stack([_row_value(plan.metric.task, y, output) for output in found])
+
+
+def _value(plan: Plan, y: NDArray[Any], outputs: Callable[[int], Floats], mask: int) -> float:
+    return plan.metric(y, outputs(mask))
 
 
 def _row_value(task: str, y: NDArray[Any], outputs: Floats) -> Floats:
@@ -272,10 +281,6 @@ def _retrained(
     plan: Plan, mask: int, rows: Any, schedule: Schedule, blocks: list[Block], parts: Parts
 ) -> Floats:
     """A network trained on some of the modalities only."""
-    from dataclasses import replace
-
-    from workbench.modality._rows import outputs_of
-
     kept = [r for r in range(len(plan.names)) if mask >> r & 1]
     architecture = replace(plan.architecture, shapes=tuple(plan.architecture.shapes[r] for r in kept))
     whole = rows(parts.fitted)

@@ -53,7 +53,7 @@ class Batch:
     def of(cls, blocks: Sequence[Block], device: torch.device) -> Batch:
         present = np.stack([block.present for block in blocks], axis=1)
         return cls(
-            [torch.from_numpy(block.values).to(device) for block in blocks],
+            [torch.from_numpy(block.numbers).to(device) for block in blocks],
             [torch.from_numpy(block.codes).to(device) for block in blocks],
             torch.from_numpy(present).to(device),
         )
@@ -116,9 +116,9 @@ class Encoder(nn.Module):
     def forward(self, values: Tensor, codes: Tensor) -> Tensor:
         if self.series:
             found = self.layers(values)
-            return self.output(torch.cat([found.amax(2), found.mean(2)], dim=1))  # type: ignore[no-any-return]
+            return self.output(torch.cat([found.amax(2), found.mean(2)], dim=1))
         parts = [values, *(embed(codes[:, j]) for j, embed in enumerate(self.embeddings))]
-        return self.layers(torch.cat(parts, dim=1) if len(parts) > 1 else values)  # type: ignore[no-any-return]
+        return self.layers(torch.cat(parts, dim=1) if len(parts) > 1 else values)
 
 
 class LateFusion(nn.Module):
@@ -176,16 +176,16 @@ class LateFusion(nn.Module):
         if self.fusion == "sum":
             return sum(self.branch(h, r) for r in range(self.n_modalities))  # type: ignore[return-value]
         if self.fusion == "concat":
-            return self.joint(h.flatten(1))  # type: ignore[no-any-return]
+            return self.joint(h.flatten(1))
         gate = self.joint["gate"](h.flatten(1))  # type: ignore[index]
         nobody = ~present.any(1, keepdim=True)
         gate = gate.masked_fill(~(present | nobody), -torch.inf).softmax(1)
-        return self.joint["output"]((gate[:, :, None] * h).sum(1))  # type: ignore[index,no-any-return]
+        return self.joint["output"]((gate[:, :, None] * h).sum(1))  # type: ignore[index]
 
     def branch(self, h: Tensor, r: int) -> Tensor:
         """The part of the joint logits that modality `r` brings (``sum``), or all when the others are muted."""
         if self.fusion == "sum":
-            return self.joint[r](h[:, r]) + self.bias / self.n_modalities  # type: ignore[index,operator,no-any-return]
+            return self.joint[r](h[:, r]) + self.bias / self.n_modalities  # type: ignore[index,operator]
         alone = self.default.expand_as(h).clone()
         alone[:, r] = h[:, r]
         present = torch.zeros(h.shape[:2], dtype=torch.bool, device=h.device)

@@ -33,7 +33,7 @@ class Block:
 
     Attributes
     ----------
-    values : ndarray of float32, shape (n, d), or (n, channels, steps) for a series
+    numbers : ndarray of float32, shape (n, d), or (n, channels, steps) for a series
         Standardised; missing values are 0, the training mean.
     codes : ndarray of int64, shape (n, n_categorical)
         0 is missing or unknown.
@@ -41,13 +41,13 @@ class Block:
         False where every value of the modality is missing.
     """
 
-    values: NDArray[np.float32]
+    numbers: NDArray[np.float32]
     codes: NDArray[np.int64]
     present: NDArray[np.bool_]
 
     def rows(self, index: NDArray[Any]) -> Block:
         """Some of the rows."""
-        return Block(self.values[index], self.codes[index], self.present[index])
+        return Block(self.numbers[index], self.codes[index], self.present[index])
 
 
 def subset(blocks: Sequence[Block], index: NDArray[Any]) -> list[Block]:
@@ -105,7 +105,7 @@ def _learn_one(part: pd.DataFrame, name: str, columns: list[str], kind: Any, see
         plan["transformer"] = clone(kind) if not isinstance(kind, str) else CSL(n_epochs=20)
         if plan["transformer"].get_params().get("random_state", 0) is None:
             plan["transformer"].set_params(random_state=seed)
-        present = ~np.isnan(numbers).all(axis=1)
+        present = _any_value(numbers)
         plan["transformer"].fit(_series(numbers, plan, present))
         numbers = _encoded(numbers, plan)
     elif kind == "conv":
@@ -129,7 +129,7 @@ def prepare(frame: pd.DataFrame, plans: Plan) -> list[Block]:
             index = {value: i + 1 for i, value in enumerate(categories)}
             codes[:, j] = [index.get(_plain(value), 0) for value in part[column]]
         numbers = _numbers(part, plan)
-        present = ~np.isnan(numbers).all(axis=1) if numbers.shape[1] else np.zeros(len(part), dtype=bool)
+        present = _any_value(numbers)
         for column in plan["categories"]:
             present |= part[column].notna().to_numpy()
         if "transformer" in plan:
@@ -200,7 +200,7 @@ def _series(
 
 def _encoded(numbers: NDArray[np.float64], plan: dict[str, Any]) -> NDArray[np.float64]:
     """What the modality's transformer makes of the rows where it is present; the others stay missing."""
-    present = ~np.isnan(numbers).all(axis=1)
+    present = _any_value(numbers)
     width = plan["mean"].size if "mean" in plan else None
     if not present.any():
         return np.full((len(numbers), width or 0), np.nan)
@@ -208,6 +208,11 @@ def _encoded(numbers: NDArray[np.float64], plan: dict[str, Any]) -> NDArray[np.f
     out = np.full((len(numbers), found.shape[1]), np.nan)
     out[present] = found
     return out
+
+
+def _any_value(numbers: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which rows have a value at all."""
+    return np.asarray((~np.isnan(numbers)).any(axis=1), dtype=bool)
 
 
 def _is_categorical(column: pd.Series) -> bool:

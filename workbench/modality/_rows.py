@@ -26,7 +26,7 @@ def make_schedule(
 ) -> Schedule:
     """The schedule that an estimator's parameters describe, with a fingerprint of it and the data."""
     device = resolve_device(estimator.device)
-    arrays = [array for block in blocks for array in (block.values, block.codes, block.present)]
+    arrays = [array for block in blocks for array in (block.numbers, block.codes, block.present)]
     return Schedule(
         n_epochs=estimator.n_epochs,
         batch_size=estimator.batch_size,
@@ -91,6 +91,7 @@ def embeddings_of(model: LateFusion, blocks: Sequence[Block]) -> NDArray[np.floa
 
 def _batches(model: LateFusion, blocks: Sequence[Block]) -> Iterator[Batch]:
     kind, device = model.default.dtype, model.default.device
-    for start in range(0, len(blocks[0].present), _CHUNK):
-        part = Batch.of([block.rows(np.s_[start : start + _CHUNK]) for block in blocks], device)
+    n = len(blocks[0].present)
+    for start in range(0, n, _CHUNK):
+        part = Batch.of([block.rows(np.arange(start, min(start + _CHUNK, n))) for block in blocks], device)
         yield Batch([values.to(kind) for values in part.values], part.codes, part.present)

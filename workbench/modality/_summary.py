@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,7 @@ from workbench.modality.diagnostics import (
     retention,
 )
 from workbench.modality.shapley import interactions, shapley_values
-from workbench.modality.verdict import Evidence
+from workbench.modality.verdict import Evidence, advice
 
 __all__ = ["Summary", "summarise"]
 
@@ -97,9 +98,7 @@ def _error(seeds: Sequence[Measured], metric: Metric, a: str, b: str | None, sam
 
     by_seed = [seed.scores[a] - (0.0 if b is None else seed.scores[b]) for seed in seeds]
     within = [
-        bootstrap_error(
-            lambda rows, s=seed: score(s, rows), len(seed.y), n_samples=_BOOTSTRAPS, random_state=i
-        )  # type: ignore[misc]
+        bootstrap_error(partial(score, seed), len(seed.y), n_samples=_BOOTSTRAPS, random_state=i)
         for i, seed in enumerate(seeds)
     ]
     return float(combined_error(by_seed, within, same_rows=same_rows))
@@ -168,9 +167,9 @@ def _by_modality(
 
 def _drops(seeds: Sequence[Measured]) -> Floats:
     """``A(N) - A(N without r)`` of the joint network with r muted."""
-    if "mask" not in seeds[0].values:
+    if "mask" not in seeds[0].games:
         return np.full(len(seeds[0].names), np.nan)
-    values = np.mean([seed.values["mask"] for seed in seeds], axis=0)
+    values = np.mean([seed.games["mask"] for seed in seeds], axis=0)
     whole = len(values) - 1
     return np.array([values[whole] - values[whole & ~(1 << r)] for r in range(len(seeds[0].names))])
 
@@ -188,8 +187,8 @@ def _contributions(seeds: Sequence[Measured]) -> pd.DataFrame:
 
 def _interactions(seeds: Sequence[Measured]) -> pd.DataFrame:
     names, rows = seeds[0].names, []
-    for function in seeds[0].values:
-        index = np.array([interactions(seed.values[function]) for seed in seeds])
+    for function in seeds[0].games:
+        index = np.array([interactions(seed.games[function]) for seed in seeds])
         for r, first in enumerate(names):
             for s, second in enumerate(names):
                 if r != s:
@@ -199,8 +198,8 @@ def _interactions(seeds: Sequence[Measured]) -> pd.DataFrame:
 
 def _utilisation(seeds: Sequence[Measured]) -> pd.DataFrame:
     names, rows = seeds[0].names, []
-    if "mask" in seeds[0].values:
-        used = np.mean([conditional_utilisation(seed.values["mask"]) for seed in seeds], axis=0)
+    if "mask" in seeds[0].games:
+        used = np.mean([conditional_utilisation(seed.games["mask"]) for seed in seeds], axis=0)
         for r, name in enumerate(names):
             for s, given in enumerate(names):
                 rows.append((name, "all others" if r == s else given, used[r, s]))
@@ -279,7 +278,7 @@ def _per_class(seeds: Sequence[Measured], classes: Sequence[object]) -> pd.DataF
             margin = 2 * np.hypot(found[order[0]][2], found[order[1]][2])
             if losses[order[1]] - losses[order[0]] <= max(margin, 1e-12):
                 winner = "tie"
-        for name, (recall, loss, error) in zip(names, found, strict=True):
+        for name, (recall, loss, spread) in zip(names, found, strict=True):
             rows.append(
                 {
                     "class": str(label),
@@ -287,7 +286,7 @@ def _per_class(seeds: Sequence[Measured], classes: Sequence[object]) -> pd.DataF
                     "recall_alone": recall["alone"],
                     "recall_branch": recall["branch"],
                     "lost_recall": loss,
-                    "error": error,
+                    "error": spread,
                     "probe_alone": recall["probe_alone"],
                     "probe_joint": recall["probe_joint"],
                     "winner": winner,
@@ -298,8 +297,6 @@ def _per_class(seeds: Sequence[Measured], classes: Sequence[object]) -> pd.DataF
 
 def _importance(modality: pd.DataFrame, evidence: Evidence, n_columns: dict[str, int]) -> pd.DataFrame:
     """The binding view: is a modality worth its columns?"""
-    from workbench.modality.verdict import advice
-
     dropped = {action.removeprefix("drop ") for action, _ in advice(evidence) if action.startswith("drop ")}
     useless = (modality["p_value"] > 0.05) & (modality["permutation"] <= 0.005)
     return pd.DataFrame(

@@ -70,10 +70,9 @@ class TableEstimator(BaseEstimator):
             return X.set_axis(names, axis=1)
         options: dict[str, Any] = {"dtype": np.float64, "ensure_all_finite": "allow-nan"}
         array = validate_data(self, X, reset=reset, ensure_min_samples=2 if reset else 1, **options)
-        names = getattr(self, "feature_names_in_", None)
-        if names is None:
-            names = [f"x{i}" for i in range(array.shape[1])]
-        return pd.DataFrame(array, columns=list(names))
+        given = getattr(self, "feature_names_in_", None)
+        columns = [f"x{i}" for i in range(array.shape[1])] if given is None else list(given)
+        return pd.DataFrame(array, columns=columns)
 
     def _check_target(self, y: Any, n: int, *, classification: bool) -> Target:
         if y is None:

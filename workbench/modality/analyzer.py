@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
-from itertools import combinations
 from numbers import Integral, Real
 from typing import Any, Self
 
@@ -17,14 +16,15 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 
+from workbench.modality._information import information
 from workbench.modality._metrics import METRICS, Metric
-from workbench.modality._preparation import Block, learn, prepare
+from workbench.modality._preparation import learn, prepare
 from workbench.modality._table import TableEstimator, Target, holdout_rows
 from workbench.modality.columns import Modalities, ModalitiesError, assign, check_content
 from workbench.modality.fusion import LateFusionClassifier, LateFusionRegressor, network_constraints
 from workbench.modality.verdict import advice, failure_mode, headline
 
-__all__ = ["ModalityCompetitionAnalyzer", "VALUE_FUNCTIONS"]
+__all__ = ["VALUE_FUNCTIONS", "ModalityCompetitionAnalyzer"]
 
 #: Value functions of the contributions: mute in the joint network, sum uni-modal logits, train each subset.
 VALUE_FUNCTIONS = ("mask", "late", "retrain")
@@ -243,7 +243,8 @@ class ModalityCompetitionAnalyzer(TableEstimator):
         summary = summarise(measured, metric, classes, test_rows, columns)
         tables = summary.tables
         with stage("information"):
-            tables["information"] = self._information(frame, target, seeds[0])
+            blocks = prepare(frame, learn(frame, self.modalities_, self.encoder, seeds[0]))
+            tables["information"] = information(list(self.modalities_), blocks, target, seeds[0])
         steps = advice(summary.evidence)
         tables["advice"] = pd.DataFrame(steps, columns=["action", "reason"])
         tables["notes"] = pd.DataFrame({"note": self.notes_})
@@ -344,7 +345,7 @@ class ModalityCompetitionAnalyzer(TableEstimator):
         one = measure(plan, blocks, codes, weights, parts, schedule)
         fitted.modalities_, fitted.task_, fitted.plans_ = self.modalities_, target.task, plans
         fitted.architecture_, fitted.votes_ = asdict(architecture), None
-        fitted.weights_ = {name: value.astype(np.float32) for name, value in state_of(one.joint).items()}
+        fitted.weights_ = {name: value.astype(np.float32) for name, value in state_of(one.net).items()}
         fitted.history_ = one.history["joint"]
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(self, name):
@@ -362,24 +363,6 @@ class ModalityCompetitionAnalyzer(TableEstimator):
             return tuple(name for name in self.shapley if name != "retrain")
         return tuple(self.shapley)
 
-    def _information(self, frame: pd.DataFrame, target: Target, seed: int) -> pd.DataFrame:
-        """Partial information decomposition of every pair of modalities, in bits above chance."""
-        from workbench.modality.pid import cluster_codes, estimate
-
-        blocks = prepare(frame, learn(frame, self.modalities_, self.encoder, seed))
-        labels = _labels(target)
-        rows = []
-        for (r, first), (s, second) in combinations(enumerate(self.modalities_), 2):
-            both = blocks[r].present & blocks[s].present
-            if both.sum() < 20:
-                continue
-            codes = [cluster_codes(_flat(blocks[m])[both], random_state=0) for m in (r, s)]
-            found, chance = estimate(*codes, labels[both], random_state=seed)
-            for part in ("redundancy", "unique_1", "unique_2", "synergy"):
-                value, noise = getattr(found, part), getattr(chance, part)
-                rows.append((first, second, part, max(value - noise, 0.0), value, noise))
-        return pd.DataFrame(rows, columns=["modality", "other", "part", "bits", "observed", "by_chance"])
-
     @property
     def report_(self) -> dict[str, pd.DataFrame]:
         """The frames of the analysis, by name."""
@@ -389,14 +372,14 @@ class ModalityCompetitionAnalyzer(TableEstimator):
         """The joint network's prediction."""
         self._check_fitted()
         self._check_table(X, reset=False)
-        return self.estimator_.predict(X)  # type: ignore[no-any-return]
+        return self.estimator_.predict(X)
 
     @available_if(_classifies)
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
         """The joint network's probabilities, (n, n_classes)."""
         self._check_fitted()
         self._check_table(X, reset=False)
-        return self.estimator_.predict_proba(X)  # type: ignore[no-any-return]
+        return self.estimator_.predict_proba(X)
 
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Accuracy of the joint network's prediction, or its R²."""
@@ -421,21 +404,4 @@ class ModalityCompetitionAnalyzer(TableEstimator):
 def _digest(parts: Any) -> str:
     import zlib
 
-    return "-".join(
-        str(zlib.crc32(np.ascontiguousarray(p))) for p in (parts.train, parts.validation, parts.test)
-    )
-
-
-def _flat(block: Block) -> NDArray[np.float64]:
-    one_hot = [block.codes[:, [j]] == np.unique(block.codes[:, j]) for j in range(block.codes.shape[1])]
-    return np.hstack([block.values.reshape(len(block.values), -1), *one_hot]).astype(np.float64)
-
-
-def _labels(target: Target) -> NDArray[np.intp]:
-    """A target as few codes: classes, combinations of labels, or fifths of a number."""
-    if target.task == "multiclass":
-        return target.codes.astype(np.intp)
-    if target.task == "multilabel":
-        return np.unique(target.codes, axis=0, return_inverse=True)[1].ravel()
-    first = target.codes[:, 0]
-    return np.searchsorted(np.quantile(first, [0.2, 0.4, 0.6, 0.8]), first).astype(np.intp)
+    return "-".join(str(zlib.crc32(p.tobytes())) for p in (parts.train, parts.validation, parts.test))

@@ -11,7 +11,7 @@ import pandas as pd
 
 from workbench.errors import DatasetError
 
-__all__ = ["ModalitiesError", "Modalities", "assign", "check_content", "guess_modalities"]
+__all__ = ["Modalities", "ModalitiesError", "assign", "check_content", "guess_modalities"]
 
 #: ``{modality: [column, ...]}``, or ``modality_of(column) -> str | None``.
 Modalities = Mapping[str, Sequence[Any]] | Callable[[str], str | None]
@@ -89,7 +89,8 @@ def assign(modalities: Modalities | None, names: Sequence[str]) -> dict[str, lis
 
 
 def _from_mapping(modalities: Mapping[str, Sequence[Any]], names: Sequence[str]) -> dict[str, list[str]]:
-    known, owner = set(names), {}
+    known = set(names)
+    owner: dict[str, str] = {}
     chosen: dict[str, list[str]] = {}
     for modality, columns in modalities.items():
         if isinstance(columns, str):

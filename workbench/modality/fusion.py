@@ -316,7 +316,7 @@ class LateFusionClassifier(ClassifierMixin, _LateFusionEstimator):
         probabilities = self._outputs(X)
         if self.task_ == "multilabel":
             return (probabilities > 0.5).astype(int)
-        return self.classes_[probabilities.argmax(axis=1)]  # type: ignore[no-any-return]
+        return self.classes_[probabilities.argmax(axis=1)]
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

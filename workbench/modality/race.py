@@ -258,13 +258,13 @@ class RemedyRace(TableEstimator):
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """The winner's prediction."""
         check_is_fitted(self, "estimator_")
-        return self.estimator_.predict(self._check_table(X, reset=False))  # type: ignore[no-any-return]
+        return self.estimator_.predict(self._check_table(X, reset=False))
 
     @available_if(_classifies)
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
         """The winner's probabilities, (n, n_classes)."""
         check_is_fitted(self, "estimator_")
-        return self.estimator_.predict_proba(self._check_table(X, reset=False))  # type: ignore[no-any-return]
+        return self.estimator_.predict_proba(self._check_table(X, reset=False))
 
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: Any = None) -> float:
         """The winner's accuracy, or R²."""

@@ -60,12 +60,13 @@ class Evidence:
 def failure_mode(e: Evidence) -> FailureMode:
     """Which of two different things went wrong, if any.
 
-    *Fusion overfit*: the joint network is worse than one modality though every encoder learned its own.
-    *Encoder competition*: some encoder learned less than it does alone.
+    *Fusion overfit*: the joint network is worse than its best modality, although that one's encoder learned all
+    it learns alone: a joint head that read it only would do better.
+    *Encoder competition*: otherwise, some encoder learned less than it does alone.
     """
-    if e.lost:
-        return "encoder competition"
-    return "fusion overfit" if e.fails else "none"
+    if e.fails and e.best not in e.lost:
+        return "fusion overfit"
+    return "encoder competition" if e.lost else "none"
 
 
 def headline(e: Evidence) -> str:
@@ -75,13 +76,16 @@ def headline(e: Evidence) -> str:
     if mode == "encoder competition":
         losers = _and(e.lost)
         kept = _and([f"{100 * e.retention[name]:.0f} %" for name in e.lost])
-        who = f"{e.winner} wins and {losers} loses" if e.winner else f"Joint training weakens {losers}"
+        one = len(e.lost) == 1
+        who = f"{e.winner} wins and {losers} {'loses' if one else 'lose'}" if e.winner else None
+        whose = "its encoder keeps" if one else "their encoders keep"
         cost = "and the joint score suffers" if e.fails else "but the joint score does not suffer"
-        return f"{who}: its encoder keeps {kept} of what it learns alone, {cost} ({against})."
+        said = who or f"Joint training weakens {losers}"
+        return f"{said}: {whose} {kept} of what {'it learns' if one else 'they learn'} alone, {cost} ({against})."
     if mode == "fusion overfit":
         return (
-            f"The encoders are intact but the joint head over-uses a weak modality: {e.best} alone is better "
-            f"({against})."
+            f"The encoder of {e.best} is intact but the joint head over-uses weaker modalities: {e.best} alone "
+            f"is better ({against})."
         )
     least = min(e.retention, key=lambda name: _number(e.retention[name]))
     if e.gap > 0.01:

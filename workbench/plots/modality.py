@@ -89,13 +89,20 @@ def class_winners(table: pd.DataFrame) -> go.Figure:
     table : DataFrame with the columns class, modality, lost_recall and winner
     """
     lost = table.pivot_table(index="class", columns="modality", values="lost_recall")
-    lost = lost[list(pd.unique(table["modality"]))]
+    names = list(pd.unique(table["modality"]))
     winner = table.drop_duplicates("class").set_index("class")["winner"]
-    text = [[f"{lost.loc[c, m]:+.2f}{' ★' if winner[c] == m else ''}" for m in lost] for c in lost.index]
+    cells = lost[names].to_numpy()
+    text = [
+        [
+            f"{value:+.2f}{' ★' if winner[label] == name else ''}"
+            for name, value in zip(names, row, strict=True)
+        ]
+        for label, row in zip(lost.index, cells, strict=True)
+    ]
     fig = figure(x="Modality", y="Class", height=120 + 28 * len(lost))
     fig.add_heatmap(
-        z=(-lost).to_numpy().tolist(),
-        x=[plain(m) for m in lost],
+        z=(-cells).tolist(),
+        x=[plain(name) for name in names],
         y=[plain(c) for c in lost.index],
         text=text,
         texttemplate="%{text}",
@@ -137,7 +144,9 @@ def interactions(table: pd.DataFrame, function: str) -> go.Figure:
     """Matrix of pairwise interactions: blue where two tell more together, orange where they tell the same."""
     part = table[table["value_function"] == function]
     names = list(pd.unique(part["modality"]))
-    square = part.pivot_table(index="modality", columns="other", values="value").reindex(index=names, columns=names)
+    square = part.pivot_table(index="modality", columns="other", values="value").reindex(
+        index=names, columns=names
+    )
     fig = figure(x="", y="", height=140 + 40 * len(names))
     fig.add_heatmap(
         z=square.to_numpy().tolist(),
