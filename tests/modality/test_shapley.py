@@ -40,7 +40,8 @@ def test_glove_game():
 
 
 def test_a_group_is_not_the_sum_of_its_members():
-    # v = x0 * x1 * x2 (all must be present): as single players 1/3 each; {0, 1} as one player gets 1/2, not 2/3.
+    # v = x0 * x1 * x2 (all must be present): as single players 1/3 each; {0, 1} as one player gets 1/2,
+    # not 2/3.
     assert shapley_values(game(lambda m: float(m == 0b111), 3))[:2].sum() == pytest.approx(2 / 3)
     assert shapley_values(game(lambda m: float(m == 0b11), 2))[0] == pytest.approx(1 / 2)
 

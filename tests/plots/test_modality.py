@@ -20,7 +20,12 @@ def test_the_waterfall_starts_at_the_prior_and_ends_with_all():
 
 def test_lost_modalities_stand_out_and_winners_have_a_star():
     table = pd.DataFrame(
-        {"modality": ["a", "m"], "retention": [0.5, 1.0], "retention_error": [0.05, 0.0], "lost": [True, False]}
+        {
+            "modality": ["a", "m"],
+            "retention": [0.5, 1.0],
+            "retention_error": [0.05, 0.0],
+            "lost": [True, False],
+        }
     )
     bars = modality.retention(table).data[0]
     assert list(bars.x) == [100, 50]

@@ -1,4 +1,5 @@
-"""Tables whose columns belong to several modalities: fusion networks, competition between modalities, remedies.
+"""Tables whose columns belong to several modalities: fusion networks, competition between modalities,
+remedies.
 
 Importing this package does not import torch.
 """

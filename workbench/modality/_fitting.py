@@ -56,7 +56,8 @@ def fit_network(
     architecture : Architecture
     rows : Rows
     schedule : Schedule
-        Its epochs are those of the joint network; see `workbench.modality.remedies.cost` for the whole budget.
+        Its epochs are those of the joint network; see `workbench.modality.remedies.cost` for the whole
+        budget.
     remedy : str
         A key of `REMEDIES`.
     options : dict, optional

@@ -94,7 +94,8 @@ def pareto_gradient(joint: Sequence[Tensor], own: Sequence[Tensor], gamma: float
     """MMPareto's gradient of one encoder (Wei and Hu, ICML 2024, arXiv 2405.17730).
 
     With v1 the gradient of the joint loss and v2 of the modality's own: ``λ = ½`` where they agree, else the
-    weight of the shortest vector between them; ``g = 2 (λ v1 + (1-λ) v2)``, lengthened per tensor to the plain
+    weight of the shortest vector between them; ``g = 2 (λ v1 + (1-λ) v2)``, lengthened per tensor to the
+    plain
     sum's length where it is shorter, then times γ.
 
     Parameters
@@ -123,7 +124,9 @@ def pareto_gradient(joint: Sequence[Tensor], own: Sequence[Tensor], gamma: float
 
 
 def prototype_logits(h: Tensor, prototypes: Tensor) -> Tensor:
-    """``-‖h_i - c_k‖₂`` for embeddings (n, d) and class prototypes (K, d); shape (n, K) (PMR, arXiv 2211.07089)."""
+    """``-‖h_i - c_k‖₂`` for embeddings (n, d) and class prototypes (K, d); shape (n, K) (PMR, arXiv
+    2211.07089).
+    """
     # Not torch.cdist: its gradient at distance 0 is NaN.
     return -((h[:, None, :] - prototypes[None]) ** 2).sum(2).clamp_min(1e-12).sqrt()
 

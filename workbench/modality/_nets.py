@@ -183,7 +183,9 @@ class LateFusion(nn.Module):
         return self.joint["output"]((gate[:, :, None] * h).sum(1))  # type: ignore[index]
 
     def branch(self, h: Tensor, r: int) -> Tensor:
-        """The part of the joint logits that modality `r` brings (``sum``), or all when the others are muted."""
+        """The part of the joint logits that modality `r` brings (``sum``), or all when the others are
+        muted.
+        """
         if self.fusion == "sum":
             return self.joint[r](h[:, r]) + self.bias / self.n_modalities  # type: ignore[index,operator]
         alone = self.default.expand_as(h).clone()

@@ -222,7 +222,8 @@ def _is_categorical(column: pd.Series) -> bool:
         return False
     if pd.api.types.is_datetime64_any_dtype(column.dtype):
         raise ModalitiesError(
-            f"The column {column.name!r} holds dates: turn it into numbers (hour, weekday, age), or leave it out."
+            f"The column {column.name!r} holds dates: turn it into numbers (hour, weekday, age), "
+            "or leave it out."
         )
     return any(isinstance(value, str) for value in column)
 

@@ -171,7 +171,9 @@ class OGM(Remedy):
         return step.loss(step.logits), {}
 
     def _disturb(self, generator: torch.Generator) -> None:
-        """Noise of each weight matrix's own gradient's spread, so that slowing down does not mean settling."""
+        """Noise of each weight matrix's own gradient's spread, so that slowing down does not mean
+        settling.
+        """
         for parameter in self.model.encoders.parameters():
             if parameter.grad is not None and parameter.grad.dim() > 1:
                 noise = torch.randn(parameter.shape, generator=generator, device=parameter.device)

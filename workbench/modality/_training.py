@@ -192,7 +192,9 @@ def embed(model: LateFusion, batch: Batch, size: int = 4096) -> Tensor:
 
 
 def _groups(model: LateFusion, learning_rate: float) -> list[dict[str, Any]]:
-    """One parameter group an encoder, in order, then the rest: remedies change the size of each one's steps."""
+    """One parameter group an encoder, in order, then the rest: remedies change the size of each one's
+    steps.
+    """
     encoders = [list(encoder.parameters()) for encoder in model.encoders]
     inside = {id(p) for group in encoders for p in group}
     rest = [p for p in model.parameters() if id(p) not in inside]

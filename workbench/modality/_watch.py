@@ -26,7 +26,8 @@ class Watch(Callback):
     """Adds to the history, after each epoch and for the joint net and every modality's branch:
 
     ``train_loss/…``, ``validation_loss/…``, ``train_score/…``, ``validation_score/…``, and for each modality
-    ``gradient/…`` (norm of the joint loss's gradient in its encoder), ``gradient_share/…``, ``cosine/…`` (between
+    ``gradient/…`` (norm of the joint loss's gradient in its encoder), ``gradient_share/…``, ``cosine/…``
+    (between
     that gradient and its own branch loss's) and ``ogm_ratio/…``.
 
     Parameters
@@ -97,7 +98,9 @@ class Watch(Callback):
 
 
 class KeepBest(Callback):
-    """Early stopping: ends after `patience` epochs without a lower validation loss, and goes back to the best."""
+    """Early stopping: ends after `patience` epochs without a lower validation loss, and goes back to the
+    best.
+    """
 
     def __init__(self, validation: Rows, patience: int) -> None:
         self.validation, self.patience = validation, patience

@@ -42,10 +42,14 @@ def _classifies(analyzer: ModalityCompetitionAnalyzer) -> bool:
 class ModalityCompetitionAnalyzer(TableEstimator):
     """Find out which modality wins in joint training, which is never learned, and what each contributes.
 
-    For every seed the uni-modal networks and the joint network are trained on the same rows from the same first
-    weights of each branch, and measured on rows kept apart: scores, linear probes of the encoders trained alone
-    and jointly, contributions by Shapley values, permutation tests, gradients over time, and what combining the
-    uni-modal networks could still gain. The phenomenon is described in [1]_; "no competition here" is an answer.
+    For every seed the uni-modal networks and the joint network are trained on the same rows from the same
+    first
+    weights of each branch, and measured on rows kept apart: scores, linear probes of the encoders trained
+    alone
+    and jointly, contributions by Shapley values, permutation tests, gradients over time, and what combining
+    the
+    uni-modal networks could still gain. The phenomenon is described in [1]_; "no competition here" is an
+    answer.
 
     Parameters
     ----------
@@ -274,12 +278,14 @@ class ModalityCompetitionAnalyzer(TableEstimator):
         self.notes_ = check_content(frame, self.modalities_)
         if len(self.modalities_) < 2:
             raise ModalitiesError(
-                "Only one modality was found, and one has nobody to compete with: assign columns to two or more "
+                "Only one modality was found, and one has nobody to compete with: assign columns to "
+                "two or more "
                 f"(n_features = {self.n_features_in_})."
             )
         if len(frame) < 10:
             raise ModalitiesError(
-                f"The table has {len(frame)} samples; at least 10 are needed for training, validation and test."
+                f"The table has {len(frame)} samples; at least 10 are needed for training, validation "
+                "and test."
             )
         self._check_classes(frame, target)
         return frame, target, weights
@@ -290,7 +296,8 @@ class ModalityCompetitionAnalyzer(TableEstimator):
         counts = np.bincount(target.codes)
         if counts.min() < 3:
             self.notes_.append(
-                f"The class {str(target.classes[counts.argmin()])!r} has {counts.min()} rows, fewer than the three parts "
+                f"The class {str(target.classes[counts.argmin()])!r} has {counts.min()} rows, fewer "
+                "than the three parts "
                 "(training, validation, test): it is missing from some."
             )
         for name, columns in self.modalities_.items():

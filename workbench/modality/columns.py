@@ -28,7 +28,8 @@ def guess_modalities(names: Sequence[str]) -> dict[str, list[str]]:
     """Modalities guessed from what the columns' names begin with.
 
     ``v1_mfcc1, v1_mfcc2, v2_meanX`` gives ``v1`` and ``v2``: a prefix ends at the first space, ``_``, ``.``,
-    ``:``, ``/`` or ``-``, or in a name without such where digits begin (``pixel0``). Columns without a prefix form the modality ``other``; so does a
+    ``:``, ``/`` or ``-``, or in a name without such where digits begin (``pixel0``). Columns without a
+    prefix form the modality ``other``; so does a
     prefix of one column unless all are such.
 
     Parameters
@@ -136,7 +137,8 @@ def check_content(frame: pd.DataFrame, chosen: Mapping[str, Sequence[str]]) -> l
         for column in columns:
             if is_raw_text(part[column]):
                 raise ModalitiesError(
-                    f"The column {column!r} of the modality {modality!r} holds raw text: turn it into numbers "
+                    f"The column {column!r} of the modality {modality!r} holds raw text: turn it into "
+                    "numbers "
                     "first (word counts, TF-IDF or an embedding as columns), then assign those."
                 )
         if part.isna().all(axis=None):
@@ -163,7 +165,7 @@ def is_constant(column: pd.Series) -> bool:
     if is_array_column(values):
         rows = [np.asarray(v, dtype=np.float64) for v in values]
         return all(np.array_equal(rows[0], row, equal_nan=True) for row in rows[1:])
-    return bool(values.nunique() <= 1)
+    return len(values.unique()) <= 1
 
 
 def is_array_column(column: pd.Series) -> bool:

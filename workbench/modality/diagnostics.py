@@ -104,7 +104,9 @@ def conditional_utilisation(v: ArrayLike) -> Floats:
 
 
 def permutation_p_value(observed: float, permuted: ArrayLike) -> float:
-    """Chance that a modality that carries nothing looks as useful: ``(1 + #{permuted >= observed}) / (1 + B)``."""
+    """Chance that a modality that carries nothing looks as useful: ``(1 + #{permuted >= observed}) / (1 +
+    B)``.
+    """
     null = np.asarray(permuted, dtype=np.float64)
     return float((1 + np.count_nonzero(null >= observed - 1e-12)) / (1 + null.size))
 

@@ -219,9 +219,11 @@ class LateFusionClassifier(ClassifierMixin, _LateFusionEstimator):
         How embeddings become a prediction: a sum of linear parts, a hidden layer over all of them, or a
         weighted mean whose weights depend on the row.
     encoder : str, transformer or dict, default="auto"
-        "mlp" reads numbers, arrays and categories (by embeddings); "conv" reads the columns, in order, as steps
+        "mlp" reads numbers, arrays and categories (by embeddings); "conv" reads the columns, in order, as
+        steps
         of a series, or array columns as its channels; "timeseries" describes such a series by contrastive
-        shapelets (CSL) first. A transformer of series in the layout (n, T, d) may stand in its place, and a dict
+        shapelets (CSL) first. A transformer of series in the layout (n, T, d) may stand in its place, and a
+        dict
         gives one a modality. "auto" is "mlp".
     hidden : int, default=64
         Width of every layer.
@@ -303,7 +305,8 @@ class LateFusionClassifier(ClassifierMixin, _LateFusionEstimator):
         Raises
         ------
         workbench.modality.ModalitiesError
-            If a column stands in two modalities, a modality is empty, constant or raw text, or y has one class.
+            If a column stands in two modalities, a modality is empty, constant or raw text, or y has one
+            class.
         """
         return self._fit(X, y, sample_weight, groups, classification=True)
 
@@ -327,7 +330,8 @@ class LateFusionClassifier(ClassifierMixin, _LateFusionEstimator):
 class LateFusionRegressor(RegressorMixin, _LateFusionEstimator):
     """Predict numbers from rows whose columns belong to several modalities.
 
-    See `LateFusionClassifier` for the network, its parameters and its other attributes. Several targets are given
+    See `LateFusionClassifier` for the network, its parameters and its other attributes. Several targets are
+    given
     as columns of y.
 
     Attributes

@@ -74,7 +74,8 @@ def race(estimator: Any, data: Data, split: Split, seed: int, reporter: Reporter
     Returns
     -------
     Report
-        Tables race (one row a remedy and seed) and importance (remedies, scored by their gain over the baseline
+        Tables race (one row a remedy and seed) and importance (remedies, scored by their gain over the
+        baseline
         of the same budget).
     """
     table, y = _labelled(data)
@@ -92,7 +93,8 @@ def race(estimator: Any, data: Data, split: Split, seed: int, reporter: Reporter
     test_score = float(runner.score(table.X.iloc[test], y[test]))
     gain = mean.loc[best, "gain"]
     headline = (
-        f"{best.replace('_', ' ').capitalize()} is best on the validation rows ({mean.loc[best, 'validation']:.3f}; "
+        f"{best.replace('_', ' ').capitalize()} is best on the validation rows "
+        f"({mean.loc[best, 'validation']:.3f}; "
         f"plain joint training of the same budget {mean.loc[best, 'baseline']:.3f}); "
         f"trained on all rows it scores {test_score:.3f} on the test rows."
     )

@@ -2,7 +2,8 @@
 
 Huang et al., *Modality Competition* (ICML 2022, arXiv 2203.12221): two modalities, each with one feature
 direction a class; a sample's modality is *sufficient* (its class's feature is strong) or, with probability
-``mu``, not. Joint training of a network with a smoothed ReLU learns each class from one modality alone, the one
+``mu``, not. Joint training of a network with a smoothed ReLU learns each class from one modality alone, the
+one
 that was ahead at the start, although each network trained alone learns its modality.
 """
 

@@ -60,7 +60,8 @@ class Evidence:
 def failure_mode(e: Evidence) -> FailureMode:
     """Which of two different things went wrong, if any.
 
-    *Fusion overfit*: the joint network is worse than its best modality, although that one's encoder learned all
+    *Fusion overfit*: the joint network is worse than its best modality, although that one's encoder learned
+    all
     it learns alone: a joint head that read it only would do better.
     *Encoder competition*: otherwise, some encoder learned less than it does alone.
     """
@@ -84,17 +85,20 @@ def headline(e: Evidence) -> str:
         return f"{said}: {whose} {kept} of what {'it learns' if one else 'they learn'} alone, {cost} ({against})."
     if mode == "fusion overfit":
         return (
-            f"The encoder of {e.best} is intact but the joint head over-uses weaker modalities: {e.best} alone "
+            f"The encoder of {e.best} is intact but the joint head over-uses weaker modalities: "
+            f"{e.best} alone "
             f"is better ({against})."
         )
     least = min(e.retention, key=lambda name: _number(e.retention[name]))
     if e.gap > 0.01:
         return (
-            f"No competition here: the joint network's deficit is within noise ({against}), and every encoder keeps "
+            f"No competition here: the joint network's deficit is within noise ({against}), and "
+            "every encoder keeps "
             f"what it learns alone."
         )
     return (
-        f"No competition here: the joint network is as good as any modality alone ({against}), and the encoders keep "
+        f"No competition here: the joint network is as good as any modality alone ({against}), "
+        "and the encoders keep "
         f"what they learn alone (least: {least}, {100 * e.retention[least]:.0f} %)."
     )
 
@@ -127,7 +131,8 @@ def advice(e: Evidence) -> list[tuple[str, str]]:
         why = (
             f"combining the modalities' own networks scores {e.headroom:.3f} more"
             if e.headroom > 0.01
-            else f"the encoder of {min(kept, key=kept.__getitem__)} keeps {100 * min(kept.values()):.0f} % only"
+            else f"the encoder of {min(kept, key=kept.__getitem__)} keeps {100 * min(kept.values()):.0f} %
+            only"
         )
         found += [
             ("auxiliary", f"{why}; a loss of its own makes each encoder learn"),

@@ -1,4 +1,6 @@
-"""Figures of an analysis of modalities (``modality.analyze``) and of a race of remedies (``modality.race``)."""
+"""Figures of an analysis of modalities (``modality.analyze``) and of a race of remedies
+(``modality.race``).
+"""
 
 from __future__ import annotations
 
@@ -60,7 +62,8 @@ def score_overview(table: pd.DataFrame) -> go.Figure:
 
 
 def retention(table: pd.DataFrame) -> go.Figure:
-    """Share of what each encoder learns alone that it also learns in joint training, with two standard errors.
+    """Share of what each encoder learns alone that it also learns in joint training, with two standard
+    errors.
 
     Parameters
     ----------
