@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 __all__ = [
     "AGM",
     "OGM",
-    "PMR",
     "UMT",
     "Auxiliary",
     "Blend",

@@ -82,7 +82,8 @@ def headline(e: Evidence) -> str:
         whose = "its encoder keeps" if one else "their encoders keep"
         cost = "and the joint score suffers" if e.fails else "but the joint score does not suffer"
         said = who or f"Joint training weakens {losers}"
-        return f"{said}: {whose} {kept} of what {'it learns' if one else 'they learn'} alone, {cost} ({against})."
+        learned = "it learns" if one else "they learn"
+        return f"{said}: {whose} {kept} of what {learned} alone, {cost} ({against})."
     if mode == "fusion overfit":
         return (
             f"The encoder of {e.best} is intact but the joint head over-uses weaker modalities: "
@@ -131,8 +132,8 @@ def advice(e: Evidence) -> list[tuple[str, str]]:
         why = (
             f"combining the modalities' own networks scores {e.headroom:.3f} more"
             if e.headroom > 0.01
-            else f"the encoder of {min(kept, key=kept.__getitem__)} keeps {100 * min(kept.values()):.0f} %
-            only"
+            else f"the encoder of {min(kept, key=kept.__getitem__)} "
+            f"keeps {100 * min(kept.values()):.0f} % only"
         )
         found += [
             ("auxiliary", f"{why}; a loss of its own makes each encoder learn"),
