@@ -13,6 +13,7 @@ from workbench.gui import datasets
         ("datasets", "No data set yet"),
         ("sql", "No data set yet"),
         ("time_series", "No data set holds time series yet"),
+        ("modality", "one row a sample yet"),
         ("runs", "No run yet"),
         ("run", "choose it in the list"),
         ("models", "No model is saved yet"),

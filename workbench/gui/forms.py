@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+from collections.abc import Collection
 from typing import Any
 
 import streamlit as st
@@ -23,20 +24,22 @@ _SHOWN = 6  #: parameters before the rest are folded away
 _COLUMNS = 3
 
 
-def parameters(cls: type, *, prefix: str) -> dict[str, Any]:
+def parameters(cls: type, *, prefix: str, skip: Collection[str] = ()) -> dict[str, Any]:
     """Draw a field a hyper-parameter and return what differs from the defaults.
 
     Parameters
     ----------
     prefix : str
         Begins the query parameters in which the fields are kept.
+    skip : collection of str
+        Parameters that the page asks for in its own way.
 
     Raises
     ------
     UsageError
         If a value typed as text does not read as what the parameter takes.
     """
-    described = [p for p in describe(cls) if p.name not in SET_ELSEWHERE]
+    described = [p for p in describe(cls) if p.name not in SET_ELSEWHERE and p.name not in skip]
     values = _grid(described[:_SHOWN], prefix)
     if described[_SHOWN:]:
         with st.expander("More parameters"):

@@ -17,6 +17,7 @@ _TITLES = {
     "datasets": ("Datasets", "table"),
     "sql": ("SQL", "terminal"),
     "time_series": ("Time series", "show_chart"),
+    "modality": ("Modality", "layers"),
     "runs": ("Runs", "list"),
     "run": ("Run", "monitoring"),
     "models": ("Models", "deployed_code"),

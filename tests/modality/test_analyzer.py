@@ -1,0 +1,284 @@
+"""The analyzer: its verdicts where the truth is known, its tables, and scikit-learn's rules."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from workbench import models
+from workbench.arrays import Split, TableData
+from workbench.modality import ModalitiesError, ModalityCompetitionAnalyzer, RemedyRace
+from workbench.modality._metrics import Metric
+from workbench.modality.recipe import analyze, race
+from workbench.modality.verdict import Evidence, advice, failure_mode, headline
+from workbench.report import NullReporter, Report
+from workbench.training import Callback, Checkpoint, Stopped, callbacks
+
+FAST = {"n_epochs": 12, "hidden": 16, "depth": 1, "batch_size": 16, "learning_rate": 0.01, "n_seeds": 2}
+FAST |= {"n_permutations": 40, "random_state": 0}
+
+
+def halves(name: str) -> str:
+    """Odd and even columns."""
+    return "even" if name[-1] in "02468" else "odd"
+
+
+_SMALL = {"n_epochs": 8, "hidden": 8, "depth": 1, "batch_size": 8, "learning_rate": 0.03, "random_state": 0}
+
+
+@pytest.mark.slow  # a hundred analyses
+@parametrize_with_checks(
+    [
+        ModalityCompetitionAnalyzer(halves, n_seeds=1, n_permutations=2, shapley=["mask"], **_SMALL),
+        RemedyRace(halves, remedies=["none"], **_SMALL),
+    ],
+    expected_failed_checks=lambda estimator: {
+        "check_sample_weight_equivalence_on_dense_data": "rows are drawn into parts and random batches"
+    },
+)
+def test_scikit_learn_rules(estimator, check):
+    check(estimator)
+
+
+@pytest.fixture(scope="module")
+def analyzed(two_views):
+    X, y = two_views
+    return ModalityCompetitionAnalyzer(**FAST).fit(X, y)
+
+
+def test_tables_agree_with_each_other(analyzed):
+    report = analyzed.report_
+    scores = report["scores"].set_index("name")["mean"]
+    for function in ("mask", "late", "retrain"):
+        part = report["contributions"].query("value_function == @function").set_index("modality")["value"]
+        assert part["(none)"] == pytest.approx(scores["prior"], abs=1e-9)
+        if function == "mask":
+            assert part.sum() == pytest.approx(scores["joint"], abs=1e-9)
+        if function == "retrain":
+            both = scores["joint"] - scores["alone/a"] - scores["alone/m"] + scores["prior"]
+            synergy = report["interactions"].query("value_function == 'retrain'")["value"]
+            np.testing.assert_allclose(synergy, both)
+            assert part["a"] == pytest.approx(
+                (scores["joint"] - scores["alone/m"] + scores["alone/a"] - scores["prior"]) / 2
+            )
+    modality = report["modalities"].set_index("modality")
+    kept = (modality["probe_joint"] - scores["prior"]) / (modality["probe_alone"] - scores["prior"])
+    np.testing.assert_allclose(modality["retention"], kept)
+    assert report["samples"].groupby("modality").size().tolist() == [72, 72]
+
+
+def test_both_needed_modalities_are_found_useful(analyzed):
+    assert analyzed.failure_mode_ == "none"
+    assert analyzed.headline_.startswith("No competition here")
+    modality = analyzed.report_["modalities"]
+    assert (modality["p_value"] < 0.05).all()
+    assert analyzed.report_["importance"]["kept"].all()
+    assert analyzed.scores_["test_score"] > analyzed.scores_["best_alone"] + 0.1
+    winners = analyzed.report_["per_class"].set_index("class")["winner"]
+    assert set(winners.loc["rest"]) <= {"a", "tie"}
+
+
+def test_dynamics_hold_every_curve(analyzed):
+    table = analyzed.report_["dynamics"]
+    expected = {"train_loss", "validation_loss", "gradient_share", "cosine", "ogm_ratio", "ogr", "gradient"}
+    assert expected <= set(table["quantity"])
+    shares = table[table["quantity"] == "gradient_share"].groupby(["seed", "epoch"])["value"].sum()
+    np.testing.assert_allclose(shares, 1)
+    cosine = table.loc[table["quantity"] == "cosine", "value"]
+    assert cosine.between(-1.0001, 1.0001).all()
+    assert len(shares) == 2 * 12
+
+
+def test_a_permuted_modality_is_useless_and_a_copy_adds_nothing(two_views):
+    X, y = two_views
+    rng = np.random.default_rng(1)
+    noise = X[[c for c in X if c.startswith("m")]].to_numpy()[rng.permutation(len(X))]
+    copied = X[[f"a_{i}" for i in range(4)]]
+    frame = pd.concat(
+        [
+            X,
+            pd.DataFrame(noise, columns=["p_0", "p_1", "p_2"]),
+            copied.set_axis([f"c_{i}" for i in range(4)], axis=1),
+        ],
+        axis=1,
+    )
+    found = ModalityCompetitionAnalyzer(**{**FAST, "n_seeds": 1, "shapley": ["mask", "late"]}).fit(frame, y)
+    modality = found.report_["modalities"].set_index("modality")
+    assert modality.loc["p", "p_value"] > 0.05
+    assert (modality.loc[["m"], "p_value"] < 0.05).all()
+    importance = found.report_["importance"].set_index("component")
+    assert not importance.loc["p", "kept"]
+    bits = found.report_["information"].set_index(["modality", "other", "part"])["bits"]
+    assert bits["a", "c", "redundancy"] > 0.1
+    assert bits["a", "c", "unique_1"] == pytest.approx(0, abs=1e-6)
+    assert bits["a", "c", "synergy"] == pytest.approx(0, abs=0.03)
+    pair = found.report_["interactions"].query("value_function == 'late'").set_index(["modality", "other"])
+    assert pair.loc[("a", "c"), "value"] < -0.1  # redundant: together they are worth what one is
+
+
+def test_regression_and_several_labels(two_views):
+    X, y = two_views
+    few = {**FAST, "n_seeds": 1, "shapley": ["mask", "late"], "n_epochs": 20}
+    numbers = X["a_0"] + X["m_0"]
+    found = ModalityCompetitionAnalyzer(task="regression", **few).fit(X, numbers)
+    assert found.scores_["test_score"] > 0.8
+    assert found.scores_["alone_a"] < 0.7
+    assert "per_class" not in found.tables_
+    labels = np.column_stack([y == "rest", y == "walk"]).astype(int)
+    several = ModalityCompetitionAnalyzer(**few).fit(X, labels)
+    assert several.scores_["test_score"] > 0.8
+    with pytest.raises(ModalitiesError, match="'balanced_accuracy' does not suit"):
+        ModalityCompetitionAnalyzer(metric="balanced_accuracy", **few).fit(X, labels)
+
+
+def test_groups_are_not_divided(two_views):
+    X, y = two_views
+    groups = np.arange(240) // 24
+    found = ModalityCompetitionAnalyzer(**{**FAST, "n_seeds": 1, "shapley": ["mask"]}).fit(
+        X, y, groups=groups
+    )
+    rows = found.report_["samples"]["row"].unique()
+    assert len(set(groups[rows]) & set(groups[np.setdiff1d(np.arange(240), rows)])) == 0
+
+
+def test_bad_tables_are_one_sentence(two_views):
+    X, y = two_views
+    analyzer = ModalityCompetitionAnalyzer(**FAST)
+    with pytest.raises(ModalitiesError, match="Only one modality"):
+        analyzer.fit(X[["a_0", "a_1"]], y)
+    with pytest.raises(ModalitiesError, match="8 samples; at least 10"):
+        analyzer.fit(X[:8], y[:8])
+    holes = X.copy()
+    holes.loc[y == "walk", ["m_0", "m_1", "m_2"]] = np.nan
+    with pytest.raises(ModalitiesError, match="'m' is absent in every row of the class 'walk'"):
+        analyzer.fit(holes, y)
+    with pytest.raises(ModalitiesError, match="no value function 'guess'"):
+        ModalityCompetitionAnalyzer(shapley=["guess"]).fit(X, y)
+
+
+def test_metrics_are_scikit_learns():
+    from sklearn.metrics import balanced_accuracy_score, f1_score, r2_score, roc_auc_score
+
+    rng = np.random.default_rng(0)
+    y, p = rng.integers(3, size=60), rng.dirichlet(np.ones(3), size=60)
+    assert Metric("f1_macro", "multiclass")(y, p) == pytest.approx(f1_score(y, p.argmax(1), average="macro"))
+    assert Metric("balanced_accuracy", "multiclass")(y, p) == pytest.approx(
+        balanced_accuracy_score(y, p.argmax(1))
+    )
+    assert Metric("roc_auc", "multiclass")(y, p) == pytest.approx(roc_auc_score(y, p, multi_class="ovr"))
+    labels = (rng.random((60, 3)) < 0.4).astype(float)
+    assert Metric("f1_macro", "multilabel")(labels, p) == pytest.approx(
+        f1_score(labels, p > 0.5, average="macro", zero_division=0)
+    )
+    numbers = rng.normal(size=(60, 2))
+    assert Metric("r2", "regression")(numbers, p[:, :2]) == pytest.approx(r2_score(numbers, p[:, :2]))
+
+
+def evidence(**changes):
+    facts = {
+        "alone": {"text": 0.74, "image": 0.22},
+        "joint": 0.66,
+        "best_combination": 0.69,
+        "gap": 0.08,
+        "gap_error": 0.01,
+        "headroom": 0.03,
+        "retention": {"text": 0.99, "image": 0.97},
+        "lost": (),
+        "winner": None,
+        "metric": "accuracy",
+    }
+    return Evidence(**{**facts, **changes})
+
+
+def test_verdicts_in_plain_words():
+    overfit = evidence()
+    assert failure_mode(overfit) == "fusion overfit"
+    # That the weak modality lost too does not explain why the strong one alone is better.
+    assert failure_mode(evidence(lost=("image",), winner="text")) == "fusion overfit"
+    assert failure_mode(evidence(lost=("text",), winner="image")) == "encoder competition"
+    assert "text alone is better" in headline(overfit)
+    assert [action for action, _ in advice(overfit)] == ["weighted_ensemble", "drop image", "early_stopping"]
+    competition = evidence(
+        alone={"audio": 0.57, "face": 0.52},
+        joint=0.60,
+        gap=-0.03,
+        lost=("face",),
+        winner="audio",
+        retention={"audio": 0.99, "face": 0.25},
+        headroom=0.09,
+    )
+    assert failure_mode(competition) == "encoder competition"
+    assert headline(competition).startswith("audio wins and face loses: its encoder keeps 25 %")
+    assert advice(competition)[0][0] == "auxiliary"
+    fine = evidence(alone={"a": 0.8, "b": 0.8}, joint=0.95, gap=-0.15, headroom=0.0)
+    assert failure_mode(fine) == "none"
+    assert headline(fine).startswith("No competition here")
+    assert advice(fine) == [("leave as it is", "joint training loses nothing that could be measured")]
+
+
+class Table:
+    """The data set a recipe is given."""
+
+    ref = "views@1"
+
+    def __init__(self, X, y, roles=None):
+        self.X, self.y, self.roles = X, y, roles or {}
+
+    def to_table(self):
+        return TableData(self.X, self.y, None, self.roles)
+
+
+def test_recipe_gives_a_report_that_is_saved_and_read(two_views, tmp_path):
+    X, y = two_views
+    roles = {"modality:sound": [f"a_{i}" for i in range(4)], "modality:motion": ["m_0", "m_1", "m_2"]}
+    small = {**FAST, "n_seeds": 1, "random_state": None, "shapley": ["mask", "late"]}
+    report = analyze(ModalityCompetitionAnalyzer(**small), Table(X, y, roles), Split(), 0, NullReporter())
+    assert report.recipe == "modality.analyze"
+    assert set(report.tables["modalities"]["modality"]) == {"sound", "motion"}
+    report.save(tmp_path / "report")
+    again = Report.load(tmp_path / "report")
+    assert again.headline == report.headline
+    pd.testing.assert_frame_equal(again.tables["modalities"], report.tables["modalities"])
+    models.save(report.estimator, tmp_path / "model")
+    loaded = models.load(
+        tmp_path / "model",
+        trusted=[
+            "workbench.modality.analyzer:ModalityCompetitionAnalyzer",
+            "workbench.modality.fusion:LateFusionClassifier",
+        ],
+    )
+    np.testing.assert_array_equal(loaded.predict(X), report.estimator.predict(X))
+    assert loaded.headline_ == report.headline
+
+
+def test_race_recipe(two_views):
+    X, y = two_views
+    runner = RemedyRace(remedies=["none", "auxiliary"], n_epochs=6, hidden=8, depth=1, random_state=0)
+    report = race(runner, Table(X, y), Split(), 0, NullReporter())
+    assert set(report.tables["race"]["remedy"]) == {"none", "auxiliary"}
+    assert report.tables["importance"]["kept"].sum() == 1
+    assert 0 <= report.scores["test_score"] <= 1
+
+
+class StopAt(Callback):
+    def __init__(self, training):
+        self.training, self.begun = training, -1
+
+    def on_train_begin(self, loop):
+        self.begun += 1
+
+    def on_batch_end(self, loop):
+        if self.begun == self.training and loop.epoch == 5 and loop.batch == 3:
+            loop.interrupt()
+
+
+def test_an_interrupted_analysis_continues(two_views, tmp_path):
+    X, y = two_views
+    analyzer = ModalityCompetitionAnalyzer(**{**FAST, "n_seeds": 1, "shapley": ["mask"]})
+    whole = analyzer.fit(X, y).scores_
+    with pytest.raises(Stopped), callbacks(Checkpoint(tmp_path), StopAt(2)):
+        analyzer.fit(X, y)
+    with callbacks(Checkpoint(tmp_path)):
+        assert analyzer.fit(X, y).scores_ == whole

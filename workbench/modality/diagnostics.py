@@ -1,0 +1,180 @@
+"""Numbers about a joint training: who learned what, and what combining could still gain.
+
+Pure functions of scores and losses; every symbol is explained where it stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = [
+    "Loss",
+    "blending_weights",
+    "bootstrap_error",
+    "combined_error",
+    "conditional_utilisation",
+    "ensemble_weights",
+    "judge_encoders",
+    "overfitting_to_generalisation",
+    "permutation_p_value",
+    "retention",
+]
+
+Floats = NDArray[np.float64]
+
+#: A modality has lost when its encoder is worse by more than this, and by more than two standard errors.
+LEAST_LOSS = 0.02
+
+
+class Loss(NamedTuple):
+    """What became of each modality's encoder in joint training.
+
+    Attributes
+    ----------
+    delta : ndarray of shape (n,)
+        Score of the probe of the encoder trained alone, minus that of the jointly trained one.
+    threshold : ndarray of shape (n,)
+        From where on `delta` counts as a loss.
+    lost : ndarray of bool, shape (n,)
+    winner : int or None
+        The modality that lost least, where another one lost.
+    """
+
+    delta: Floats
+    threshold: Floats
+    lost: NDArray[np.bool_]
+    winner: int | None
+
+
+def retention(joint_probe: ArrayLike, alone_probe: ArrayLike, chance: float) -> Floats:
+    """Share of an encoder's knowledge that joint training kept, ``(joint - chance) / (alone - chance)``.
+
+    NaN where the encoder trained alone knows nothing.
+    """
+    joint, alone = np.asarray(joint_probe, float) - chance, np.asarray(alone_probe, float) - chance
+    return np.divide(joint, alone, out=np.full(np.broadcast(joint, alone).shape, np.nan), where=alone > 1e-12)
+
+
+def judge_encoders(alone_probe: ArrayLike, joint_probe: ArrayLike, error: ArrayLike) -> Loss:
+    """Winner and losers of a joint training.
+
+    Parameters
+    ----------
+    alone_probe, joint_probe : array-like of shape (n,)
+        Probe scores of the encoders trained alone and jointly.
+    error : array-like of shape (n,)
+        Standard errors of their differences.
+    """
+    delta = np.asarray(alone_probe, float) - np.asarray(joint_probe, float)
+    threshold = np.maximum(LEAST_LOSS, 2 * np.asarray(error, float))
+    lost = delta > threshold
+    # If everyone lost alike nobody won: joint training as a whole is worse.
+    winner = int(np.argmin(delta)) if lost.any() and not lost.all() else None
+    return Loss(delta, threshold, lost, winner)
+
+
+def conditional_utilisation(v: ArrayLike) -> Floats:
+    """How much each modality is used given the others, ``u(r | s) = (A(rs) - A(s)) / A(rs)``.
+
+    Wu et al., ICML 2022 (arXiv 2202.05306), for late fusion: the absent modality is muted.
+
+    Parameters
+    ----------
+    v : array-like of shape (2**n,)
+        Scores by bit mask of the modalities present.
+
+    Returns
+    -------
+    ndarray of shape (n, n)
+        Entry (r, s) is u(r | s); the diagonal is u(r | all others).
+    """
+    values = np.asarray(v, dtype=np.float64)
+    n = len(values).bit_length() - 1
+    used = np.full((n, n), np.nan)
+    for r in range(n):
+        for s in range(n):
+            both = len(values) - 1 if r == s else 1 << r | 1 << s
+            if values[both] > 0:
+                used[r, s] = (values[both] - values[both & ~(1 << r)]) / values[both]
+    return used
+
+
+def permutation_p_value(observed: float, permuted: ArrayLike) -> float:
+    """Chance that a modality that carries nothing looks as useful: ``(1 + #{permuted >= observed}) / (1 +
+    B)``.
+    """
+    null = np.asarray(permuted, dtype=np.float64)
+    return float((1 + np.count_nonzero(null >= observed - 1e-12)) / (1 + null.size))
+
+
+def overfitting_to_generalisation(train: ArrayLike, validation: ArrayLike) -> tuple[Floats, Floats, Floats]:
+    """Generalisation, overfitting and their ratio since the first epoch.
+
+    Wang, Tran and Feiszli, CVPR 2020 (arXiv 1905.12681): with the validation loss L* and the train loss L,
+    ``G = L*_0 - L*_t``, ``O_t = L*_t - L_t`` and ``OGR = |(O_t - O_0) / G|``.
+
+    Parameters
+    ----------
+    train, validation : array-like of shape (n_epochs,)
+        Mean losses.
+
+    Returns
+    -------
+    generalisation, overfitting, ratio : ndarray of shape (n_epochs,)
+        `overfitting` is the increase of O. The ratio is NaN where nothing was generalised.
+    """
+    loss, true = np.asarray(train, float), np.asarray(validation, float)
+    gained = true[0] - true
+    overfitted = (true - loss) - (true[0] - loss[0])
+    ratio = np.full(len(loss), np.nan)
+    np.divide(np.abs(overfitted), np.abs(gained), out=ratio, where=np.abs(gained) > 1e-12)
+    return gained, overfitted, ratio
+
+
+def blending_weights(generalisation: ArrayLike, overfitting: ArrayLike) -> Floats:
+    """Gradient-Blending's loss weights, ``w_k ∝ G_k / (ΔO_k)²`` with a sum of 1 (arXiv 1905.12681).
+
+    Both are clipped (G at 1e-6, ΔO² at 1e-4), or one modality could take all the weight by accident.
+    """
+    gained = np.maximum(np.asarray(generalisation, float), 1e-6)
+    weights = gained / np.maximum(np.asarray(overfitting, float) ** 2, 1e-4)
+    return weights / weights.sum()
+
+
+def ensemble_weights(losses: ArrayLike, sharpness: float = 3.0) -> Floats:
+    """Weights of an ensemble, ``∝ exp(-sharpness · validation loss)``, with a sum of 1."""
+    scaled = -sharpness * np.asarray(losses, dtype=np.float64)
+    weights = np.exp(scaled - scaled.max())
+    return weights / weights.sum()
+
+
+def bootstrap_error(
+    score: Callable[[NDArray[np.intp]], float], n: int, *, n_samples: int, random_state: int
+) -> float:
+    """Standard error of ``score(rows)`` over resampled rows."""
+    rng = np.random.default_rng(random_state)
+    found = [score(rng.integers(n, size=n)) for _ in range(n_samples)]
+    return float(np.nanstd(found, ddof=1))
+
+
+def combined_error(by_seed: ArrayLike, within: ArrayLike, *, same_rows: bool) -> Floats:
+    """Standard error of a mean over seeds: the larger of what seeds and what test rows show.
+
+    Parameters
+    ----------
+    by_seed : array-like of shape (n_seeds, ...)
+        The quantity, once a seed.
+    within : array-like of shape (n_seeds, ...)
+        Bootstrap standard error over the test rows of each seed.
+    same_rows : bool
+        Whether all seeds were tested on the same rows, so that more seeds do not lessen their share.
+    """
+    values, inner = np.asarray(by_seed, float), np.asarray(within, float)
+    n = len(values)
+    rows = np.sqrt((inner**2).mean(0) / (1 if same_rows else n))
+    seeds = values.std(0, ddof=1) / np.sqrt(n) if n > 1 else np.zeros_like(rows)
+    return np.maximum(rows, seeds)

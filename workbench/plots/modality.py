@@ -1,0 +1,279 @@
+"""Figures of an analysis of modalities (``modality.analyze``) and of a race of remedies
+(``modality.race``).
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from workbench.plots import scores
+from workbench.plots.template import CONTROL, PALETTE, class_colours, figure, plain, translucent
+from workbench.report import Report
+
+__all__ = [
+    "class_winners",
+    "contributions",
+    "dynamics",
+    "figures",
+    "information",
+    "interactions",
+    "race",
+    "race_figures",
+    "retention",
+    "score_overview",
+]
+
+#: From loss to gain, both ends told apart with the common forms of colour blindness.
+_DIVERGING = [[0.0, PALETTE[3]], [0.5, "rgba(138,143,152,0.08)"], [1.0, PALETTE[0]]]
+
+_NAMES = {"mask": "muted in the joint network", "late": "summed logits", "retrain": "retrained without it"}
+
+
+def score_overview(table: pd.DataFrame) -> go.Figure:
+    """Scores of the modalities alone, of the joint network and of what combines the modalities' own networks.
+
+    Parameters
+    ----------
+    table : DataFrame with the columns name, mean and error
+    """
+    shown = [n for n in table["name"] if n.startswith("alone/")]
+    shown += [
+        n for n in ("joint", "ensemble", "weighted_ensemble", "stacking", "linear") if n in set(table["name"])
+    ]
+    part = table.set_index("name").loc[shown[::-1]]
+    fig = figure(x="Score on the test rows (bars: one standard error)", y="", height=90 + 26 * len(shown))
+    colour = [
+        PALETTE[0] if n == "joint" else PALETTE[1] if n.startswith("alone/") else CONTROL for n in part.index
+    ]
+    fig.add_bar(
+        orientation="h",
+        x=part["mean"].tolist(),
+        y=[
+            plain(n.removeprefix("alone/").replace("_", " ") + (" alone" if "/" in n else ""))
+            for n in part.index
+        ],
+        error_x={"type": "data", "array": part["error"].fillna(0).tolist()},
+        marker_color=colour,
+        hovertemplate="%{y}: %{x:.3f}<extra></extra>",
+    )
+    fig.update_layout(showlegend=False)
+    return fig
+
+
+def retention(table: pd.DataFrame) -> go.Figure:
+    """Share of what each encoder learns alone that it also learns in joint training, with two standard
+    errors.
+
+    Parameters
+    ----------
+    table : DataFrame with the columns modality, retention, retention_error and lost
+    """
+    fig = figure(x="Kept of what the encoder learns alone (%)", y="", height=110 + 34 * len(table))
+    rows = table.iloc[::-1]
+    fig.add_bar(
+        orientation="h",
+        x=(100 * rows["retention"]).tolist(),
+        y=[plain(name) for name in rows["modality"]],
+        error_x={"type": "data", "array": (200 * rows["retention_error"]).tolist()},
+        marker_color=[PALETTE[3] if lost else PALETTE[0] for lost in rows["lost"]],
+        hovertemplate="%{y}: %{x:.1f} %<extra></extra>",
+    )
+    fig.add_vline(x=100, line_dash="dot", line_color=CONTROL)
+    fig.update_layout(showlegend=False)
+    return fig
+
+
+def class_winners(table: pd.DataFrame) -> go.Figure:
+    """Heat map of the recall that each modality's branch lost by class; a star marks the class's winner.
+
+    Parameters
+    ----------
+    table : DataFrame with the columns class, modality, lost_recall and winner
+    """
+    lost = table.pivot_table(index="class", columns="modality", values="lost_recall")
+    names = list(pd.unique(table["modality"]))
+    winner = table.drop_duplicates("class").set_index("class")["winner"]
+    cells = lost[names].to_numpy()
+    text = [
+        [
+            f"{value:+.2f}{' ★' if winner[label] == name else ''}"
+            for name, value in zip(names, row, strict=True)
+        ]
+        for label, row in zip(lost.index, cells, strict=True)
+    ]
+    fig = figure(x="Modality", y="Class", height=120 + 28 * len(lost))
+    fig.add_heatmap(
+        z=(-cells).tolist(),
+        x=[plain(name) for name in names],
+        y=[plain(c) for c in lost.index],
+        text=text,
+        texttemplate="%{text}",
+        colorscale=_DIVERGING,
+        zmid=0,
+        showscale=False,
+        hovertemplate="%{y}, %{x}: recall lost %{text}<extra></extra>",
+    )
+    fig.update_yaxes(type="category")
+    return fig
+
+
+def contributions(table: pd.DataFrame, function: str) -> go.Figure:
+    """Waterfall from the score without any modality to the score with all, by Shapley values.
+
+    Parameters
+    ----------
+    table : DataFrame with the columns value_function, modality and value
+    function : str
+        The value function shown.
+    """
+    part = table[table["value_function"] == function].set_index("modality")["value"]
+    names = [name for name in part.index if name != "(none)"]
+    fig = figure(x="", y="Score")
+    fig.add_waterfall(
+        x=["prior", *(plain(name) for name in names), "all"],
+        y=[part["(none)"], *(part[name] for name in names), None],
+        measure=["absolute", *("relative" for _ in names), "total"],
+        increasing_marker_color=PALETTE[0],
+        decreasing_marker_color=PALETTE[3],
+        totals_marker_color=CONTROL,
+        hovertemplate="%{x}: %{delta:+.3f}<extra></extra>",
+    )
+    fig.update_layout(showlegend=False, title_text=f"Contributions ({_NAMES.get(function, function)})")
+    return fig
+
+
+def interactions(table: pd.DataFrame, function: str) -> go.Figure:
+    """Matrix of pairwise interactions: blue where two tell more together, orange where they tell the same."""
+    part = table[table["value_function"] == function]
+    names = list(pd.unique(part["modality"]))
+    square = part.pivot_table(index="modality", columns="other", values="value").reindex(
+        index=names, columns=names
+    )
+    fig = figure(x="", y="", height=140 + 40 * len(names))
+    fig.add_heatmap(
+        z=square.to_numpy().tolist(),
+        x=[plain(n) for n in names],
+        y=[plain(n) for n in names],
+        texttemplate="%{z:+.3f}",
+        colorscale=_DIVERGING,
+        zmid=0,
+        showscale=False,
+        hoverongaps=False,
+        hovertemplate="%{y} with %{x}: %{z:+.3f}<extra></extra>",
+    )
+    fig.update_layout(title_text=f"Interactions ({_NAMES.get(function, function)})")
+    return fig
+
+
+def dynamics(table: pd.DataFrame, quantity: str, *, network: str = "joint") -> go.Figure:
+    """A quantity over the epochs: the mean over seeds, and their range as a band.
+
+    Parameters
+    ----------
+    table : DataFrame with the columns seed, network, component, quantity, epoch and value
+    quantity : str
+        Such as "validation_loss", "gradient_share", "cosine", "ogm_ratio" or "ogr".
+    network : {"joint", "alone"}
+    """
+    part = table[(table["quantity"] == quantity) & (table["network"] == network)].dropna(subset="value")
+    fig = figure(x="Epoch", y=quantity.replace("_", " ").capitalize())
+    for component, colour in class_colours(part["component"]).items():
+        curve = (
+            part[part["component"].astype(str) == component]
+            .groupby("epoch")["value"]
+            .agg(["mean", "min", "max"])
+        )
+        epochs = curve.index.tolist()
+        fig.add_scatter(
+            x=[*epochs, *epochs[::-1]],
+            y=[*curve["max"], *curve["min"][::-1]],
+            fill="toself",
+            fillcolor=translucent(colour, 0.15),
+            line_width=0,
+            hoverinfo="skip",
+            showlegend=False,
+        )
+        fig.add_scatter(
+            x=epochs,
+            y=curve["mean"].tolist(),
+            mode="lines",
+            name=plain(component),
+            line_color=colour,
+            hovertemplate="epoch %{x}: %{y:.4g}<extra>" + plain(component).replace("%", "&#37;") + "</extra>",
+        )
+    return fig
+
+
+def information(table: pd.DataFrame) -> go.Figure:
+    """Bits about the target by pair: redundant, unique to one, and synergetic; chance is taken off."""
+    fig = figure(x="Information about the target (bits above chance)", y="")
+    pairs = [f"{row.modality} | {row.other}" for row in table.itertuples()]
+    titles = {
+        "redundancy": "in either",
+        "unique_1": "only in the first",
+        "unique_2": "only in the second",
+        "synergy": "only in both together",
+    }
+    for i, (part, title) in enumerate(titles.items()):
+        rows = (table["part"] == part).to_numpy()
+        fig.add_bar(
+            orientation="h",
+            name=title,
+            x=table.loc[rows, "bits"].tolist(),
+            y=[plain(pair) for pair, chosen in zip(pairs, rows, strict=True) if chosen],
+            marker_color=PALETTE[i],
+            hovertemplate="%{y}: %{x:.3f} bits<extra>" + title + "</extra>",
+        )
+    fig.update_layout(barmode="stack", height=150 + 34 * len(set(pairs)))
+    return fig
+
+
+def race(table: pd.DataFrame) -> go.Figure:
+    """Remedies by their validation score; the grey mark is plain joint training of the same budget."""
+    mean = table.groupby("remedy")[["validation", "baseline"]].mean().sort_values("validation")
+    names = [plain(name.replace("_", " ")) for name in mean.index]
+    fig = figure(x="Score on the validation rows", y="", height=110 + 28 * len(mean))
+    fig.add_bar(
+        orientation="h",
+        name="remedy",
+        x=mean["validation"].tolist(),
+        y=names,
+        marker_color=PALETTE[0],
+        hovertemplate="%{y}: %{x:.3f}<extra></extra>",
+    )
+    fig.add_scatter(
+        x=mean["baseline"].tolist(),
+        y=names,
+        mode="markers",
+        name="plain joint training of the same budget",
+        marker={"color": CONTROL, "symbol": "line-ns-open", "size": 16, "line_width": 3},
+        hovertemplate="baseline %{x:.3f}<extra></extra>",
+    )
+    return fig
+
+
+def figures(report: Report) -> dict[str, go.Figure]:
+    """Every figure of an analysis, the most telling first."""
+    tables = report.tables
+    drawn = {"scores": score_overview(tables["scores"]), "retention": retention(tables["modalities"])}
+    if "per_class" in tables and len(tables["per_class"]):
+        drawn["class_winners"] = class_winners(tables["per_class"])
+    functions = list(pd.unique(tables["contributions"]["value_function"]))
+    if functions:
+        drawn["contributions"] = contributions(tables["contributions"], functions[0])
+    if functions and len(tables["interactions"]):
+        drawn["interactions"] = interactions(tables["interactions"], functions[0])
+    for quantity in ("validation_loss", "gradient_share", "cosine"):
+        drawn[quantity] = dynamics(tables["dynamics"], quantity)
+    if len(tables["information"]):
+        drawn["information"] = information(tables["information"])
+    return drawn
+
+
+def race_figures(report: Report) -> dict[str, go.Figure]:
+    """The race, and what each remedy gained over its own baseline."""
+    gained = scores.importance_bars(
+        report.tables["importance"], score_title="Gain over the same budget's baseline"
+    )
+    return {"race": race(report.tables["race"]), "gain": gained}
