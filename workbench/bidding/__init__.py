@@ -1,0 +1,31 @@
+"""Auctions with budgets, bidders of every school, and DCMAB.
+
+A log (`BidLog`, or one bidder's `ReplayLog`) becomes an `AuctionMarket`; bidders are scikit-learn-style
+estimators with ``fit(market_or_log)``, ``bid(requests)`` and ``evaluate(market_or_log)``. Importing this
+package imports neither torch nor numba.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_WHERE = {
+    "AuctionMarket": "market",
+    "BidLog": "log",
+    "Outcome": "outcome",
+    "PriceLandscape": "landscape",
+    "ReplayLog": "log",
+    "generate_log": "generate",
+    "read_campaign_info": "readers",
+    "read_replay": "readers",
+    "read_traffic_share": "readers",
+}
+
+__all__ = sorted(_WHERE)  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+    if name in _WHERE:
+        return getattr(import_module(f"workbench.bidding.{_WHERE[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
