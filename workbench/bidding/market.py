@@ -71,7 +71,7 @@ class AuctionMarket:
         position_effects: ArrayLike | None = None,
         reserve: float = 0.0,
         reserve_unit: str = "click",
-        budgets: None | str | float | Mapping[Any, float] | ArrayLike = None,
+        budgets: str | float | Mapping[Any, float] | ArrayLike | None = None,
         interval: str | int = "1h",
         feedback: str = "expected",
     ) -> None:
