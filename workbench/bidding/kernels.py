@@ -43,7 +43,7 @@ def uniform(seed: int, a: int, b: int) -> float:
 
 
 @_jit
-def _best_four(
+def best_four(
     scores: NDArray[np.float64], n: int, first: int, top: NDArray[np.float64], at: NDArray[np.uint64]
 ) -> None:
     """The four highest of ``scores[:n]`` into `top`, and where the first three stand into `at`.
@@ -182,7 +182,7 @@ def run_auctions(
                 if bids[c] > 0.0 and live[m] > 0.0:
                     entered[m, g] += 1
         if slots <= 3:
-            _best_four(scores, n, first, top, at)
+            best_four(scores, n, first, top, at)
         else:
             _best(scores, n, first, top, at)
         for k in range(slots):
