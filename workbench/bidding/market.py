@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -120,6 +121,13 @@ class AuctionMarket:
         if "slots" in changes and "position_effects" not in changes:
             options["position_effects"] = None
         return AuctionMarket(changes.get("log", self.log), **{k: v for k, v in options.items() if k != "log"})
+
+    def with_steps(self, n: int) -> AuctionMarket:
+        """The same market and budgets with `n` decision intervals of equal numbers of requests."""
+        finer = copy(self)
+        finer.interval, finer.bounds = n, _bounds(self.log, min(n, self.log.n_requests))
+        finer.__dict__.pop("manual", None)
+        return finer
 
     @cached_property
     def manual(self) -> Outcome:
