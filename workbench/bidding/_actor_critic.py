@@ -53,8 +53,12 @@ class _Agents(nn.Module):
 
     def means(self, actor: StackedMLP, general: Tensor) -> Tensor:
         """Deterministic actions in (−1, 1), shape (n, batch, m); 0 for agents that do not learn."""
-        out = torch.tanh(actor(self.actor_input(general)))
-        return out.reshape(self.sizes.n, len(general), self.sizes.m) * self.mask
+        return torch.tanh(self.logits(actor, general)) * self.mask
+
+    def logits(self, actor: StackedMLP, general: Tensor) -> Tensor:
+        """Actions before the hyperbolic tangent, shape (n, batch, m)."""
+        out = actor(self.actor_input(general))
+        return out.reshape(self.sizes.n, len(general), self.sizes.m)
 
     def act(self, general: NDArray[np.float64]) -> NDArray[np.float64]:
         """Actions without noise, shape (n, m)."""
@@ -92,8 +96,10 @@ class Deterministic(_Agents):
         gamma: float,
         tau: float,
         max_grad_norm: float,
+        penalty: float,
     ) -> None:
         super().__init__(sizes, features)
+        self.penalty = penalty
         self.centralised, self.late_actions = centralised, late_actions
         self.gamma, self.tau, self.max_grad_norm = gamma, tau, max_grad_norm
         n, m = sizes.n, sizes.m
@@ -110,7 +116,8 @@ class Deterministic(_Agents):
             [
                 {"params": list(self._actor.parameters()), "lr": actor_lr},
                 {"params": list(self.critic.parameters()), "lr": critic_lr},
-            ]
+            ],
+            fused=True,
         )
 
     @property
@@ -149,12 +156,18 @@ class Deterministic(_Agents):
             return batch["reward"].T + self.gamma * (1.0 - batch["done"]) * after
 
     def actor_objective(self, batch: dict[str, Tensor]) -> Tensor:
-        """Mean Q of each agent's present actions among the others' replayed ones, shape (n,)."""
+        """Mean Q of each agent's present actions among the others' replayed ones, shape (n,).
+
+        Less a small multiple of the squared logits: where tanh has saturated its gradient is gone, and an
+        actor that once ran into a corner on its critic's first guesses would stay there.
+        """
         n = self.sizes.n
-        mine = self.means(self._actor, batch["general"])
+        logits = self.logits(self._actor, batch["general"])
+        mine = torch.tanh(logits) * self.mask
         own = torch.eye(n)[:, None, :, None]
         joint = batch["action"][None] * (1 - own) + mine[:, :, None, :] * own
-        return self.value(self.critic, batch["general"], batch["share"], joint).mean(dim=1)
+        q = self.value(self.critic, batch["general"], batch["share"], joint).mean(dim=1)
+        return q - self.penalty * (logits**2).mean(dim=(1, 2))
 
     def update(self, batch: dict[str, Tensor]) -> tuple[float, float]:
         """One critic step, one actor step, and the soft update of the targets."""
@@ -165,8 +178,7 @@ class Deterministic(_Agents):
         self._step(actor_loss, self._actor)
         with torch.no_grad():
             for online, target in ((self._actor, self.target_actor), (self.critic, self.target_critic)):
-                for p, q_ in zip(online.parameters(), target.parameters(), strict=True):
-                    q_.lerp_(p, self.tau)
+                torch._foreach_lerp_(list(target.parameters()), list(online.parameters()), self.tau)
         return float(critic_loss.detach()), float(actor_loss.detach())
 
     def _step(self, loss: Tensor, network: StackedMLP) -> None:

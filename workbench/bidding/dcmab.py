@@ -45,9 +45,9 @@ class DCMABBidder(ClusterLearner):
         ``(1 + a) · bratio − 1``, which never does (ours); or without bratio.
     n_episodes : int, default=250
         Times that the training log is played.
-    n_workers : int, default=1
+    n_workers : int, default=4
         Games played side by side in each episode, with noise of their own; their transitions are pooled.
-    updates_per_interval : int, default=20
+    updates_per_interval : int, default=10
         Gradient steps for each interval played.
     batch_size : int, default=64
     memory_size : int, default=10000
@@ -67,6 +67,8 @@ class DCMABBidder(ClusterLearner):
         figure).
     max_grad_norm : float, default=1.0
         Each agent's gradient is cut to this norm.
+    logit_penalty : float, default=1e-3
+        Weight of the squared logits in the actors' objective (ours): keeps tanh from saturating for good.
     random_state : int, RandomState or None, default=None
 
     Attributes
@@ -95,6 +97,7 @@ class DCMABBidder(ClusterLearner):
         "final_noise": [Interval(Real, 0, None, closed="left")],
         "noise_kind": [StrOptions({"gaussian", "ou"})],
         "late_actions": ["boolean"],
+        "logit_penalty": [Interval(Real, 0, None, closed="left")],
     }
     _centralised = True
 
@@ -107,21 +110,23 @@ class DCMABBidder(ClusterLearner):
         bid_range: float = 0.9,
         bratio_mode: Literal["paper", "multiplier", "none"] = "paper",
         n_episodes: int = 250,
-        n_workers: int = 1,
-        updates_per_interval: int = 20,
+        n_workers: int = 4,
+        updates_per_interval: int = 10,
         batch_size: int = 64,
         memory_size: int = 10_000,
         gamma: float = 1.0,
         tau: float = 0.01,
         actor_lr: float = 3e-4,
         critic_lr: float = 1e-3,
-        noise: float = 0.5,
+        noise: float = 0.4,
         final_noise: float = 0.02,
         noise_kind: Literal["gaussian", "ou"] = "gaussian",
         late_actions: bool = True,
         max_grad_norm: float = 1.0,
+        logit_penalty: float = 1e-3,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
+        self.logit_penalty = logit_penalty
         self.n_merchant_clusters = n_merchant_clusters
         self.n_consumer_clusters = n_consumer_clusters
         self.reward = reward
@@ -155,7 +160,7 @@ class DCMABBidder(ClusterLearner):
         agents = Deterministic(
             sizes, features, generator, centralised=self._centralised, late_actions=self.late_actions,
             actor_lr=self.actor_lr, critic_lr=self.critic_lr, gamma=self._discount(), tau=self.tau,
-            max_grad_norm=self.max_grad_norm,
+            max_grad_norm=self.max_grad_norm, penalty=self.logit_penalty,
         )  # fmt: skip
         return agents, {"memory": memory_for(sizes, self.memory_size)}
 
@@ -186,9 +191,10 @@ class DCMABBidder(ClusterLearner):
                 _remember(memory, waiting.pop(0), [row["share"] for row in rows])
             if games[0].done:
                 _remember(memory, waiting.pop(), [np.zeros(game.shape) for game in games])
-            for _ in range(self.updates_per_interval if memory.count else 0):
+            # Learning begins once a batch has been seen; before that there is only noise.
+            for _ in range(self.updates_per_interval if memory.count >= self.batch_size else 0):
                 losses.append(agents.update(memory.sample(self.batch_size, rng)))
-        critic, actor = np.mean(losses, axis=0)
+        critic, actor = np.mean(losses, axis=0) if losses else (0.0, 0.0)
         figures = self._figures([game.episode.outcome for game in games], games[0].clusters)
         return {**figures, "critic_loss": critic, "actor_loss": actor}
 
@@ -214,7 +220,7 @@ class DDPGBidder(DCMABBidder):
     ----------
     n_merchant_clusters, n_consumer_clusters, reward, coordinated_agents, bid_range, bratio_mode, n_episodes, \
 n_workers, updates_per_interval, batch_size, memory_size, gamma, tau, actor_lr, critic_lr, noise, final_noise, \
-noise_kind, late_actions, max_grad_norm, random_state
+noise_kind, late_actions, max_grad_norm, logit_penalty, random_state
         As of `DCMABBidder`.
 
     References
@@ -234,7 +240,7 @@ class BanditBidder(DCMABBidder):
     ----------
     n_merchant_clusters, n_consumer_clusters, reward, coordinated_agents, bid_range, bratio_mode, n_episodes, \
 n_workers, updates_per_interval, batch_size, memory_size, gamma, tau, actor_lr, critic_lr, noise, final_noise, \
-noise_kind, late_actions, max_grad_norm, random_state
+noise_kind, late_actions, max_grad_norm, logit_penalty, random_state
         As of `DCMABBidder`.
     """
 
