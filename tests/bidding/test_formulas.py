@@ -29,7 +29,10 @@ def test_ortb_is_the_argmax(theta):
         (formulas.ortb2, lambda b: b**2 / (c**2 + b**2)),
     ):
         best = minimize_scalar(
-            lambda b, w=win: -(theta - lam * b) * w(b), bounds=(0, 3000), method="bounded", options={"xatol": 1e-8}
+            lambda b, w=win: -(theta - lam * b) * w(b),
+            bounds=(0, 3000),
+            method="bounded",
+            options={"xatol": 1e-8},
         ).x
         assert formula(theta, c, lam) == pytest.approx(best, rel=1e-4)
 

@@ -138,7 +138,9 @@ class SSMDPBidder(RLBBidder):
 
 
 @njit(cache=True, nogil=True)
-def value_iteration(pmf: NDArray[np.float64], mean_value: float, horizon: int, budget: int) -> NDArray[np.float64]:
+def value_iteration(
+    pmf: NDArray[np.float64], mean_value: float, horizon: int, budget: int
+) -> NDArray[np.float64]:
     """Expected clicks by auctions left and budget left, shape (horizon + 1, budget + 1)."""
     value = np.zeros((horizon + 1, budget + 1))
     for t in range(1, horizon + 1):

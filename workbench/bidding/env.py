@@ -135,7 +135,8 @@ class BidderEnv(gym.Env):  # type: ignore[type-arg]
         self.code = int(market.log.merchant_codes([merchant])[0])
         own = market.manual.revenue[:, self.code].sum()
         self._unit = float(own) if own > 0 else 1.0
-        self.observation_space = Box(-np.inf, np.inf, (7,), np.float32)
+        self._high = np.array([1, 1, 100, 1, 20, 100, 2], dtype=np.float32)
+        self.observation_space = Box(np.zeros(7, dtype=np.float32), self._high, dtype=np.float32)
         self.action_space = Box(-1.0, 1.0, (1,), np.float32)
         self._presence = np.array([
             (market.log.merchant[self._rows(t)] == self.code).sum() for t in range(self.market.n_intervals)
@@ -176,4 +177,5 @@ class BidderEnv(gym.Env):  # type: ignore[type-arg]
         budget, spent = self.market.budgets[self.code], self._episode.spent[self.code]
         left = max(1.0 - spent / budget, 0.0) if np.isfinite(budget) and budget > 0 else 1.0
         time_left = 1.0 - self._episode.t / self.market.n_intervals
-        return np.concatenate([[time_left, left], self._last]).astype(np.float32)
+        seen = np.concatenate([[time_left, left], self._last]).astype(np.float32)
+        return np.clip(seen, 0.0, self._high)

@@ -86,7 +86,9 @@ def mpid(ctr: ArrayLike, cvr: ArrayLike, p: float, q: float, cpc: float) -> Arra
     return ctr * (cvr / (p + q) + q * cpc / (p + q))
 
 
-def uscb(value: ArrayLike, weight: float, constraints: tuple[tuple[float, ArrayLike, ArrayLike, float, bool], ...]) -> Array:
+def uscb(
+    value: ArrayLike, weight: float, constraints: tuple[tuple[float, ArrayLike, ArrayLike, float, bool], ...]
+) -> Array:
     """Unified bid ``w0·v − Σ_j w_j·(q_j·(1 − 1[cost_j]) − k_j·p_j)`` (He et al., KDD 2021, eq. 5).
 
     Parameters

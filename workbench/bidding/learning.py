@@ -101,7 +101,9 @@ class ClusterLearner(BaseBidder):
         self.actor_ = agents.actor.arrays()
         del self._games, self._seed
 
-    def _agents(self, sizes: Sizes, features: NDArray[np.float64], generator: Any) -> tuple[Any, dict[str, Any]]:
+    def _agents(
+        self, sizes: Sizes, features: NDArray[np.float64], generator: Any
+    ) -> tuple[Any, dict[str, Any]]:
         """The torch module (with ``actor`` and ``optimizer``) and what else it remembers."""
         raise NotImplementedError
 
@@ -130,7 +132,9 @@ class ClusterLearner(BaseBidder):
 
     def _figures(self, outcomes: list[Outcome], clusters: Clusters) -> dict[str, float]:
         """Revenue of the games, in all and by cluster, averaged over workers."""
-        by = np.mean([o.by_cluster("revenue", clusters.merchant, clusters.n).sum(axis=(0, 2)) for o in outcomes], 0)
+        by = np.mean(
+            [o.by_cluster("revenue", clusters.merchant, clusters.n).sum(axis=(0, 2)) for o in outcomes], 0
+        )
         cost = float(np.mean([o.cost.sum() for o in outcomes]))
         names = {f"gmv_cluster_{i + 1}": float(v) for i, v in enumerate(by)}
         return {"gmv": float(by.sum()), "platform_revenue": cost, **names}
@@ -155,7 +159,9 @@ class ClusterLearner(BaseBidder):
         """a_ij for the game's next interval, shape (N, L); computed without torch."""
         from workbench.bidding._forward import forward
 
-        x = np.broadcast_to(game.actor_states(), (game.shape[0], game.shape[1], game.n_general + game.shape[1] + 2))
+        x = np.broadcast_to(
+            game.actor_states(), (game.shape[0], game.shape[1], game.n_general + game.shape[1] + 2)
+        )
         action = np.tanh(forward(self.actor_, x)[..., 0])
         if self.coordinated_agents is not None:
             action[self.coordinated_agents :] = 0.0

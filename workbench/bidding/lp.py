@@ -101,7 +101,9 @@ class OnlineLPBidder(BaseBidder):
         """Price over value to accept at step `t` with these budgets left, shape (n_merchants,)."""
         cost, ratio = self.cost_[t], self.ratio_[t]
         last = (cost <= remaining[:, None]).sum(axis=1) - 1
-        found = np.where(last >= 0, np.take_along_axis(ratio, np.maximum(last, 0)[:, None], 1)[:, 0], ratio[:, 0])
+        found = np.where(
+            last >= 0, np.take_along_axis(ratio, np.maximum(last, 0)[:, None], 1)[:, 0], ratio[:, 0]
+        )
         return np.minimum(found, np.inf if self.cap is None else self.cap)
 
     def simulate(self, X: Any, seed: int = 0, **options: Any) -> Outcome | ReplayOutcome:
