@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -31,7 +32,7 @@ class StackedMLP(nn.Module):
     ) -> None:
         super().__init__()
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
-        for k, (a, b) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+        for k, (a, b) in enumerate(pairwise(sizes)):
             a += late if k == 1 else 0
             bound = final if k == len(sizes) - 2 else 1.0 / math.sqrt(a)
             for store, shape in ((self.weights, (n, a, b)), (self.biases, (n, 1, b))):

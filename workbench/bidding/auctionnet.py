@@ -145,7 +145,7 @@ class AuctionNetOutcome:
         return np.stack(columns, axis=1)
 
 
-#: ``strategy(t, outcome so far, remaining budgets) -> alpha`` for all bidders; their bids are alpha × prediction.
+#: ``strategy(t, outcome so far, remaining budgets) -> alpha`` of all bidders; a bid is alpha × prediction.
 Strategy = Callable[[int, AuctionNetOutcome, NDArray[np.float64]], ArrayLike]
 
 

@@ -53,7 +53,7 @@ class BaseBidder(BaseEstimator):
             self._fit_replay(market)
         return self
 
-    def bid(self, requests: BidLog | ReplayLog) -> NDArray[np.float64]:
+    def bid(self, requests: Any) -> NDArray[np.float64]:
         """Bids for every candidate (or auction) of a log, with the whole budget and time still left.
 
         Per click for a `BidLog`, per impression for a `ReplayLog`.

@@ -7,10 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from workbench.bidding.log import BidLog
-from workbench.bidding.outcome import Outcome
-
-__all__ = ["consumer_revenue", "rank_and_cut"]
+__all__ = ["rank_and_cut"]
 
 
 def rank_and_cut(revenue: NDArray[np.float64], presence: NDArray[Any], n_clusters: int) -> NDArray[np.int32]:
@@ -39,10 +36,3 @@ def rank_and_cut(revenue: NDArray[np.float64], presence: NDArray[Any], n_cluster
     found[order] = np.minimum(n_clusters - 1, np.floor(n_clusters * middle)).astype(np.int32)
     found[revenue <= 0] = 0
     return found
-
-
-def consumer_revenue(log: BidLog, outcome: Outcome) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Revenue and cost of each consumer, from an outcome whose groups are the consumers."""
-    n = len(log.consumers)
-    revenue, cost = outcome.revenue.sum(axis=(0, 1)), outcome.cost.sum(axis=(0, 1))
-    return np.resize(revenue, n), np.resize(cost, n)

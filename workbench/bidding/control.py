@@ -61,7 +61,8 @@ class _FactorBidder(BaseBidder):
 
 class _FactorPolicy:
     def __init__(self, bidder: _FactorBidder, market: AuctionMarket, state: NDArray[np.float64]) -> None:
-        self._bidder, self._state, self._memory = bidder, state, {}
+        self._bidder, self._state = bidder, state
+        self._memory: dict[str, Any] = {}
         self._rate = market.budgets / bidder.n_steps
         self._limited = np.isfinite(market.budgets) & (market.budgets > 0)
         self._spent = np.zeros(market.n_merchants)

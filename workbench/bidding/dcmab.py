@@ -59,7 +59,8 @@ class DCMABBidder(ClusterLearner):
     actor_lr, critic_lr : float
         Learning rates of Adam.
     noise, final_noise : float
-        Standard deviation of the exploration noise at the first episode and, falling geometrically, at the last.
+        Standard deviation of the exploration noise at the first episode and, after a geometric fall, at
+        the last.
     noise_kind : {"gaussian", "ou"}, default="gaussian"
         Independent noise, or an Ornstein–Uhlenbeck process over the intervals of an episode.
     late_actions : bool, default=True
@@ -218,9 +219,9 @@ class DDPGBidder(DCMABBidder):
 
     Parameters
     ----------
-    n_merchant_clusters, n_consumer_clusters, reward, coordinated_agents, bid_range, bratio_mode, n_episodes, \
-n_workers, updates_per_interval, batch_size, memory_size, gamma, tau, actor_lr, critic_lr, noise, final_noise, \
-noise_kind, late_actions, max_grad_norm, logit_penalty, random_state
+    n_merchant_clusters, n_consumer_clusters, reward, coordinated_agents, bid_range, bratio_mode, \
+n_episodes, n_workers, updates_per_interval, batch_size, memory_size, gamma, tau, actor_lr, critic_lr, \
+noise, final_noise, noise_kind, late_actions, max_grad_norm, logit_penalty, random_state
         As of `DCMABBidder`.
 
     References
@@ -238,9 +239,9 @@ class BanditBidder(DCMABBidder):
 
     Parameters
     ----------
-    n_merchant_clusters, n_consumer_clusters, reward, coordinated_agents, bid_range, bratio_mode, n_episodes, \
-n_workers, updates_per_interval, batch_size, memory_size, gamma, tau, actor_lr, critic_lr, noise, final_noise, \
-noise_kind, late_actions, max_grad_norm, logit_penalty, random_state
+    n_merchant_clusters, n_consumer_clusters, reward, coordinated_agents, bid_range, bratio_mode, \
+n_episodes, n_workers, updates_per_interval, batch_size, memory_size, gamma, tau, actor_lr, critic_lr, \
+noise, final_noise, noise_kind, late_actions, max_grad_norm, logit_penalty, random_state
         As of `DCMABBidder`.
     """
 

@@ -12,7 +12,6 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
 from workbench.bidding.base import BaseBidder
-from workbench.bidding.log import ReplayLog
 from workbench.bidding.replay import ReplayMarket, ReplayOutcome
 from workbench.errors import UsageError
 
@@ -109,7 +108,7 @@ class RLBBidder(BaseBidder):
         )
         return market._outcome(sums, len(log))
 
-    def bid(self, requests: ReplayLog) -> NDArray[np.float64]:
+    def bid(self, requests: Any) -> NDArray[np.float64]:
         """Bids at the start of an episode."""
         check_is_fitted(self)
         values = requests.pctr if self._own_value else np.full(len(requests), self.mean_value_)

@@ -23,7 +23,8 @@ class MarketEnv(ParallelEnv):
     An agent's action is a_ij for each consumer cluster j; its observation [g, x^q] is that of
     `workbench.bidding.game.ClusterGame`; its reward is its cluster's revenue in the interval, in units of the
     cluster's revenue with manual bids and no budgets, mixed with the total by `beta`. An episode is one pass
-    through the log, after which every agent is terminated. With sampled feedback, the seed of `reset` draws clicks.
+    through the log, after which every agent is terminated. With sampled feedback the seed of `reset` draws
+    the clicks.
 
     Parameters
     ----------
@@ -112,11 +113,11 @@ class MarketEnv(ParallelEnv):
         return {a: seen.copy() for a in self.agents}
 
 
-class BidderEnv(gym.Env):  # type: ignore[type-arg]
+class BidderEnv(gym.Env):
     """One merchant in the market, the others bidding as in the log, as a Gymnasium environment.
 
-    The action a in [−1, 1] multiplies the merchant's own bids by 1 + a; the observation holds time left, budget
-    left, spending of the last interval over its even rate, the share of its auctions won, revenue over
+    The action a in [−1, 1] multiplies the merchant's own bids by 1 + a; the observation holds time left,
+    budget left, spending of the last interval over its even rate, the share of its auctions won, revenue over
     cost, the interval's revenue share, and the last factor. The reward is the interval's revenue, in units of
     what the merchant earns with its own bids and no budget.
 
@@ -128,7 +129,7 @@ class BidderEnv(gym.Env):  # type: ignore[type-arg]
     n_steps : int, default=24
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": []}
+    metadata = {"render_modes": []}
 
     def __init__(self, market: AuctionMarket, merchant: Any, n_steps: int = 24) -> None:
         self.market = market.with_steps(n_steps)

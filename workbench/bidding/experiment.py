@@ -51,8 +51,8 @@ class MarketComparison(BaseEstimator):
     Parameters
     ----------
     bidders : str, default="Manual, UniformScale, AdaptivePacing, DCMAB"
-        Names, divided by commas: Manual, UniformScale, Linear, ORTB, PID, AdaptivePacing, MirrorDescent, OnlineLP,
-        Bandit, A2C, DDPG, DCMAB.
+        Names, divided by commas: Manual, UniformScale, Linear, ORTB, PID, AdaptivePacing, MirrorDescent,
+        OnlineLP, Bandit, A2C, DDPG, DCMAB.
     mechanism : {"gsp", "vcg", "first", "second"}, default="gsp"
         Auction. With "second" there is one slot whatever `slots` says.
     slots : int, default=3
@@ -70,8 +70,8 @@ class MarketComparison(BaseEstimator):
     reward : float, default=1.0
         Weight of the total in a learner's reward: 0 is self-interest, 1 full coordination.
     bratio_mode : {"paper", "multiplier", "none"}, default="multiplier"
-        How a request's conversion rate enters a learner's bid: as published (which lowers bids for requests that
-        convert well whenever bids fall), so that it never does, or not at all.
+        How a request's conversion rate enters a learner's bid: as published (which, whenever bids fall, makes
+        them fall most for requests that convert well), so that it never does that, or not at all.
     n_clusters : int, default=3
         Merchant clusters, one agent each.
     n_episodes : int, default=100

@@ -1,4 +1,4 @@
-"""Bid formulas, as pure functions of arrays. Each names its source; tests hold them to other people's numbers."""
+"""Bid formulas, as pure functions of arrays, each with its source."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ class Clusters:
         """Consumer cluster of each request; a consumer never seen belongs to the lowest."""
         if len(log.consumers) == len(self.consumer_names) and (log.consumers == self.consumer_names).all():
             return self.consumer[log.consumer]
-        known = {name: code for name, code in zip(self.consumer_names, self.consumer, strict=True)}
+        known = dict(zip(self.consumer_names, self.consumer, strict=True))
         codes = np.array([known.get(name, 0) for name in log.consumers], dtype=np.int32)
         return codes[log.consumer]
 

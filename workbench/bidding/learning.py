@@ -16,7 +16,6 @@ from sklearn.utils.validation import check_is_fitted
 from workbench.bidding import formulas
 from workbench.bidding.base import BaseBidder
 from workbench.bidding.game import BRATIO_MODES, ClusterGame, Clusters
-from workbench.bidding.log import BidLog
 from workbench.bidding.market import AuctionMarket
 from workbench.bidding.outcome import Outcome
 from workbench.errors import UsageError
@@ -187,7 +186,7 @@ class ClusterLearner(BaseBidder):
         out = self.simulate(X, seed=seed)
         return out.table(self.merchant_cluster_, int(self.n_merchant_clusters))
 
-    def bid(self, requests: BidLog) -> NDArray[np.float64]:
+    def bid(self, requests: Any) -> NDArray[np.float64]:
         """Bids per click of every candidate of a log, with the whole budget and time still left."""
         game = self._game(self._as_market(requests))  # type: ignore[arg-type]
         log = game.market.log

@@ -32,7 +32,7 @@ def greedy_ratio(price: NDArray[np.float64], value: NDArray[np.float64], budget:
 
 
 class OnlineLPBidder(BaseBidder):
-    """Online linear programming: at each step the ratio that would have spent what is left on the past day's rest.
+    """Online linear programming: the ratio that would have spent what is left on the rest of the past day.
 
     Parameters
     ----------

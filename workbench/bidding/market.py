@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -23,6 +23,7 @@ from workbench.errors import DatasetError, UsageError
 __all__ = ["AuctionMarket", "Policy"]
 
 
+@runtime_checkable
 class Policy(Protocol):
     """Bids for all merchants, interval by interval."""
 
@@ -151,7 +152,7 @@ class AuctionMarket:
             Of sampled feedback.
         """
         episode = self.episode(seed, **options)
-        if hasattr(policy, "bids"):
+        if isinstance(policy, Policy):
             while not episode.done:
                 policy.observe(episode.step(policy.bids(episode.interval())))
             return episode.outcome

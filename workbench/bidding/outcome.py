@@ -73,7 +73,8 @@ class Outcome:
         """The array `name` summed over the merchants of each of `n` clusters, shape (T, n, n_groups)."""
         values = getattr(self, name)
         out = np.zeros((values.shape[0], n, values.shape[2]))
-        np.add.at(out, (slice(None), cluster), values)
+        for i in range(n):
+            out[:, i] = values[:, cluster == i].sum(axis=1)
         return out
 
     @property

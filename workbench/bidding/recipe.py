@@ -56,7 +56,7 @@ def simulate(estimator: Any, data: Data, split: Split, seed: int, reporter: Repo
             fitted[name] = bidder.fit(train)
     with reporter.stage("report", weight=1.0):
         clusters = Clusters.fit(train, int(plan.n_clusters), 3)
-        outcomes = {name: bidder.simulate(test, seed=seed) for name, bidder in fitted.items()}
+        outcomes = {name: _outcome(bidder, test, seed) for name, bidder in fitted.items()}
         tables = _tables(fitted, outcomes, train, test, clusters, seed)
     chosen = pairs[-1][0] if not isinstance(estimator, MarketComparison) else _best(outcomes)
     plan.names_, plan.bidders_ = list(fitted), list(fitted.values())
@@ -75,8 +75,8 @@ def log_of(table: TableData) -> tuple[BidLog, np.ndarray[Any, Any] | None]:
     )
     if "merchant" not in frame and "click" in frame:
         raise DatasetError(
-            "This is one bidder's log; a market needs the columns request, hour, consumer, merchant, bid, pctr, "
-            "pcvr and ppb."
+            "This is one bidder's log; a market needs the columns request, hour, consumer, merchant, bid, "
+            "pctr, pcvr and ppb."
         )
     if "hour" not in frame:
         # A log without a clock is taken as one hour in the order of its rows.
@@ -97,6 +97,12 @@ def _bidders(estimator: Any, plan: MarketComparison, seed: int) -> list[tuple[st
     name = next((n for n, (_, cls) in BIDDERS.items() if cls == type(given).__name__), type(given).__name__)
     beside = [(n, make_bidder(n)) for n in ("Manual", "UniformScale") if n != name]
     return [*beside, (name, given)]
+
+
+def _outcome(bidder: BaseBidder, market: AuctionMarket, seed: int) -> Outcome:
+    found = bidder.simulate(market, seed=seed)
+    assert isinstance(found, Outcome)  # noqa: S101  (a market of many gives sums by merchant)
+    return found
 
 
 def _best(outcomes: dict[str, Outcome]) -> str:
@@ -193,7 +199,7 @@ def _sweep(fitted: dict[str, BaseBidder], test: AuctionMarket, seed: int) -> pd.
     for fraction in BUDGET_SWEEP:
         market = test.with_options(budgets=float(fraction))
         for name, bidder in fitted.items():
-            out = bidder.simulate(market, seed=seed)
+            out = _outcome(bidder, market, seed)
             rows.append({"bidder": name, "fraction": fraction, **out.scores()})
     return pd.DataFrame(rows)
 

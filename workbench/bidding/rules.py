@@ -226,6 +226,8 @@ class ORTBBidder(BaseBidder):
         self.lam = lam
         self.whole = whole
 
+    lam_: Any
+
     def _bids(self, value: NDArray[np.float64], lam: Any) -> NDArray[np.float64]:
         formula = formulas.ortb1 if self.curve == "hyperbola" else formulas.ortb2
         return _whole(np.maximum(formula(value, self.c_, lam), 0.0), self.whole)
@@ -315,5 +317,6 @@ def _ecpc(log: ReplayLog) -> float:
     return float(np.nansum(log.price) / clicks)
 
 
-def _whole(bids: NDArray[np.float64], whole: bool) -> NDArray[np.float64]:
-    return np.floor(bids) if whole else bids
+def _whole(bids: Any, whole: bool) -> NDArray[np.float64]:
+    values = np.asarray(bids, dtype=np.float64)
+    return np.floor(values) if whole else values
