@@ -25,7 +25,9 @@ def day():
 
 
 def test_constants_and_traffic(day):
-    assert (len(BUDGETS), BUDGETS.sum(), CPA_TARGETS.mean()) == (48, 147_450, pytest.approx(95.0, abs=0.5))
+    # Every category of eight bidders has the same budget and the same mean target in all.
+    assert (BUDGETS.reshape(6, 8).sum(axis=1) == 25_000).all()
+    assert (CPA_TARGETS.reshape(6, 8).mean(axis=1) == 95).all()
     assert len(DAY_PROFILE) == 48
     assert day.p_value.shape[1] == 48
     assert len(day.p_value) == pytest.approx(6_000, rel=0.15)

@@ -140,7 +140,8 @@ class OCPCBidder(BaseBidder):
 
     References
     ----------
-    Zhu, Jin, Tan, et al., "Optimized cost per click in Taobao display advertising", KDD 2017, arXiv 1703.02091.
+    Zhu, Jin, Tan, et al., "Optimized cost per click in Taobao display advertising", KDD 2017,
+    arXiv 1703.02091.
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {

@@ -1,4 +1,4 @@
-"""Off-policy estimates: what another bidder would have earned, told from the log of one that bid at random."""
+"""Off-policy estimates: what another bidder would have earned, from the log of one that bid at random."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ class LoggedBids:
         bad = ~(self.propensity[np.arange(len(self.action)), self.action] > 0)
         if bad.any():
             raise DatasetError(
-                f"Row {int(bad.argmax()) + 1}: the action taken has probability 0; propensities must be of the "
-                "policy that made the log."
+                f"Row {int(bad.argmax()) + 1}: the action taken has probability 0; "
+                "propensities must be of the policy that made the log."
             )
 
 
