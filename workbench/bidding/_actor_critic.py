@@ -241,7 +241,7 @@ class Gaussian(_Agents):
         critic_loss = (advantage**2).mean(dim=1).sum()
         loss = actor_loss + 0.5 * critic_loss - self.entropy * policy.entropy().mean()
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(self.parameters(), self.max_grad_norm)
         self.optimizer.step()
         with torch.no_grad():

@@ -176,8 +176,11 @@ class AuctionNetMarket:
 
     def run(self, strategy: Strategy, seed: int = 0) -> AuctionNetOutcome:
         """Run the day tick by tick."""
-        day, zeros = self.day, [np.zeros((N_TICKS, N_AGENTS)) for _ in range(8)]
-        out = AuctionNetOutcome(*zeros, np.zeros(N_TICKS), np.diff(day.bounds), self.budgets, self.targets)
+        day = self.day
+        names = ("cost", "conversions", "wins", "exposed", "value", "bids", "predictions", "alpha")
+        sums: dict[str, Any] = {name: np.zeros((N_TICKS, N_AGENTS)) for name in names}
+        sums |= {"least": np.zeros(N_TICKS), "views": np.diff(day.bounds)}
+        out = AuctionNetOutcome(**sums, budgets=self.budgets, targets=self.targets)
         spent = np.zeros(N_AGENTS)
         for t in range(N_TICKS):
             start, stop = day.bounds[t : t + 2]

@@ -21,7 +21,7 @@ __all__ = [
     "uscb",
 ]
 
-Array = NDArray[np.floating[Any]]
+Array = NDArray[np.float64]
 
 
 def linear(pctr: ArrayLike, base_bid: float, mean_pctr: float) -> Array:
@@ -31,7 +31,8 @@ def linear(pctr: ArrayLike, base_bid: float, mean_pctr: float) -> Array:
 
 def ortb1(value: ArrayLike, c: float, lam: ArrayLike) -> Array:
     """Optimal bid for the win curve ``b / (c + b)`` (Zhang, Yuan, Wang, KDD 2014, eq. 11)."""
-    return np.sqrt(c * np.asarray(value, dtype=np.float64) / lam + c**2) - c
+    theta, dual = np.asarray(value, dtype=np.float64), np.asarray(lam, dtype=np.float64)
+    return np.sqrt(c * theta / dual + c**2) - c
 
 
 def ortb2(value: ArrayLike, c: float, lam: ArrayLike) -> Array:

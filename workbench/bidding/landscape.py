@@ -52,7 +52,7 @@ class PriceLandscape:
         # An auction lost at bid b is at risk at prices up to b: a price equal to the bid would have won.
         at_risk = len(known) - np.searchsorted(np.sort(known), self.prices_, side="left")
         at_risk = at_risk + len(censored) - np.searchsorted(np.sort(censored), self.prices_, side="left")
-        self.survival_ = np.cumprod(1.0 - deaths / at_risk)
+        self.survival_ = np.cumprod(1.0 - deaths / at_risk, dtype=np.float64)
         return self
 
     def win_probability(self, bid: ArrayLike) -> NDArray[np.float64]:

@@ -279,7 +279,7 @@ class ReplayLog:
         for name in ("click", "price", "pctr"):
             if name not in frame.columns:
                 raise DatasetError(f"The log has no column {name!r}; it needs click, price and pctr.")
-        columns = {
+        columns: dict[str, Any] = {
             n: frame[n].to_numpy() for n in ("price", "pctr", "click", "bid", "hour", "pcvr") if n in frame
         }
         return cls(**columns, **more)

@@ -53,13 +53,9 @@ class Outcome:
     @classmethod
     def empty(cls, market: AuctionMarket, n_groups: int, budgets: NDArray[np.float64]) -> Outcome:
         shape = (market.n_intervals, market.n_merchants, n_groups)
-        return cls(
-            *(np.zeros(shape) for _ in range(3)),
-            *(np.zeros(shape, dtype=np.int64) for _ in range(2)),
-            np.zeros((shape[0], 2)),
-            np.diff(market.bounds),
-            budgets,
-        )
+        sums: dict[str, Any] = {name: np.zeros(shape) for name in ("cost", "revenue", "clicks")}
+        sums |= {name: np.zeros(shape, dtype=np.int64) for name in ("wins", "entered")}
+        return cls(**sums, welfare=np.zeros((shape[0], 2)), auctions=np.diff(market.bounds), budgets=budgets)
 
     def at(self, t: int) -> Outcome:
         """The sums of interval `t` alone (a view)."""
