@@ -33,7 +33,9 @@ def load(name: str, data: Path | None) -> Problem:
     """Read a data set below `data` (``uea/<name>/``); BasicMotions also from the copy that aeon ships."""
     if data is None:
         if name != "BasicMotions":
-            raise SystemExit(f"{name} is not shipped with any package: name the folder of the data with --data.")
+            raise SystemExit(
+                f"{name} is not shipped with any package: name the folder of the data with --data."
+            )
         from aeon.datasets import load_basic_motions
 
         parts = [(X.transpose(0, 2, 1), y) for X, y in map(load_basic_motions, ("train", "test"))]
@@ -87,10 +89,13 @@ def machine(threads: int) -> str:
     import torch
 
     info = Path("/proc/cpuinfo")
-    models = [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+    models = [
+        line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")
+    ]
     return (
-        f"{models[0] if models else platform.processor()}, {threads} threads; Python {platform.python_version()}, "
-        f"torch {torch.__version__}, numpy {np.__version__}, scikit-learn {sklearn.__version__}"
+        f"{models[0] if models else platform.processor()}, {threads} threads; "
+        f"Python {platform.python_version()}, torch {torch.__version__}, "
+        f"numpy {np.__version__}, scikit-learn {sklearn.__version__}"
     )
 
 
@@ -99,5 +104,6 @@ def table(header: list[str], rows: list[list[str]]) -> str:
     widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
     lines = [header, ["-" * width for width in widths], *rows]
     return "\n".join(
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in lines
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |"
+        for line in lines
     )

@@ -65,16 +65,18 @@ def report(names: list[str], data: Path | None, threads: int, seed: int) -> None
     header += ["plain transform s", "transform s", "ratio", "plain MB", "MB", "ratio", "target"]
     print(table(header, rows))
     print(
-        f"\nA step is augmentation, two views of {BATCH} series, loss, backward pass and SGD, from the time of a whole "
-        "fit. transform: the test set, for the plain one in batches of 8. MB: growth of peak memory over the idle "
-        "process in a process of its own."
+        f"\nA step is augmentation, two views of {BATCH} series, loss, backward pass and SGD, from the time "
+        "of a whole fit. transform: the test set, for the plain one in batches of 8. MB: growth of peak "
+        "memory over the idle process in a process of its own."
     )
     for name in names:
         _report_gpu(load(name, data), seed)
 
 
 def _fit(X: Series, epochs: int, seed: int, **options: str) -> CSL:
-    return CSL(n_epochs=epochs, batch_size=BATCH, random_state=seed, device=options.pop("device", "cpu"), **options).fit(X)
+    return CSL(
+        n_epochs=epochs, batch_size=BATCH, random_state=seed, device=options.pop("device", "cpu"), **options
+    ).fit(X)
 
 
 def _fit_plain(X: Series, n_steps: int, seed: int) -> plain.Encoder:
@@ -88,7 +90,7 @@ def _fit_plain(X: Series, n_steps: int, seed: int) -> plain.Encoder:
 
 
 def _encoding(problem: Problem, seed: int) -> tuple[float, float]:
-    """Seconds to transform the test set by the workbench and by the plain transcription, the least of three (of one)."""
+    """Least seconds to transform the test set, by the workbench and by the plain transcription."""
     csl = _fit(problem.X_train, 0, seed)
     encoder = plain.Encoder(problem.X_train.shape[2], scale_lengths(problem.X_train.shape[1])).eval()
     series = torch.from_numpy(plain.prepare(problem.X_test))
@@ -99,7 +101,9 @@ def _encoding(problem: Problem, seed: int) -> tuple[float, float]:
                 encoder(batch)
 
     csl.transform(problem.X_test)
-    return _seconds(lambda: csl.transform(problem.X_test), 3), _seconds(encode, 1 if series.shape[2] > 1000 else 3)
+    return _seconds(lambda: csl.transform(problem.X_test), 3), _seconds(
+        encode, 1 if series.shape[2] > 1000 else 3
+    )
 
 
 def _least(repetitions: int, *functions: Callable[[], object]) -> list[float]:
@@ -120,9 +124,17 @@ def _seconds(function: Callable[[], object], repetitions: int) -> float:
 def _growth(which: str, problem: Problem, threads: int, seed: int) -> float:
     with tempfile.TemporaryDirectory() as folder:
         np.save(Path(folder) / "X.npy", problem.X_train)
-        words = [sys.executable, str(Path(__file__).with_name("csl.py")), "peak", which, str(Path(folder) / "X.npy")]
+        words = [
+            sys.executable,
+            str(Path(__file__).with_name("csl.py")),
+            "peak",
+            which,
+            str(Path(folder) / "X.npy"),
+        ]
         words += ["--threads", str(threads), "--seed", str(seed)]
-        return float(json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout)["MB"])
+        return float(
+            json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout)["MB"]
+        )
 
 
 def peak(which: str, file: Path, threads: int, seed: int) -> None:
@@ -153,4 +165,5 @@ def _report_gpu(problem: Problem, seed: int) -> None:
         _fit(problem.X_train, 1, seed, device="cuda", precision=precision)
         torch.cuda.synchronize()
         seconds = _seconds(lambda p=precision: _fit(problem.X_train, 10, seed, device="cuda", precision=p), 1)
-        print(f"{problem.name} on {torch.cuda.get_device_name()}, {precision}: {10 * len(problem.X_train) / seconds:.0f} series/s")
+        rate = 10 * len(problem.X_train) / seconds
+        print(f"{problem.name} on {torch.cuda.get_device_name()}, {precision}: {rate:.0f} series/s")

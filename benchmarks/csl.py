@@ -3,10 +3,10 @@
     python benchmarks/csl.py speed --data DIR
     python benchmarks/csl.py accuracy --data DIR [--only NAME] [--seed S]
 
-``speed`` prints the time of a training step, the growth of memory and the time of ``transform`` against a plain
-transcription of the published method, in one run. ``accuracy`` fills, cell by cell, the table of classification
-and clustering in ``benchmarks/results/csl.json`` and prints it beside the published figures; what has not been run
-is printed as ``not run``.
+``speed`` prints the time of a training step, the growth of memory and the time of ``transform`` against a
+plain transcription of the published method, in one run. ``accuracy`` fills, cell by cell, the table of
+classification and clustering in ``benchmarks/results/csl.json`` and prints it beside the published figures;
+what has not been run is printed as ``not run``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from _common import command, commit, machine
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     commands = parser.add_subparsers(dest="what", required=True)
     speed = commands.add_parser("speed", help="time and memory against the plain transcription")
     accuracy = commands.add_parser("accuracy", help="classification and clustering beside published figures")
@@ -27,9 +29,13 @@ def main() -> None:
     peak.add_argument("file", type=Path)
     for sub in (speed, accuracy):
         sub.add_argument("--data", type=Path, help="folder that holds uea/<Name>/")
-        sub.add_argument("--only", metavar="NAME", action="append", help="this data set only (may be repeated)")
+        sub.add_argument(
+            "--only", metavar="NAME", action="append", help="this data set only (may be repeated)"
+        )
     accuracy.add_argument("--show", action="store_true", help="print the table and run nothing")
-    accuracy.add_argument("--minutes", type=float, default=float("inf"), help="start no further cell after this time")
+    accuracy.add_argument(
+        "--minutes", type=float, default=float("inf"), help="start no further cell after this time"
+    )
     for sub in (speed, accuracy, peak):
         sub.add_argument("--threads", type=int, default=2)
         sub.add_argument("--seed", type=int, default=None, help="default: 0; of accuracy: 0, 1 and 2")

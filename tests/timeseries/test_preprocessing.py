@@ -1,21 +1,22 @@
 import numpy as np
 import pytest
 
-from workbench.timeseries.preprocessing import as_series, series_lengths, z_normalize
+from workbench.timeseries.preprocessing import as_series, bridge_gaps, series_lengths, z_normalize
 
 
-def test_z_normalises_each_variable_over_its_observed_steps():
+def test_z_normalises_each_variable_with_its_padding():
     X = np.random.default_rng(0).normal(50, 9, (3, 20, 2))
     X[1, 15:] = np.nan
-    X[2, 4, 1] = np.nan
     found = z_normalize(X)
-    for i in range(3):
-        for d in range(2):
-            seen = ~np.isnan(X[i, :, d])
-            values = X[i, seen, d]
-            expected = (values - values.mean()) / values.std()
-            np.testing.assert_allclose(found[i, seen, d], expected, atol=1e-5)
-            assert (found[i, ~seen, d] == 0).all()
+    padded = np.nan_to_num(X)
+    expected = (padded - padded.mean(1, keepdims=True)) / padded.std(1, keepdims=True)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_gaps_are_bridged_by_straight_lines():
+    X = np.array([[np.nan, 2.0, np.nan, np.nan, 5.0, np.nan]])[:, :, None]
+    assert bridge_gaps(X).ravel().tolist() == [2, 2, 3, 4, 5, 0]
+    assert bridge_gaps(np.full((1, 3, 2), np.nan)).tolist() == [[[0, 0]] * 3]
 
 
 @pytest.mark.parametrize("level", [0.0, 0.1, 1e6, -1e-12])

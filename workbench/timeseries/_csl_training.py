@@ -101,7 +101,6 @@ def from_arrays(module: nn.Module, state: Mapping[str, NDArray[Any]]) -> None:
 def pretrain(
     encoder: ShapeletEncoder,
     X: Tensor,
-    lengths: NDArray[np.int64] | None,
     n_scales: int,
     objective: Objective,
     schedule: Schedule,
@@ -109,10 +108,9 @@ def pretrain(
     """Train `encoder` in place on unlabelled series of shape (n, d, T); returns the history."""
     order, noise = schedule.generators()
     running = RunningGram(objective.decay)
-    own = None if lengths is None else torch.from_numpy(lengths).to(X.device)
 
     def step(indices: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        query, key = two_views(X[indices], None if own is None else own[indices], noise, order)
+        query, key = two_views(X[indices], None, noise, order)
         losses = csl_loss(
             *encoder.forward_views(query, key),
             n_scales,

@@ -1,9 +1,9 @@
 """What a shapelet's best match is worth, and the gradient of that value.
 
 All three measures of CSL pool hard over the windows of a series, so only the *winning* window of each
-(series, shapelet) pair carries a value and a gradient. The position of that window is searched without autograd
-(:mod:`workbench.timeseries._shapelet_search`); value and gradient are computed from the window itself.
-Nothing of the size windows x length is ever kept.
+(series, shapelet) pair carries a value and a gradient. The position of that window is searched without
+autograd (:mod:`workbench.timeseries._shapelet_search`); value and gradient are computed from the window
+itself, which the backward pass reads anew: nothing of the size windows x length is kept for it.
 """
 
 from __future__ import annotations
@@ -20,18 +20,21 @@ from workbench.timeseries._shapelet_search import NORM_FLOOR, Layout
 __all__ = ["HardPool"]
 
 
+Pairs = Iterator[tuple[Tensor, Tensor]]
+
+
 class HardPool(torch.autograd.Function):
     """Value of every (series, shapelet) pair at its winning window, with the gradient of that window alone.
 
-    With w the window, s the shapelet and g the incoming gradient, the gradient with respect to s is, channel by
-    channel, ``sum_b a_b w_b + c s``, where
+    With w the window, s the shapelet and g the incoming gradient, the gradient with respect to s is, channel
+    by channel, ``sum_b a_b w_b + c s``, where
 
     - Euclidean: ``a = -g / |w - s|``, ``c = sum_b g / |w - s|``,
     - cosine: ``a = g / (D |w| |s|)``, ``c = -sum_b g <w, s> / (D |w| |s|^3)``,
     - cross-correlation: ``a = g``, ``c = 0``.
 
-    A distance of zero has the subgradient zero, a cosine cut at zero has none, and a norm held at its floor is
-    a constant. The series themselves get no gradient.
+    A distance of zero has the subgradient zero, a cosine cut at zero has none, and a norm held at its
+    floor is a constant. The series themselves get no gradient.
     """
 
     @staticmethod
@@ -84,8 +87,8 @@ class HardPool(torch.autograd.Function):
         return None, grad_flat, g[:, n_ec:].sum((2, 3)).flatten(), None, None
 
 
-def _windows(x: Tensor, flat: Tensor, positions: Tensor, layout: Layout) -> Iterator[tuple[Tensor, Tensor]]:
-    """A scale's shapelets (K, D, length) and their windows of `x` (B, D, T), (K, D, B, length), scale by scale.
+def _windows(x: Tensor, flat: Tensor, positions: Tensor, layout: Layout) -> Pairs:
+    """Scale by scale, the shapelets (K, D, length) and their windows of `x` (B, D, T), (K, D, B, length).
 
     `positions` has shape (n_features, B).
     """

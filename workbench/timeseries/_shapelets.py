@@ -1,7 +1,7 @@
 """The encoder of CSL: a bank of multivariate shapelets of several lengths under three measures.
 
-Liang, Zhang, Liang, Wang, Liang and Pan, "A Shapelet-based Framework for Unsupervised Multivariate Time Series
-Representation Learning", PVLDB 17(3), 2023, doi 10.14778/3632093.3632103, section 4.
+Z. Liang, J. Zhang, C. Liang, H. Wang, Z. Liang and L. Pan, "A Shapelet-based Framework for Unsupervised
+Multivariate Time Series Representation Learning", PVLDB 17(3), 2023, doi 10.14778/3632093.3632103.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ from workbench.timeseries._shapelet_search import Layout, SearchPath, search
 __all__ = ["MEASURES", "Measure", "ShapeletEncoder", "scale_lengths"]
 
 Measure = Literal["mixed", "euclidean", "cosine", "cross-correlation"]
+
+#: Views of up to so many numbers are matched in one pass; it saves calls, and memory does not matter yet.
+LARGEST_TOGETHER = 1 << 15
 
 #: The single measures, in the order in which a scale holds them.
 MEASURES = ("euclidean", "cosine", "cross-correlation")
@@ -59,7 +62,7 @@ class ShapeletEncoder(nn.Module):
     lengths : sequence of int
         One length a scale, ascending; see :func:`scale_lengths`.
     n_shapelets : int
-        Shapelets a scale. Under ``"mixed"`` a third is Euclidean, a third cosine and the rest cross-correlation.
+        Shapelets a scale. Under ``"mixed"`` a third is Euclidean, a third cosine, the rest cross-correlation.
     measure : {"mixed", "euclidean", "cosine", "cross-correlation"}
     generator : torch.Generator
         Draws the initial shapelets.
@@ -67,12 +70,17 @@ class ShapeletEncoder(nn.Module):
     Attributes
     ----------
     shapelets : Parameter, shape (sum over scales of n_shapelets * n_channels * length,)
-        All shapelets in one vector, as :class:`Layout` says: one tensor makes the optimiser's step one kernel.
+        All shapelets in one vector, as :class:`Layout` says, so that an optimiser has one tensor to step.
     bias : Parameter, shape (cross-correlation shapelets,)
     norm : BatchNorm1d
         The paper's three batch normalisations, one a measure, in one: it works feature by feature.
     search_path : {"auto", "direct", "fft"}
         How the best windows are found; every path finds the same.
+
+    Notes
+    -----
+    Matching runs in the precision of the parameters also under autocast: the position of a best window
+    cannot be found in 16 bits.
     """
 
     def __init__(
@@ -139,12 +147,13 @@ class ShapeletEncoder(nn.Module):
         """
         self._check(x)
         x = x.detach()
-        with torch.no_grad():
-            positions = search(x, self.shapelets.detach(), self.layout, self.search_path)
-        return positions.T, HardPool.apply(x, self.shapelets, self.bias, positions, self.layout)
+        with torch.autocast(x.device.type, enabled=False):
+            with torch.no_grad():
+                positions = search(x, self.shapelets.detach(), self.layout, self.search_path)
+            return positions.T, HardPool.apply(x, self.shapelets, self.bias, positions, self.layout)
 
     def distances(self, x: Tensor) -> Tensor:
-        """Best distance, cosine or cross-correlation of each shapelet over all windows, shape (B, n_features)."""
+        """Best distance, cosine or cross-correlation of each shapelet over all windows, (B, n_features)."""
         return self.match(x)[1]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -153,7 +162,7 @@ class ShapeletEncoder(nn.Module):
 
     def forward_views(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
         """Encodings of two views of one batch, each normalised by its own statistics (query first)."""
-        if query.shape == key.shape:
+        if query.shape == key.shape and query.numel() <= LARGEST_TOGETHER:
             q, k = self.distances(torch.cat([query, key])).chunk(2)
         else:
             q, k = self.distances(query), self.distances(key)
@@ -163,11 +172,13 @@ class ShapeletEncoder(nn.Module):
         layout = self.layout
         if x.ndim != 3 or x.shape[1] != layout.n_channels:
             raise ValueError(
-                f"The series have shape {tuple(x.shape)}; expected (series, {layout.n_channels} channels, time stamps)."
+                f"The series have shape {tuple(x.shape)}; "
+                f"expected (series, {layout.n_channels} channels, time stamps)."
             )
         if x.shape[2] < layout.lengths[-1]:
             raise ValueError(
-                f"The series have {x.shape[2]} time stamps, fewer than the longest shapelet ({layout.lengths[-1]})."
+                f"The series have {x.shape[2]} time stamps, "
+                f"fewer than the longest shapelet ({layout.lengths[-1]})."
             )
 
 

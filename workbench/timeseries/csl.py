@@ -85,7 +85,8 @@ class CSL(TransformerMixin, ShapeletEstimator):
     Notes
     -----
     Series may differ in length and miss values: `X` is padded with NaN at the end. Each series is
-    z-normalised per variable over its observed steps, so level and scale do not count.
+    padded with zeros to the length of the training (a longer one keeps its own) and z-normalised per
+    variable, as published; gaps inside are bridged linearly first.
 
     References
     ----------
@@ -185,8 +186,7 @@ class CSL(TransformerMixin, ShapeletEstimator):
 
         self._validate_params()
         series = self._check_series(X, reset=True, min_samples=2 if self.n_epochs else 1)
-        own = series_lengths(series)
-        series = series[:, : own.max()]
+        series = series[:, : series_lengths(series).max()]
         _, self.n_timestamps_, self.n_channels_ = series.shape
         self.lengths_ = list(scale_lengths(self.n_timestamps_, self.n_scales))
         random = check_random_state(self.random_state)
@@ -198,7 +198,6 @@ class CSL(TransformerMixin, ShapeletEstimator):
             self.history_ = pretrain(
                 encoder.to(device),
                 to_device(series, device),
-                None if (own == self.n_timestamps_).all() else own,
                 len(self.lengths_),
                 self._objective(),
                 self._schedule(device, (order, noise), fingerprint(self, series, device=device.type)),

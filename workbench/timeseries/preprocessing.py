@@ -1,11 +1,12 @@
-"""From series as an analyst has them to what an encoder takes: no gaps, no offset, no units.
+"""From series as an analyst has them to what an encoder takes: no gaps, no units, one length.
 
-Three conscious differences from the published code, which pads with zeros up to the longest series of
-a file, z-normalises with the padding included, and divides by the standard deviation plus 1e-7:
+As published, padding is 0 *before* the z-normalisation and counts in it. That tells the encoder where a
+series ends and, beside its padding, how high it lies: on JapaneseVowels random shapelets reach an accuracy
+of 0.87 with it, and 0.76 when mean and deviation are those of the observed steps alone.
 
-- mean and standard deviation are those of the *observed* steps, so that padding changes nothing;
-- a missing step inside a series becomes the mean (0 after normalisation), and so does the padding;
-- a constant variable becomes 0, where dividing by 1e-7 would blow rounding errors up.
+Three conscious differences from the published code: a gap *inside* a series is bridged by a straight line
+where that code puts 0; a constant variable becomes 0, where dividing by 1e-7 would blow rounding errors up;
+and every series is padded to the length of the training, where that code pads to the longest of a file.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["as_series", "series_lengths", "z_normalize"]
+__all__ = ["as_series", "bridge_gaps", "series_lengths", "z_normalize"]
 
 Series = NDArray[np.floating[Any]]
 
@@ -60,25 +61,43 @@ def series_lengths(X: Series) -> NDArray[np.int64]:
     return lengths.astype(np.int64)
 
 
-def z_normalize(X: Series) -> NDArray[np.float32]:
-    """Each variable of each series with mean 0 and standard deviation 1 over its observed steps.
+def bridge_gaps(X: Series) -> NDArray[np.float64]:
+    """Series without NaN: gaps bridged linearly, the padding at the end 0.
 
     Parameters
     ----------
     X : ndarray of shape (n, T, d)
-        May hold NaN: missing steps and padding become 0. A variable that is constant, or never
-        observed, becomes 0.
+        A missing start takes the first observed value. A variable that is never observed becomes 0.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, T, d)
+    """
+    missing = np.isnan(X)
+    filled = np.where(missing, 0.0, X).astype(np.float64)
+    last = X.shape[1] - (~missing)[:, ::-1].argmax(axis=1)  # (n, d): one past the last observed step
+    inside = missing & (np.arange(X.shape[1])[:, None] < last[:, None, :]) & ~missing.all(1, keepdims=True)
+    for i, d in np.argwhere(inside.any(axis=1)):
+        gaps, seen = np.flatnonzero(inside[i, :, d]), np.flatnonzero(~missing[i, :, d])
+        filled[i, gaps, d] = np.interp(gaps, seen, X[i, seen, d])
+    return filled
+
+
+def z_normalize(X: Series) -> NDArray[np.float32]:
+    """Each variable of each series with mean 0 and standard deviation 1 over all steps.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, T, d)
+        May hold NaN, see `bridge_gaps`; the padding counts as 0. A constant variable becomes 0.
 
     Returns
     -------
     ndarray of float32, shape (n, T, d)
     """
-    missing = np.isnan(X)
-    filled = np.where(missing, 0.0, X)
-    count = np.maximum((~missing).sum(axis=1, keepdims=True), 1)
-    mean = filled.sum(axis=1, keepdims=True) / count
-    centred = np.where(missing, 0.0, filled - mean)
-    deviation = np.sqrt(np.square(centred).sum(axis=1, keepdims=True) / count)
+    filled = bridge_gaps(X)
+    centred = filled - filled.mean(axis=1, keepdims=True)
+    deviation = centred.std(axis=1, keepdims=True)
     # What rounding alone leaves of a constant; float32 input has been rounded more coarsely.
     noise = 4 * np.finfo(X.dtype).eps * np.abs(filled).max(axis=1, keepdims=True)
     varies = deviation > np.maximum(noise, np.finfo(np.float64).tiny)

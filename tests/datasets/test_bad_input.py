@@ -1,0 +1,192 @@
+"""Every fault of a file is one sentence with its place, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import gzip
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.datasets.conftest import leftovers
+from workbench.datasets.names import check_name, suggest_name
+from workbench.errors import DatasetError, ImportFailed, UsageError
+
+TS = "@univariate false\n@dimensions 2\n@equalLength false\n@classLabel true a b\n@data\n1,2:3,4:a\n"
+
+#: File name, content, line, column, and what the sentence says.
+FAULTS = {
+    "empty": ("a.csv", "", None, None, "is empty"),
+    "only a header": ("a.csv", "a,b,c\n", None, None, "header but no rows"),
+    "short row": ("a.csv", "a,b,c\n1,2,3\n1,2\n", 3, None, "has 2 columns where line 1 has 3"),
+    "short row late": ("a.csv", "a,b\n" + "1,2\n" * 30_000 + "1\n", 30_002, None, "has 1 columns where 2"),
+    "other delimiter": ("a.csv", "a^b\n1^2\n", 1, None, "'^' stands in line 1"),
+    "latin-1": ("a.csv", "a,b\nx,1\ncafé,2\n".encode("latin-1"), 3, 4, "is not UTF-8"),
+    "latin-1 late": (
+        "a.csv",
+        ("a\n" + "word\n" * 300_000 + "é\n").encode("latin-1"),
+        300_002,
+        1,
+        "not UTF-8",
+    ),
+    "utf-16": ("a.csv", "a,b\n1,2\n".encode("utf-16"), None, None, "name the encoding 'utf-16'"),
+    "same name twice": ("a.csv", "a,b,A\n1,2,3\n", 1, 3, "'a' is used 2 times"),
+    "open quote": ("a.csv", 'a,b\n"x,1\n2,3\n', 2, None, "quoted text is not closed"),
+    "word among numbers": (
+        "a.csv",
+        "a,b\n" + "1,2\n" * 30_000 + "1,x\n",
+        30_002,
+        2,
+        "'x' in column 'b' is not",
+    ),
+    "infinite label": ("a.csv", "x,label\n1,1\n2,inf\n", None, None, "infinite in row 2"),
+    "gzip cut short": ("a.csv.gz", gzip.compress(b"a,b\n" + b"1,2\n" * 999)[:-20], None, None, "cut short"),
+    "not a gzip": ("a.csv.gz", "hello", None, None, "damaged"),
+    "not Parquet": ("a.parquet", "PAR1 no", None, None, "not a Parquet file"),
+    "not Arrow": ("a.feather", "ARROW1", None, None, "not an Arrow file"),
+    "broken JSON": ("a.jsonl", '{"a": 1}\n{"a": \n', 3, None, "not one JSON object a line"),
+    "one JSON object": ("a.json", '{"a": {"b": 1}}', None, None, "one JSON object"),
+    "unknown suffix": ("a.docx", "x", None, None, "its suffix is none of"),
+    "ts channels": ("a.ts", TS + "1,2:3:b\n", 7, None, "channel 2 has 1 values where channel 1 has 2"),
+    "ts dimensions": ("a.ts", TS + "1:2:3:b\n", 7, None, "3 channels where @dimensions says 2"),
+    "ts word": ("a.ts", TS + "1,x:3,4:b\n", 7, None, "value 2 of channel 1, 'x', is not a number"),
+    "ts gap": ("a.ts", TS + "1,:3,4:b\n", 7, None, "is empty (a missing value is written ?)"),
+    "ts label": ("a.ts", TS + "1,2:3,4:c\n", 7, None, "'c' is none of the classes"),
+    "ts cut short": ("a.ts", TS + "1,2:3", 7, None, "'3' is none of the classes"),
+    "ts without data": ("a.ts", "@dimensions 2\n", None, None, "no @data line"),
+    "ts without series": ("a.ts", TS[: TS.index("1,2:")], None, None, "no series"),
+    "ts time stamps": ("a.ts", "@timeStamps true\n@data\n", 1, None, "time stamps are not read"),
+    "arff cut short": ("a.arff", "@relation r\n@attribute t real\n", None, None, "no @data line"),
+    "arff values": ("a.arff", "@attribute t real\n@attribute c {u}\n@data\n1,2,u\n", 4, None, "has 3 values"),
+    "not npz": ("a.npz", "PK hello", None, None, "damaged"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=list(FAULTS))
+def test_fault(datasets, tmp_path, fault):
+    name, content, line, column, says = FAULTS[fault]
+    path = tmp_path / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(ImportFailed, match=re.escape(says)) as caught:
+        datasets.import_files(path)
+    error = caught.value
+    assert (error.line, error.column) == (line, column)
+    if fault != "infinite label":
+        assert str(error.file) == str(path)
+    assert "\n" not in str(error)
+    assert str(error).endswith((".", ")."))
+    assert leftovers(datasets) == []
+    assert datasets.list() == []
+
+
+@pytest.mark.parametrize(
+    ("arrays", "says"),
+    [
+        ({"X": np.array([{}, None], dtype=object)}, "never loaded"),
+        ({"a": np.zeros(3), "b": np.zeros((2, 2))}, "understood are X and y"),
+        ({"X": np.zeros((3, 4)), "y": np.array([0, 1, np.inf])}, "y is infinite in row 2"),
+        ({"X": np.zeros((3, 4)), "y": np.zeros(2)}, "y has 2 values where X has 3"),
+        ({"X": np.array(["a", "b"])}, "numbers of shape"),
+        ({"train": np.zeros((3, 2)), "test": np.zeros((3, 4))}, "but test has 4"),
+    ],
+)
+def test_npz_faults(datasets, tmp_path, arrays, says):
+    np.savez(tmp_path / "a.npz", **arrays)
+    with pytest.raises(ImportFailed, match=says):
+        datasets.import_files(tmp_path / "a.npz")
+    assert leftovers(datasets) == []
+
+
+def test_npy_shorter_than_its_header(datasets, tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros((50, 4)))
+    (tmp_path / "a.npy").write_bytes((tmp_path / "a.npy").read_bytes()[:-8])
+    with pytest.raises(ImportFailed, match="shorter than its header says"):
+        datasets.import_files(tmp_path / "a.npy")
+
+
+def test_bombs(datasets, tmp_path, monkeypatch):
+    from workbench.datasets.importers import arrays, unpacking
+
+    monkeypatch.setattr(unpacking, "BOMB_BYTES", 1 << 20)
+    monkeypatch.setattr(arrays, "BOMB_BYTES", 1 << 20)
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(b"a,b\n" + b"1,2\n" * (1 << 20)))
+    np.savez_compressed(tmp_path / "a.npz", X=np.zeros((1 << 20, 3, 1)))
+    for name in ("a.csv.gz", "a.npz"):
+        with pytest.raises(ImportFailed, match="more than 100 times its size"):
+            datasets.import_files(tmp_path / name)
+    assert leftovers(datasets) == []
+
+
+def test_files_that_do_not_belong_together(datasets, tmp_path):
+    (tmp_path / "a_train.csv").write_text("x,y\n1,2\n")
+    (tmp_path / "a_test.csv").write_text("x,z\n1,2\n")
+    (tmp_path / "a.ts").write_text(TS)
+    with pytest.raises(ImportFailed, match=r"has a column 'z' where a_train\.csv has 'y'") as caught:
+        datasets.import_files([tmp_path / "a_train.csv", tmp_path / "a_test.csv"])
+    assert caught.value.column == 2
+    with pytest.raises(ImportFailed, match="files of one format, not of csv and ts"):
+        datasets.import_files([tmp_path / "a_train.csv", tmp_path / "a.ts"])
+    with pytest.raises(ImportFailed, match="no such file"):
+        datasets.import_files(tmp_path / "none.csv")
+
+
+@pytest.mark.parametrize(
+    "name", ["../x", "a/b", "a'b", 'a"b', "", " a", "a.", ".a", "é", "a" * 101, "a\n", "a@1"]
+)
+def test_names_that_are_refused(datasets, name):
+    with pytest.raises(DatasetError, match="cannot name a data set"):
+        datasets.publish_arrays(np.ones((2, 2)), name=name)
+
+
+def test_names(datasets):
+    assert check_name("a b-c_d.e 9") == "a b-c_d.e 9"
+    assert suggest_name(["/x/Gun_TRAIN.ts", "/x/Gun_TEST.ts"]) == "Gun"
+    assert suggest_name(["/x/we'ird [1].csv.gz"]) == "we_ird_1"
+    assert suggest_name(["/plant/a.csv", "/plant/b.csv"]) == "plant"
+    datasets.publish_arrays(np.ones((2, 2)), name="Upper")
+    with pytest.raises(DatasetError, match="cannot tell from 'upper'"):
+        datasets.publish_arrays(np.ones((2, 2)), name="upper")
+
+
+def test_frames_that_are_refused(datasets):
+    for frame, says in (
+        (pd.DataFrame({"a": [1, "x"]}), "'a' holds values of more than one type"),
+        (pd.DataFrame([[1, 2]], columns=["a", "A"]), "used 2 times"),
+        (pd.DataFrame(), "no columns"),
+        (pd.DataFrame({"a": []}), "no rows"),
+    ):
+        with pytest.raises(ImportFailed, match=says):
+            datasets.publish_frame(frame, "f")
+    with pytest.raises(DatasetError, match="not a frame"):
+        datasets.publish_frame([1], "f")
+    assert datasets.list() == []
+
+
+def test_roles_are_checked_in_one_sentence(datasets):
+    frame = pd.DataFrame({"s": ["a", "b"], "t": [1, 2], "v": [0.5, 1.0]})
+    dataset = datasets.publish_frame(frame, "f")
+    for roles, says in (
+        ({"lable": "s"}, "no role 'lable'. Did you mean 'label'"),
+        ({"label": "S"}, "no column 'S'"),
+        ({"label": ["s", "t"]}, "takes one column, not 2"),
+        ({"label": "s", "split": "s"}, "cannot be both label and split"),
+        ({"value": "s"}, "cannot be a value: it is VARCHAR"),
+        ({"time": "s"}, "cannot be the time"),
+        ({"channel": "s", "value": ["v"]}, "there must be a 'time' column"),
+        ({"modality:": "v"}, "no role"),
+    ):
+        with pytest.raises(DatasetError, match=re.escape(says)):
+            dataset.set_roles(roles)
+    changed = dataset.set_roles({"series_id": "s", "time": "t", "value": "v"})
+    assert (dataset.role_revision, changed.role_revision) == (1, 2)
+    assert datasets.get("f").roles == changed.roles
+    assert changed.with_roles(1).roles == dataset.roles
+
+
+def test_unknown_option_and_format(datasets, tmp_path):
+    (tmp_path / "a.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(UsageError, match="no option 'sep'"):
+        datasets.import_files(tmp_path / "a.csv", options={"sep": ","})
+    with pytest.raises(UsageError, match="no format 'xls'"):
+        datasets.import_files(tmp_path / "a.csv", format="xls")

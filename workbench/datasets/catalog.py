@@ -1,0 +1,253 @@
+"""The catalogue: which versions there are, what is known of them, and their roles.
+
+The rename of a version file into place happens inside the catalogue's write transaction, so whoever
+holds the write lock sees either both or neither; that is what makes :func:`sweep` safe at any time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from workbench.datasets import files
+from workbench.datasets.files import Column
+from workbench.datasets.names import parse_ref
+from workbench.errors import DatasetError, DatasetNotFound
+from workbench.store import StoreDir
+
+__all__ = ["Entry", "add_roles", "delete", "entry", "latest", "publish", "roles_of", "sweep", "versions"]
+
+Roles = dict[str, list[str]]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the catalogue says of one version."""
+
+    name: str
+    version: int
+    created: float
+    n_rows: int
+    n_bytes: int
+    checksum: str
+    importer: str
+    source: str
+    parent: str | None
+    sql: str | None
+    columns: tuple[Column, ...]
+    profile: dict[str, Any]
+
+    @property
+    def ref(self) -> str:
+        return f"{self.name}@{self.version}"
+
+
+def path_of(store: StoreDir, name: str, version: int) -> Path:
+    return store.inside("datasets", name, f"{version}.duckdb")
+
+
+def publish(
+    store: StoreDir,
+    built: Path,
+    name: str,
+    *,
+    roles: Roles,
+    columns: Sequence[Column],
+    profile: dict[str, Any],
+    **facts: Any,
+) -> int:
+    """Give the sealed file `built` the next version of `name`, and enter it; returns the version."""
+    now = time.time()
+    # A committed version must survive a power cut as its fsynced file does.
+    store.connection.execute("PRAGMA synchronous=FULL")
+    try:
+        with store.write() as connection:
+            same = connection.execute(
+                "SELECT name FROM datasets WHERE name = ? COLLATE NOCASE", [name]
+            ).fetchone()
+            if same is not None and same["name"] != name:
+                raise DatasetError(
+                    f"There is a data set {same['name']!r} already, which SQL cannot tell from {name!r}: "
+                    "use that spelling or another name."
+                )
+            connection.execute("INSERT OR IGNORE INTO datasets (name, created) VALUES (?, ?)", [name, now])
+            version: int = connection.execute(
+                "UPDATE datasets SET last_version = last_version + 1 WHERE name = ? RETURNING last_version",
+                [name],
+            ).fetchone()[0]
+            record = {
+                "name": name,
+                "version": version,
+                "created": now,
+                "columns": json.dumps([asdict(column) for column in columns]),
+                "profile": json.dumps(profile, allow_nan=False),
+                **facts,
+            }
+            fields = ", ".join(record)
+            marks = ", ".join("?" * len(record))
+            connection.execute(
+                f"INSERT INTO dataset_versions ({fields}) VALUES ({marks})",
+                list(record.values()),
+            )
+            connection.execute(
+                "INSERT INTO role_revisions VALUES (?, ?, 1, ?, ?)", [name, version, json.dumps(roles), now]
+            )
+            target = path_of(store, name, version)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.rename(built, target)
+            _sync(target.parent)
+            _sync(store.datasets)
+    finally:
+        store.connection.execute("PRAGMA synchronous=NORMAL")
+    return version
+
+
+def entry(store: StoreDir, ref: str) -> Entry:
+    """The version `ref` names, the latest one where it names none."""
+    name, version = parse_ref(ref)
+    row = store.connection.execute(
+        "SELECT * FROM dataset_versions WHERE name = ? AND version = coalesce(?, version) "
+        "ORDER BY version DESC LIMIT 1",
+        [name, version],
+    ).fetchone()
+    if row is None:
+        raise DatasetNotFound(_missing(store, name, version))
+    return _entry(row)
+
+
+def latest(store: StoreDir) -> list[Entry]:
+    """The latest version of every data set, by name."""
+    return [
+        _entry(row)
+        for row in store.connection.execute(
+            "SELECT * FROM dataset_versions AS v WHERE version = "
+            "(SELECT max(version) FROM dataset_versions WHERE name = v.name) ORDER BY name COLLATE NOCASE"
+        )
+    ]
+
+
+def names(store: StoreDir) -> list[str]:
+    """The names of all data sets that have a version."""
+    return [row[0] for row in store.connection.execute("SELECT DISTINCT name FROM dataset_versions")]
+
+
+def versions(store: StoreDir, name: str) -> list[Entry]:
+    """All versions of a data set, the newest first."""
+    name, _ = parse_ref(name)
+    rows = store.connection.execute(
+        "SELECT * FROM dataset_versions WHERE name = ? ORDER BY version DESC", [name]
+    ).fetchall()
+    if not rows:
+        raise DatasetNotFound(_missing(store, name, None))
+    return [_entry(row) for row in rows]
+
+
+def roles_of(store: StoreDir, name: str, version: int, revision: int | None = None) -> tuple[int, Roles]:
+    """A revision of the roles, the newest where none is named, and its number."""
+    row = store.connection.execute(
+        "SELECT revision, roles FROM role_revisions WHERE name = ? AND version = ? "
+        "AND revision = coalesce(?, revision) ORDER BY revision DESC LIMIT 1",
+        [name, version, revision],
+    ).fetchone()
+    if row is None:
+        raise DatasetNotFound(f"{name}@{version} has no role revision {revision}.")
+    return row["revision"], json.loads(row["roles"])
+
+
+def add_roles(store: StoreDir, name: str, version: int, roles: Roles) -> int:
+    """Write the next revision of the roles; returns its number."""
+    with store.write() as connection:
+        found = connection.execute(
+            "SELECT max(revision) FROM role_revisions WHERE name = ? AND version = ?", [name, version]
+        ).fetchone()[0]
+        if found is None:
+            raise DatasetNotFound(_missing(store, name, version))
+        connection.execute(
+            "INSERT INTO role_revisions VALUES (?, ?, ?, ?, ?)",
+            [name, version, found + 1, json.dumps(roles), time.time()],
+        )
+    return int(found) + 1
+
+
+def delete(store: StoreDir, ref: str) -> list[str]:
+    """Remove one version, or all of them where `ref` names none; returns what was removed.
+
+    Raises
+    ------
+    DatasetError
+        If a run refers to any of them: nothing is removed then.
+    """
+    name, version = parse_ref(ref)
+    with store.write() as connection:
+        found = [
+            row[0]
+            for row in connection.execute(
+                "SELECT version FROM dataset_versions WHERE name = ? AND version = coalesce(?, version)",
+                [name, version],
+            )
+        ]
+        if not found:
+            raise DatasetNotFound(_missing(store, name, version))
+        for number in found:
+            n_runs = connection.execute(
+                "SELECT count(*) FROM runs WHERE dataset = ?", [f"{name}@{number}"]
+            ).fetchone()[0]
+            if n_runs:
+                runs = "1 run uses" if n_runs == 1 else f"{n_runs} runs use"
+                raise DatasetError(f"{name}@{number} cannot be deleted: {runs} it; delete them first.")
+        # The row in datasets stays: a version's number is never given twice.
+        connection.executemany(
+            "DELETE FROM dataset_versions WHERE name = ? AND version = ?",
+            [(name, number) for number in found],
+        )
+    for number in found:
+        path_of(store, name, number).unlink(missing_ok=True)
+    return [f"{name}@{number}" for number in found]
+
+
+def sweep(store: StoreDir) -> list[Path]:
+    """Remove what crashed imports and deletes left; never what a live process is building."""
+    removed = files.sweep(store)
+    with store.write() as connection:
+        known = {
+            (row[0], f"{row[1]}.duckdb")
+            for row in connection.execute("SELECT name, version FROM dataset_versions")
+        }
+        for path in store.datasets.glob("*/*"):
+            if (path.parent.name, path.name) not in known and path.name.split(".")[0].isdigit():
+                path.unlink(missing_ok=True)
+                removed.append(path)
+    return removed
+
+
+def _entry(row: sqlite3.Row) -> Entry:
+    facts = dict(row)
+    facts["columns"] = tuple(Column(**column) for column in json.loads(facts["columns"]))
+    facts["profile"] = json.loads(facts["profile"])
+    return Entry(**facts)
+
+
+def _missing(store: StoreDir, name: str, version: int | None) -> str:
+    from difflib import get_close_matches
+
+    if (
+        version is not None
+        and store.connection.execute("SELECT 1 FROM dataset_versions WHERE name = ?", [name]).fetchone()
+    ):
+        return f"The data set {name!r} has no version {version}."
+    near = get_close_matches(name, names(store), n=1)
+    return f"There is no data set {name!r}." + (f" Did you mean {near[0]!r}?" if near else "")
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,147 @@
+"""Parquet (a file or a folder), Arrow IPC and JSON lines: formats that bring their own types."""
+
+from __future__ import annotations
+
+import glob
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from workbench.datasets.files import Build, first_sentence
+from workbench.datasets.importers import Imported, Source
+from workbench.datasets.importers.frames import check_columns
+from workbench.datasets.names import identifier
+from workbench.errors import ImportFailed, UsageError
+
+__all__ = ["read_arrow", "read_jsonl", "read_parquet"]
+
+
+def read_parquet(sources: Sequence[Source], build: Build, options: Mapping[str, Any]) -> Imported:
+    """Fill ``data`` from Parquet files, or every one below a folder (``key=value`` folders are columns)."""
+    _no_options(options)
+    return _read(
+        sources, build, "read_parquet(?, union_by_name = true, hive_partitioning = true)", ".parquet"
+    )
+
+
+def read_jsonl(sources: Sequence[Source], build: Build, options: Mapping[str, Any]) -> Imported:
+    """Fill ``data`` from files with one JSON object a line, or one list of objects."""
+    _no_options(options)
+    kinds = {_json_kind(source.path) for source in sources}
+    if len(kinds) > 1:
+        raise ImportFailed("Some of the files are lists, others have an object a line: import them apart.")
+    function = f"read_json(?, format = '{kinds.pop()}', records = true, sample_size = 200000)"
+    return _read(sources, build, function, ".jsonl")
+
+
+def _json_kind(path: Path) -> str:
+    with path.open("rb") as file:
+        first = file.readline().lstrip()
+        if first[:1] == b"[":
+            return "array"
+        if first and not file.readline().strip():
+            raise ImportFailed(
+                "is one JSON object, not a row a line: write one object for each row.", file=path
+            )
+    return "newline_delimited"
+
+
+def read_arrow(sources: Sequence[Source], build: Build, options: Mapping[str, Any]) -> Imported:
+    """Fill ``data`` from Arrow IPC (Feather) files, batch by batch."""
+    import pyarrow as pa
+    import pyarrow.dataset
+
+    _no_options(options)
+    for source in sources:
+        try:
+            found = pyarrow.dataset.dataset(source.path, format="ipc")
+            check_columns(found.schema.names, file=source.path)
+            reader = found.scanner().to_reader()
+            if source.part and "split" not in found.schema.names:
+                reader = _with_split(reader, source.part)
+            build.append(reader)
+        except (pa.ArrowException, OSError, duckdb.Error) as error:
+            build.connection.execute("DROP TABLE IF EXISTS data")
+            raise ImportFailed("is damaged, cut short or not an Arrow file.", file=source.path) from error
+    return Imported()
+
+
+def _with_split(reader: Any, part: str) -> Any:
+    import pyarrow as pa
+
+    schema = reader.schema.append(pa.field("split", pa.string()))
+
+    def batches() -> Any:
+        for batch in reader:
+            column = pa.array([part] * batch.num_rows, pa.string())
+            yield pa.RecordBatch.from_arrays([*batch.columns, column], schema=schema)
+
+    return pa.RecordBatchReader.from_batches(schema, batches())
+
+
+def _read(sources: Sequence[Source], build: Build, function: str, suffix: str) -> Imported:
+    parts: list[str] = []
+    parameters: list[Any] = []
+    for source in sources:
+        paths = _files(source.path, suffix)
+        sql = f"SELECT * FROM {function}"
+        values: list[Any] = [[glob.escape(str(path)) for path in paths]]
+        try:
+            described = build.connection.execute(f"DESCRIBE {sql}", values).fetchall()
+        except duckdb.Error as error:
+            raise _explained(error, source.path, paths) from error
+        names = [row[0] for row in described]
+        check_columns(names, file=source.path)
+        loose = [identifier(row[0]) for row in described if row[1] == "JSON"]  # values of several types
+        if loose:
+            texts = ", ".join(f"{name}::VARCHAR AS {name}" for name in loose)
+            sql = sql.replace("SELECT *", f"SELECT * REPLACE ({texts})")
+        if source.part and "split" not in (name.lower() for name in names):
+            sql = sql.replace("SELECT ", "SELECT ? AS split, ")
+            values.insert(0, source.part)
+        parts.append(sql)
+        parameters += values
+    try:
+        build.run("CREATE TABLE data AS " + " UNION ALL BY NAME ".join(parts), parameters)
+    except duckdb.Error as error:
+        paths = [path for source in sources for path in _files(source.path, suffix)]
+        raise _explained(error, sources[0].path, paths) from error
+    return Imported()
+
+
+def _files(path: Path, suffix: str) -> list[Path]:
+    if not path.is_dir():
+        if path.stat().st_size == 0:
+            raise ImportFailed("is empty.", file=path)
+        return [path]
+    found = sorted(file for file in path.rglob(f"*{suffix}") if file.is_file())
+    if not found:
+        raise ImportFailed(f"holds no {suffix} file.", file=path)
+    return found
+
+
+def _explained(error: duckdb.Error, file: Path, paths: Sequence[Path]) -> Exception:
+    text = str(error)
+    if isinstance(error, duckdb.OutOfMemoryException) or "No space left" in text:
+        return error
+    file = next((path for path in paths if str(path) in text or glob.escape(str(path)) in text), file)
+    line = re.search(r"in line (\d+)", text)
+    if "JSON" in text:
+        found = re.search(r'": (.*?)(?:\. |\.?$)', text.splitlines()[0]) or re.search(
+            r"line \d+: (.*?)(?:\. |\.?$)", text.splitlines()[0]
+        )
+        problem = (
+            f"is not one JSON object a line ({found[1].strip(' .')})." if found else first_sentence(text)
+        )
+        return ImportFailed(problem, file=file, line=int(line[1]) if line else None)
+    if "magic bytes" in text or "too small" in text or "footer" in text:
+        return ImportFailed("is damaged, cut short or not a Parquet file.", file=file)
+    return ImportFailed(first_sentence(text), file=file)
+
+
+def _no_options(options: Mapping[str, Any]) -> None:
+    if options:
+        raise UsageError(f"Files of this format have no option {next(iter(options))!r}.")

@@ -1,0 +1,212 @@
+"""The ``.ts`` format of the time series classification archive, as sktime and aeon write it.
+
+Header lines begin with ``@``, comments with ``#``; after ``@data`` each line is one series: channels
+apart by ``:``, values by ``,``, a missing value ``?`` or ``NaN``, the label or target last.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workbench.datasets.files import Build
+from workbench.datasets.importers import Imported, Source
+from workbench.datasets.importers.writer import SeriesWriter
+from workbench.errors import ImportFailed, UsageError
+
+__all__ = ["read_ts"]
+
+_YES_NO = {"true": True, "false": False}
+
+
+@dataclass
+class _Header:
+    """What stands above ``@data``."""
+
+    flags: dict[str, bool] = field(default_factory=dict)
+    dimensions: int | None = None
+    length: int | None = None
+    classes: list[str] | None = None
+    target: bool = False
+
+    @property
+    def labelled(self) -> bool:
+        return self.classes is not None or self.target
+
+
+def read_ts(sources: Sequence[Source], build: Build, options: Mapping[str, Any]) -> Imported:
+    """Fill ``data`` with the series of all files, one after the other."""
+    if options:
+        raise UsageError(f"Files of this format have no option {next(iter(options))!r}.")
+    writer: SeriesWriter | None = None
+    first: _Header | None = None
+    sizes = [source.path.stat().st_size for source in sources]
+    done = 0
+    for source, size in zip(sources, sizes, strict=True):
+        read = 0
+        for number, header, channels, label, n_characters in _series(source.path):
+            if writer is None or first is None:
+                first = header
+                d = len(channels)
+                names = ["value"] if d == 1 else [f"dim_{j}" for j in range(d)]
+                writer = SeriesWriter(build, names, label=header.labelled, split=source.part is not None)
+            if len(channels) != len(writer.channels) or header.labelled != first.labelled:
+                raise ImportFailed(
+                    f"has {len(channels)} channels where the series before have {len(writer.channels)}."
+                    if len(channels) != len(writer.channels)
+                    else "does not agree with the first file on whether the series have labels.",
+                    file=source.path,
+                    line=number,
+                )
+            writer.add(np.stack(channels, axis=1), label, source.part)
+            read += n_characters
+            build.say((done + min(read, size)) / sum(sizes), f"reading {source.path.name}")
+        done += size
+        if read == 0:
+            raise ImportFailed("has a header but no series.", file=source.path)
+    assert writer is not None  # noqa: S101 - every file has a series
+    return writer.finish()
+
+
+def _series(path: Path) -> Iterator[tuple[int, _Header, list[NDArray[Any]], Any, int]]:
+    """Line number, header, channels, label and length in characters of each series."""
+    header = _Header()
+    in_data = False
+    try:
+        with path.open(encoding="utf-8-sig", newline=None) as file:
+            for number, line in enumerate(file, 1):
+                text = line.strip()
+                if not text or text.startswith("#"):
+                    continue
+                if not in_data:
+                    in_data = _read_header(text, header, path, number)
+                    continue
+                channels, label = _read_line(text, header, path, number)
+                yield number, header, channels, label, len(line)
+    except UnicodeDecodeError as error:
+        raise ImportFailed(f"is not UTF-8 text (byte {error.start}).", file=path) from error
+    if not in_data:
+        raise ImportFailed("has no @data line: it is not a .ts file, or was cut short.", file=path)
+
+
+def _read_header(text: str, header: _Header, path: Path, line: int) -> bool:
+    """Take in one header line; whether it was ``@data``."""
+    if not text.startswith("@"):
+        raise ImportFailed("values stand before the @data line.", file=path, line=line)
+    key, *words = text[1:].split()
+    key = key.lower()
+
+    def integer() -> int:
+        if len(words) != 1 or not words[0].isdigit():
+            raise ImportFailed(f"@{key} must be followed by a whole number.", file=path, line=line)
+        return int(words[0])
+
+    def flag() -> bool:
+        if not words or words[0].lower() not in _YES_NO:
+            raise ImportFailed(f"@{key} must be followed by true or false.", file=path, line=line)
+        return _YES_NO[words[0].lower()]
+
+    if key == "data":
+        return True
+    if key in ("timestamps", "missing", "univariate", "equallength"):
+        header.flags[key] = flag()
+        if key == "timestamps" and header.flags[key]:
+            raise ImportFailed(
+                "series with time stamps are not read from .ts files: save them as CSV with the columns "
+                "series_id, time, value.",
+                file=path,
+                line=line,
+            )
+    elif key in ("dimension", "dimensions"):
+        header.dimensions = integer()
+    elif key == "serieslength":
+        header.length = integer() or None
+    elif key == "classlabel":
+        if flag():
+            header.classes = words[1:]
+            if not header.classes:
+                raise ImportFailed("@classLabel true names no class.", file=path, line=line)
+    elif key == "targetlabel":
+        header.target = flag()
+    return False
+
+
+def _read_line(text: str, header: _Header, path: Path, line: int) -> tuple[list[NDArray[Any]], Any]:
+    parts = text.split(":")
+    label: Any = None
+    if header.labelled:
+        if len(parts) < 2:
+            raise ImportFailed("the series has no label: the line was cut short?", file=path, line=line)
+        label = _read_label(parts.pop().strip(), header, path, line)
+    if header.dimensions is not None and len(parts) != header.dimensions:
+        raise ImportFailed(
+            f"the series has {len(parts)} channels where @dimensions says {header.dimensions}.",
+            file=path,
+            line=line,
+        )
+    if header.flags.get("univariate") and len(parts) != 1:
+        raise ImportFailed(
+            f"the series has {len(parts)} channels where @univariate says one.", file=path, line=line
+        )
+    channels = [_read_channel(part, number, path, line) for number, part in enumerate(parts)]
+    lengths = [len(channel) for channel in channels]
+    if len(set(lengths)) > 1:
+        other = next(number for number, length in enumerate(lengths) if length != lengths[0])
+        raise ImportFailed(
+            f"channel {other + 1} has {lengths[other]} values where channel 1 has {lengths[0]}: the channels "
+            "of a series must be equally long.",
+            file=path,
+            line=line,
+        )
+    if header.flags.get("equallength") and header.length is not None and lengths[0] != header.length:
+        raise ImportFailed(
+            f"the series has {lengths[0]} steps where @seriesLength says {header.length}.",
+            file=path,
+            line=line,
+        )
+    return channels, label
+
+
+def _read_channel(part: str, number: int, path: Path, line: int) -> NDArray[Any]:
+    words = part.replace("?", "nan").split(",")
+    try:
+        return np.array(words, dtype=np.float64)
+    except ValueError:
+        for place, word in enumerate(words, 1):
+            try:
+                float(word)
+            except ValueError:
+                problem = (
+                    f"value {place} of channel {number + 1} is empty (a missing value is written ?)."
+                    if not word.strip()
+                    else f"value {place} of channel {number + 1}, {word.strip()[:40]!r}, is not a number."
+                )
+                raise ImportFailed(problem, file=path, line=line) from None
+        raise
+
+
+def _read_label(text: str, header: _Header, path: Path, line: int) -> Any:
+    if header.classes is not None:
+        if text in ("?", ""):
+            return None
+        if text not in header.classes:
+            known = ", ".join(header.classes[:10])
+            raise ImportFailed(
+                f"the label {text[:40]!r} is none of the classes in the header ({known}).",
+                file=path,
+                line=line,
+            )
+        return text
+    try:
+        target = math.nan if text == "?" else float(text)
+    except ValueError:
+        raise ImportFailed(f"the target {text[:40]!r} is not a number.", file=path, line=line) from None
+    if math.isinf(target):
+        raise ImportFailed("the target is infinite.", file=path, line=line)
+    return target

@@ -1,0 +1,292 @@
+"""All data sets of a store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workbench.datasets import catalog
+from workbench.datasets.dataset import Dataset
+from workbench.datasets.files import Build, Column, Progress, plain_failures
+from workbench.datasets.importers import Imported, format_of, importer, sources_of
+from workbench.datasets.importers.unpacking import unpacked
+from workbench.datasets.names import check_name, identifier, suggest_name
+from workbench.datasets.profile import profile as make_profile
+from workbench.datasets.roles import Roles, check, guess
+from workbench.errors import DatasetError, ImportFailed, UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from workbench.store import StoreDir
+
+__all__ = ["Datasets"]
+
+
+class Datasets:
+    """The data sets of a store: import, find, query, delete.
+
+    Parameters
+    ----------
+    store : StoreDir
+    """
+
+    def __init__(self, store: StoreDir) -> None:
+        self.store = store
+
+    def __repr__(self) -> str:
+        return f"<Datasets of {self.store.root}>"
+
+    def list(self) -> list[Dataset]:
+        """The latest version of every data set, by name."""
+        return [Dataset(self.store, entry) for entry in catalog.latest(self.store)]
+
+    def versions(self, name: str) -> Sequence[Dataset]:
+        """All versions of one, the newest first."""
+        return [Dataset(self.store, entry) for entry in catalog.versions(self.store, name)]
+
+    def get(self, ref: str, revision: int | None = None) -> Dataset:
+        """``"name@version"``, or the latest version of ``"name"``.
+
+        Raises
+        ------
+        DatasetNotFound
+        """
+        return Dataset(self.store, catalog.entry(self.store, ref), revision)
+
+    def __contains__(self, ref: str) -> bool:
+        try:
+            catalog.entry(self.store, ref)
+        except DatasetError:
+            return False
+        return True
+
+    def delete(self, ref: str) -> Sequence[str]:
+        """Remove a version, or all of them for a bare name; refused while a run refers to one."""
+        return catalog.delete(self.store, ref)
+
+    def sweep(self) -> None:
+        """Remove what crashed imports left; safe at any time, called when a store's service starts."""
+        catalog.sweep(self.store)
+
+    def import_files(
+        self,
+        paths: str | PathLike[str] | Sequence[str | PathLike[str]],
+        name: str | None = None,
+        *,
+        format: str = "auto",
+        roles: Mapping[str, str | Sequence[str]] | None = None,
+        options: Mapping[str, Any] | None = None,
+        progress: Progress | None = None,
+    ) -> Dataset:
+        """Import one or more files as one data set; a name that exists gets a new version.
+
+        Files named ``…_TRAIN`` and ``…_TEST`` make one data set with a ``split`` column.
+
+        Parameters
+        ----------
+        paths : path-like or sequence of path-like
+        name : str, optional
+            What the files' names have in common, if not given.
+        format : str
+            ``"auto"`` goes by the suffix; see :data:`workbench.datasets.importers.FORMATS`.
+        roles : mapping, optional
+            Guessed if not given.
+        options : mapping, optional
+            What the format has to be told, e.g. ``{"delimiter": "^"}`` or ``{"types": {"id": "VARCHAR"}}``.
+        progress : callable, optional
+            ``progress(share, message)``.
+
+        Raises
+        ------
+        ImportFailed
+            Naming file, line and column where known; nothing is kept.
+        """
+        chosen = [Path(paths)] if isinstance(paths, str | PathLike) else [Path(path) for path in paths]
+        if not chosen:
+            raise UsageError("No file to import was named.")
+        for path in chosen:
+            if not path.exists():
+                raise ImportFailed("There is no such file.", file=path)
+        name = check_name(name if name is not None else suggest_name(chosen))
+        kind = format_of(chosen) if format == "auto" else format
+        read = importer(kind)
+
+        def fill(build: Build) -> Imported:
+            with unpacked(sources_of(chosen), build) as sources:
+                return read(sources, build, options or {})
+
+        return self._publish(
+            name,
+            fill,
+            source=", ".join(path.name for path in chosen),
+            importer=kind,
+            roles=roles,
+            progress=progress,
+        )
+
+    def publish_frame(
+        self,
+        frame: Any,
+        name: str,
+        roles: Mapping[str, str | Sequence[str]] | None = None,
+        *,
+        parent: str | None = None,
+        source: str = "",
+    ) -> Dataset:
+        """Publish a pandas or polars frame, or an Arrow table, as the next version of `name`."""
+        from workbench.datasets.importers.frames import arrow_table
+
+        table = arrow_table(frame)
+
+        def fill(build: Build) -> Imported:
+            build.append(table)
+            return Imported()
+
+        return self._publish(
+            check_name(name),
+            fill,
+            source=source or type(frame).__module__.partition(".")[0],
+            importer="frame",
+            roles=roles,
+            parent=parent,
+        )
+
+    def publish_arrays(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        name: str,
+        split: Any = None,
+        channels: Sequence[str] | None = None,
+        source: str = "numpy",
+    ) -> Dataset:
+        """Publish an array (n, T, d) of series, NaN-padded where lengths differ, or a table (n, p)."""
+        from workbench.datasets.importers.arrays import write_arrays
+
+        return self._publish(
+            check_name(name),
+            lambda build: write_arrays(build, X, y, split=split, channels=channels),
+            source=source,
+            importer="arrays",
+        )
+
+    def publish_query(
+        self, sql: str, name: str, roles: Mapping[str, str | Sequence[str]] | None = None, **limits: Any
+    ) -> Dataset:
+        """Publish the result of a read-only query over other data sets, with its lineage."""
+        from workbench.datasets.sql import QueryBox
+
+        name = check_name(name)
+        with QueryBox(sql, self._paths, **limits) as box:
+
+            def fill(build: Build) -> Imported:
+                build.append(box.batches())
+                return Imported()
+
+            return self._publish(
+                name, fill, source="", importer="sql", roles=roles, parent=", ".join(box.refs), sql=sql
+            )
+
+    def sql(self, query: str, **limits: Any) -> pd.DataFrame:
+        """The result of one read-only query; data sets are views called ``name`` and ``"name@3"``.
+
+        Parameters
+        ----------
+        query : str
+        **limits
+            See :func:`workbench.datasets.sql.run_query`.
+
+        Raises
+        ------
+        QueryRefused
+        """
+        from workbench.datasets.sql import run_query
+
+        return run_query(query, self._paths, **limits)
+
+    def _paths(self, ref: str) -> tuple[str, Path] | None:
+        """The ref and file of what a query calls `ref`."""
+        known = catalog.names(self.store)
+        name, at, version = ref.partition("@")
+        if name not in known:  # SQL does not tell upper from lower case
+            name = next((other for other in known if other.lower() == name.lower()), name)
+        try:
+            entry = catalog.entry(self.store, name + at + version)
+        except DatasetError:
+            return None
+        return entry.ref, catalog.path_of(self.store, entry.name, entry.version)
+
+    def _publish(
+        self,
+        name: str,
+        fill: Callable[[Build], Imported],
+        *,
+        source: str,
+        importer: str,
+        roles: Mapping[str, str | Sequence[str]] | None = None,
+        parent: str | None = None,
+        sql: str | None = None,
+        progress: Progress | None = None,
+    ) -> Dataset:
+        with plain_failures(source or name), Build(self.store, progress) as build:
+            imported = fill(build)
+            columns = build.columns()
+            n_rows = build.n_rows() if columns else 0
+            if n_rows == 0:
+                raise ImportFailed("There are no rows.", file=source or None)
+            chosen = _roles(build, roles or imported.roles, columns)
+            build.say(1.0, "profiling")
+            facts = make_profile(build.connection, columns, n_rows, chosen)
+            n_bytes, checksum = build.seal()
+            version = catalog.publish(
+                self.store,
+                build.path,
+                name,
+                roles=chosen,
+                columns=columns,
+                profile=facts,
+                n_rows=n_rows,
+                n_bytes=n_bytes,
+                checksum=checksum,
+                importer=importer,
+                source=source,
+                parent=parent or None,
+                sql=sql,
+            )
+        return self.get(f"{name}@{version}")
+
+
+def _roles(build: Build, given: Mapping[str, str | Sequence[str]] | None, columns: Sequence[Column]) -> Roles:
+    """The roles as given or else guessed, checked against the columns and the labels."""
+    chosen = check(given if given is not None else guess(columns), columns)
+    if given is None:
+        _drop_varying(build, chosen)
+    types = {column.name: column.type for column in columns}
+    if "label" in chosen and types[chosen["label"][0]] in ("FLOAT", "DOUBLE"):
+        name = identifier(chosen["label"][0])
+        row = build.connection.execute(f"SELECT min(rowid) FROM data WHERE isinf({name})").fetchone()
+        if row is not None and row[0] is not None:
+            raise ImportFailed(
+                f"The label {name} is infinite in row {row[0] + 1}: a label is finite, or missing."
+            )
+    return chosen
+
+
+def _drop_varying(build: Build, roles: Roles) -> None:
+    """A guessed label or split that changes within a series belongs to its steps, not to the series."""
+    if "time" not in roles or "value" not in roles:
+        return
+    by = f"GROUP BY {identifier(roles['series_id'][0])}" if "series_id" in roles else ""
+    for role in ("label", "split"):
+        if role in roles:
+            column = identifier(roles[role][0])
+            varying = build.connection.execute(
+                f"SELECT 1 FROM data {by} HAVING min({column}) IS DISTINCT FROM max({column}) "
+                f"OR count({column}) NOT IN (0, count(*)) LIMIT 1"
+            ).fetchone()
+            if varying is not None:
+                del roles[role]

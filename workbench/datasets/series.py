@@ -1,0 +1,331 @@
+"""From rows to ``(n, T, d)`` arrays, by the roles. Everything is vectorised; the database only filters."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workbench.datasets.files import Column
+from workbench.datasets.names import identifier
+from workbench.datasets.reading import TABLE, Reader
+from workbench.datasets.roles import Roles, layout
+from workbench.errors import DatasetError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+    from workbench.arrays import SeriesData
+
+__all__ = ["class_means", "labels", "read_index", "read_series", "splits"]
+
+
+@dataclass(frozen=True)
+class _Query:
+    """The parts of the SQL that reads the series of one table."""
+
+    reader: Reader
+    roles: Roles
+    types: dict[str, str]
+
+    def column(self, role: str) -> str | None:
+        names = self.roles.get(role)
+        return identifier(names[0]) if names else None
+
+    @property
+    def id(self) -> str:
+        found = self.column("series_id")
+        if found is not None:
+            return found
+        # Without names: the rows of a wide table are numbered, a long table is one series.
+        return "rowid" if layout(self.roles) == "wide" else "0"
+
+    def where(self, ids: Sequence[Any] | NDArray[Any] | None) -> tuple[str, list[Any]]:
+        if ids is None:
+            return "", []
+        wanted = [_plain(item) for item in ids]
+        marks = ", ".join("?" * len(wanted))
+        return f"WHERE {self.id} IN ({marks})", wanted
+
+
+def read_index(
+    reader: Reader, roles: Roles, columns: Sequence[Column], ids: Sequence[Any] | None = None
+) -> pd.DataFrame:
+    """One row a series, in the order of the table: ``id, label, split, length``.
+
+    Raises
+    ------
+    DatasetError
+        If a label or the split varies within a series, or a series id or a time is missing.
+    """
+    query = _Query(reader, roles, {column.name: column.type for column in columns})
+    shape = layout(roles)
+    where, wanted = query.where(ids)
+    label, split, time = query.column("label"), query.column("split"), query.column("time")
+    if shape == "wide":
+        parts = [f"{query.id} AS id", f"{label or 'NULL'} AS label", f"{split or 'NULL'} AS split"]
+        parts.append(f"{len(roles['value'])} AS length")
+        frame = _frame(reader.arrow(f"SELECT {', '.join(parts)} FROM {TABLE} {where}", wanted))
+        if query.column("series_id") and frame["id"].duplicated().any():
+            again = frame["id"][frame["id"].duplicated()].iloc[0]
+            raise DatasetError(
+                f"The series {_plain(again)!r} has more than one row; in a wide table each has one."
+            )
+        return frame
+
+    def constant(column: str | None, name: str) -> str:
+        if column is None:
+            return f"NULL AS {name}, true AS {name}_constant"
+        return (
+            f"first({column}) AS {name}, min({column}) IS NOT DISTINCT FROM max({column}) "
+            f"AND count({column}) IN (0, count(*)) AS {name}_constant"
+        )
+
+    length = f"count(DISTINCT {time})" if shape == "fully long" else "count(*)"
+    rows = reader.arrow(
+        f"SELECT {query.id} AS id, {length} AS length, {constant(label, 'label')}, "
+        f"{constant(split, 'split')}, count(*) - count({time}) AS no_time, min(rowid) AS first_row "
+        f"FROM {TABLE} {where} GROUP BY ALL ORDER BY first_row"
+        if query.id != "0"
+        else f"SELECT 0 AS id, {length} AS length, {constant(label, 'label')}, "
+        f"{constant(split, 'split')}, count(*) - count({time}) AS no_time FROM {TABLE}",
+        wanted if query.id != "0" else [],
+    )
+    frame = _frame(rows)
+    if frame["id"].isna().any():
+        raise DatasetError(
+            f"The column {query.column('series_id')} has empty cells; every row needs a series."
+        )
+    if frame["no_time"].any():
+        raise DatasetError(f"The column {time} has empty cells; every row needs a time.")
+    for role in ("label", "split"):
+        varying = frame.loc[~frame[f"{role}_constant"].astype(bool), "id"]
+        if len(varying):
+            where_ = (
+                f"the series {_plain(varying.iloc[0])!r}" if query.column("series_id") else "the one series"
+            )
+            raise DatasetError(
+                f"The {role} {query.column(role)} varies within {where_}: take the role {role!r} away, "
+                "or cut the series so that each piece has one."
+            )
+    return frame[["id", "label", "split", "length"]]
+
+
+def read_series(
+    reader: Reader,
+    roles: Roles,
+    columns: Sequence[Column],
+    *,
+    ids: Sequence[Any] | NDArray[Any] | None = None,
+    index: pd.DataFrame | None = None,
+) -> SeriesData:
+    """The series as one array; only those of `ids`, in that order, where given."""
+    from workbench.arrays import SeriesData
+
+    if ids is not None and not _Query(reader, roles, {}).column("series_id") and layout(roles) != "wide":
+        raise DatasetError("The data set is one series: it has no series to choose from.")
+    if ids is not None or index is None:
+        index = read_index(reader, roles, columns, None if ids is None else list(ids))
+    query = _Query(reader, roles, {column.name: column.type for column in columns})
+    read = {"wide": _wide, "long": _long, "fully long": _fully_long}[layout(roles)]
+    X, channels = read(query, index, ids)
+    if ids is not None:
+        import pandas as pd
+
+        order = pd.Index(index["id"]).get_indexer(pd.Index(list(ids)))
+        if (order < 0).any():
+            raise DatasetError(f"There is no series {_plain(list(ids)[int(np.argmax(order < 0))])!r}.")
+        X, index = X[order], index.iloc[order]
+    return SeriesData(
+        X=X,
+        y=labels(index["label"]) if "label" in roles else None,
+        split=splits(index["split"]) if "split" in roles else None,
+        ids=labels(index["id"]),
+        channels=channels,
+    )
+
+
+def class_means(data: SeriesData) -> pd.DataFrame:
+    """Mean and standard deviation at each step: ``label, channel, step, mean, sd, count``.
+
+    Without labels all series together, under the label ``"all"``. Padding and missing values are left out.
+    """
+    import pandas as pd
+
+    labels = np.full(len(data.X), "all") if data.y is None else pd.Series(data.y).astype(str).to_numpy()
+    T, d = data.X.shape[1:]
+    parts = []
+    for label in np.unique(labels.astype(str)).tolist():
+        X = data.X[labels == label].astype(float)
+        present = ~np.isnan(X)
+        count = present.sum(axis=0)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mean = np.where(present, X, 0).sum(axis=0) / count
+            deviation = np.where(present, X - mean, 0)
+            sd = np.sqrt((deviation**2).sum(axis=0) / count)
+        parts.append(
+            pd.DataFrame(
+                {
+                    "label": label,
+                    "channel": np.repeat(data.channels, T),
+                    "step": np.tile(np.arange(T), d),
+                    "mean": mean.T.ravel(),
+                    "sd": sd.T.ravel(),
+                    "count": count.T.ravel(),
+                }
+            )
+        )
+    frame = pd.concat(parts, ignore_index=True)
+    return frame[frame["count"] > 0].reset_index(drop=True)
+
+
+def _wide(query: _Query, index: pd.DataFrame, ids: Any) -> tuple[NDArray[Any], tuple[str, ...]]:
+    names = query.roles["value"]
+    where, wanted = query.where(ids)
+    X = np.empty((len(index), len(names), 1), _dtype(query, names))
+    columns = ", ".join(identifier(name) for name in names)
+    with query.reader.cursor() as cursor:
+        batches = cursor.sql(f"SELECT {columns} FROM {TABLE} {where}", params=wanted)
+        start = 0
+        for batch in batches.to_arrow_reader(10_000):
+            stop = start + batch.num_rows
+            for j, column in enumerate(batch.columns):
+                X[start:stop, j, 0] = _floats(column)
+            start = stop
+    return X, ("value",)
+
+
+def _long(query: _Query, index: pd.DataFrame, ids: Any) -> tuple[NDArray[Any], tuple[str, ...]]:
+    names = query.roles["value"]
+    where, wanted = query.where(ids)
+    columns = ", ".join(f"{identifier(name)} AS c{j}" for j, name in enumerate(names))
+    table = query.reader.arrow(
+        f"SELECT {query.id} AS id, {query.column('time')} AS time, {columns} FROM {TABLE} {where}",
+        wanted,
+    )
+    values = [table.column(2 + j) for j in range(len(names))]
+    X = _assemble(_codes(table["id"]), _ticks(table["time"]), values, len(index), _dtype(query, names))
+    return X, tuple(names)
+
+
+def _fully_long(query: _Query, index: pd.DataFrame, ids: Any) -> tuple[NDArray[Any], tuple[str, ...]]:
+    channel, value, time = query.column("channel"), query.column("value"), query.column("time")
+    where, wanted = query.where(ids)
+    channels = [
+        row[0] for row in query.reader.rows(f"SELECT {channel} FROM {TABLE} GROUP BY 1 ORDER BY min(rowid)")
+    ]
+    if None in channels:
+        raise DatasetError(f"The column {channel} has empty cells; every value needs a channel.")
+    columns = ", ".join(f"any_value({value}) FILTER ({channel} = ?) AS c{j}" for j in range(len(channels)))
+    table = query.reader.arrow(
+        f"SELECT {query.id} AS id, {time} AS time, {columns}, "
+        f"count(*) - count(DISTINCT {channel}) AS again, min(rowid) AS first_row "
+        f"FROM {TABLE} {where} GROUP BY {query.id}, {time} ORDER BY first_row",
+        [*channels, *wanted],
+    )
+    again = np.asarray(table["again"])
+    if again.any():
+        row = int(np.argmax(again))
+        raise DatasetError(
+            f"The series {table['id'][row].as_py()!r} has two values of one channel at time "
+            f"{table['time'][row].as_py()}: aggregate them first."
+        )
+    values = [table[f"c{j}"] for j in range(len(channels))]
+    dtype = _dtype(query, query.roles["value"])
+    X = _assemble(_codes(table["id"]), _ticks(table["time"]), values, len(index), dtype)
+    return X, tuple(map(str, channels))
+
+
+def _assemble(
+    codes: NDArray[np.integer], ticks: NDArray[Any], values: Sequence[pa.ChunkedArray], n: int, dtype: Any
+) -> NDArray[Any]:
+    """Scatter rows into ``(n, T, d)``: series by `codes` (0..n-1), steps by the order of `ticks`."""
+    lengths = np.bincount(codes, minlength=n)
+    T, d = int(lengths.max(initial=0)), len(values)
+    _check_memory(n * T * d * np.dtype(dtype).itemsize, n, T, d)
+    same = codes[1:] == codes[:-1]
+    ordered = bool(np.all(codes[1:] >= codes[:-1]) and np.all((ticks[1:] >= ticks[:-1]) | ~same))
+    order = slice(None) if ordered else np.lexsort((ticks, codes))
+    codes = codes[order]
+    if bool((lengths == T).all()):
+        X = np.empty((n, T, d), dtype)
+        for j, column in enumerate(values):
+            X[:, :, j] = _floats(column)[order].reshape(n, T)
+        return X
+    steps = np.arange(len(codes)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    X = np.full((n, T, d), np.nan, dtype)
+    for j, column in enumerate(values):
+        X[codes, steps, j] = _floats(column)[order]
+    return X
+
+
+def _codes(ids: pa.ChunkedArray) -> NDArray[np.integer]:
+    """Number the series 0, 1, … in the order in which they first appear."""
+    import pyarrow as pa
+
+    encoded = ids.combine_chunks().dictionary_encode()
+    if isinstance(encoded, pa.ChunkedArray):
+        encoded = encoded.combine_chunks()
+    return encoded.indices.to_numpy(zero_copy_only=False)
+
+
+def _ticks(time: pa.ChunkedArray) -> NDArray[Any]:
+    """Times as numbers that sort alike."""
+    ticks = time.to_numpy()
+    if ticks.dtype == object:  # DATE and TIME
+        ticks = np.asarray(ticks, dtype=str)
+    return ticks.view(np.int64) if ticks.dtype.kind == "M" else ticks
+
+
+def _floats(column: Any) -> NDArray[Any]:
+    """A column as floats, NaN where empty."""
+    import pyarrow as pa
+
+    if pa.types.is_decimal(column.type) or pa.types.is_boolean(column.type):
+        column = column.cast(pa.int8() if pa.types.is_boolean(column.type) else pa.float64())
+    return column.to_numpy(zero_copy_only=False) if isinstance(column, pa.Array) else column.to_numpy()
+
+
+def _dtype(query: _Query, names: Sequence[str]) -> Any:
+    return np.float32 if all(query.types[name] == "FLOAT" for name in names) else np.float64
+
+
+def labels(column: pd.Series) -> NDArray[Any]:
+    """Numbers as numbers (NaN where missing); text as str, or objects with None where missing."""
+    import pandas as pd
+
+    if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_extension_array_dtype(column):
+        return column.to_numpy()
+    missing = column.isna().to_numpy()
+    values = column.astype(object).to_numpy()
+    if not missing.any():
+        return values.astype(str) if all(isinstance(value, str) for value in values) else values
+    values[missing] = None
+    return values
+
+
+def splits(column: pd.Series) -> NDArray[Any]:
+    return column.fillna("").astype(str).str.lower().to_numpy(dtype=str)
+
+
+def _plain(value: Any) -> Any:
+    """A NumPy scalar as Python writes it."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _frame(table: pa.Table) -> pd.DataFrame:
+    return table.to_pandas()
+
+
+def _check_memory(n_bytes: int, n: int, T: int, d: int) -> None:
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if n_bytes > physical * 0.8:
+        raise DatasetError(
+            f"{n} series padded to {T} steps of {d} channels need {n_bytes / 1e9:.0f} GB, more than this "
+            "machine has: cut them into windows first."
+        )
