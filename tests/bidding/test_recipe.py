@@ -67,7 +67,9 @@ def test_one_bidder_is_set_beside_manual_and_uniform(log):
     assert set(report.tables["comparison"]["bidder"]) == {"Manual", "UniformScale", "DCMAB"}
     assert isinstance(report.estimator, DCMABBidder)
     again = simulate(bidder, Held(log.to_frame()), Split(), 3, NullReporter())
-    assert again.scores == pytest.approx(report.scores, nan_ok=True)
+    assert again.scores == pytest.approx(report.scores)
+    assert all(np.isfinite(value) for value in report.scores.values())
+    assert 1 < report.scores["depth"] <= 8
 
 
 def test_other_names_by_role_and_a_split_column(log):

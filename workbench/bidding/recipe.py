@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from workbench.bidding.outcome import Outcome
 from workbench.errors import DatasetError
 from workbench.report import Report, Reporter
 
-__all__ = ["log_of", "simulate"]
+__all__ = ["is_log", "log_of", "simulate"]
 
 RECIPE = "bidding.simulate"
 BUDGET_SWEEP = (0.2, 1 / 3, 0.5, 0.75, 1.0)
@@ -64,6 +65,11 @@ def simulate(estimator: Any, data: Data, split: Split, seed: int, reporter: Repo
     return Report(RECIPE, _headline(chosen, outcomes, test), _scores(chosen, outcomes, test), tables, model)
 
 
+def is_log(columns: Iterable[str]) -> bool:
+    """Whether a table with these columns can be read as a log of candidates."""
+    return {"bid", "pctr", "pcvr", "ppb"} <= set(columns)
+
+
 def log_of(table: TableData) -> tuple[BidLog, np.ndarray[Any, Any] | None]:
     """The log that a table holds, and the split of its requests where the table has one."""
     frame = table.X.rename(
@@ -100,7 +106,7 @@ def _bidders(estimator: Any, plan: MarketComparison, seed: int) -> list[tuple[st
 
 
 def _outcome(bidder: BaseBidder, market: AuctionMarket, seed: int) -> Outcome:
-    found = bidder.simulate(market, seed=seed)
+    found = bidder.simulate(market, seed=seed, count=True)
     assert isinstance(found, Outcome)  # noqa: S101  (a market of many gives sums by merchant)
     return found
 
@@ -112,7 +118,8 @@ def _best(outcomes: dict[str, Outcome]) -> str:
 def _scores(chosen: str, outcomes: dict[str, Outcome], test: AuctionMarket) -> dict[str, float]:
     scores = dict(outcomes[chosen].scores())
     scores["unlimited_manual_gmv"] = float(test.manual.revenue.sum())
-    return scores | {f"gmv_{name}": float(o.revenue.sum()) for name, o in outcomes.items()}
+    scores |= {f"gmv_{name}": float(o.revenue.sum()) for name, o in outcomes.items()}
+    return {name: value for name, value in scores.items() if np.isfinite(value)}
 
 
 def _headline(chosen: str, outcomes: dict[str, Outcome], test: AuctionMarket) -> str:
@@ -124,6 +131,8 @@ def _headline(chosen: str, outcomes: dict[str, Outcome], test: AuctionMarket) ->
         uniform = float(outcomes["UniformScale"].revenue.sum())
         verdict = "above" if gmv > uniform else "not above"
         text += f"; that is {verdict} the {uniform:,.2f} of one common factor on all bids"
+    elif chosen == "UniformScale" and len(outcomes) > 2:
+        text += "; no other bidder beats one common factor on all bids here"
     return text + "."
 
 

@@ -17,6 +17,7 @@ _TITLES = {
     "datasets": ("Datasets", "table"),
     "sql": ("SQL", "terminal"),
     "time_series": ("Time series", "show_chart"),
+    "bidding": ("Bidding", "gavel"),
     "runs": ("Runs", "list"),
     "run": ("Run", "monitoring"),
     "models": ("Models", "deployed_code"),

@@ -1,16 +1,17 @@
-"""Figures of a bidding report."""
+"""Figures of a bidding report (recipe ``bidding.simulate``)."""
 
 from __future__ import annotations
 
 import pandas as pd
 import plotly.graph_objects as go
 
+from workbench.plots.template import CONTROL, PALETTE, figure, plain
 from workbench.report import Report
 
 __all__ = ["actions", "budget_sweep", "comparison", "figures", "landscape", "learning", "spend"]
 
-#: Okabe and Ito's colours, told apart by the colour-blind too; a bidder keeps its colour everywhere.
-_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
+_MONEY = "Merchants' revenue (GMV, money)"
+_DASHES = ("solid", "dash", "dot", "dashdot")
 
 
 def figures(report: Report) -> dict[str, go.Figure]:
@@ -25,100 +26,76 @@ def figures(report: Report) -> dict[str, go.Figure]:
     }
     if "curve" in tables:
         drawn["learning"] = learning(tables["curve"])
+    if "actions" in tables:
         drawn["actions"] = actions(tables["actions"])
     return drawn
 
 
 def comparison(table: pd.DataFrame) -> go.Figure:
     """Stacked bars: GMV of each bidder by merchant cluster."""
+    fig = figure(x="Bidder", y=_MONEY)
     parts = table[table["cluster"] != "total"]
-    figure = go.Figure()
-    for k, (cluster, rows) in enumerate(parts.groupby("cluster", sort=True)):
-        figure.add_bar(x=rows["bidder"], y=rows["gmv"], name=str(cluster), marker_color=_COLOURS[k % 8])
-    figure.update_layout(barmode="stack", xaxis_title="Bidder", yaxis_title="Merchants' revenue (GMV, money)")
-    return figure
+    for k, (cluster, rows) in enumerate(parts.groupby("cluster", sort=False)):
+        fig.add_bar(x=rows["bidder"], y=rows["gmv"], name=plain(cluster), marker_color=_colour(k))
+    return fig.update_layout(barmode="stack")
 
 
 def spend(table: pd.DataFrame, names: list[str]) -> go.Figure:
     """Share of the budgets spent against time, and the even plan."""
-    figure = go.Figure()
+    fig = figure(x="Share of requests gone by", y="Share of all budgets spent")
     for name, rows in table.groupby("bidder", sort=False):
-        figure.add_scatter(
-            x=rows["time"], y=rows["spent"], name=str(name), line_color=_colour(names, str(name))
-        )
-    figure.add_scatter(x=[0, 1], y=[0, 1], name="even plan", line={"dash": "dot", "color": "#777777"})
-    figure.update_layout(xaxis_title="Share of requests gone by", yaxis_title="Share of all budgets spent")
-    return figure
+        colour = _colour(names.index(str(name)))
+        fig.add_scatter(x=rows["time"], y=rows["spent"], name=plain(name), line_color=colour)
+    return fig.add_scatter(x=[0, 1], y=[0, 1], name="even plan", line={"dash": "dot", "color": CONTROL})
 
 
 def budget_sweep(table: pd.DataFrame, names: list[str]) -> go.Figure:
     """GMV against the budget fraction."""
-    figure = go.Figure()
+    fig = figure(x="Budget over the cost of manual bids without one", y=_MONEY)
     for name, rows in table.groupby("bidder", sort=False):
-        figure.add_scatter(
-            x=rows["fraction"],
-            y=rows["gmv"],
-            name=str(name),
-            mode="lines+markers",
-            line_color=_colour(names, str(name)),
+        colour = _colour(names.index(str(name)))
+        fig.add_scatter(
+            x=rows["fraction"], y=rows["gmv"], name=plain(name), mode="lines+markers", line_color=colour
         )
-    figure.update_layout(
-        xaxis_title="Budget over the cost of manual bids without one",
-        yaxis_title="Merchants' revenue (GMV, money)",
-    )
-    return figure
+    return fig
 
 
 def landscape(table: pd.DataFrame) -> go.Figure:
     """How likely a bid is to win a slot."""
-    figure = go.Figure(go.Scatter(x=table["price"], y=table["win_probability"], line_color=_COLOURS[0]))
-    merchant = table["merchant"].iloc[0] if len(table) else ""
-    figure.update_layout(
-        xaxis_title=f"Bid of merchant {merchant} (money per impression)",
-        yaxis_title="Probability of winning a slot",
-    )
-    return figure
+    merchant = plain(table["merchant"].iloc[0]) if len(table) else ""
+    fig = figure(x=f"Bid of merchant {merchant} (money per impression)", y="Probability of winning a slot")
+    return fig.add_scatter(x=table["price"], y=table["win_probability"], line_color=_colour(0))
 
 
 def learning(curve: pd.DataFrame) -> go.Figure:
-    """Revenue of each cluster over the episodes, a line style a bidder."""
-    figure = go.Figure()
-    dashes = ("solid", "dash", "dot", "dashdot")
+    """Revenue in all and of each cluster over the episodes; a line style a bidder."""
+    fig = figure(x="Episode", y=_MONEY)
     for b, (bidder, mine) in enumerate(curve.groupby("bidder", sort=False)):
         shown = mine[mine["name"].str.startswith("gmv")]
         for k, (name, rows) in enumerate(shown.groupby("name", sort=True)):
             label = str(name).replace("gmv_cluster_", "cluster ").replace("gmv", "total")
-            figure.add_scatter(
-                x=rows["episode"],
-                y=rows["value"],
-                name=f"{bidder}, {label}",
-                line={"color": _COLOURS[k % 8], "dash": dashes[b % 4]},
-            )
-    figure.update_layout(xaxis_title="Episode", yaxis_title="Merchants' revenue (GMV, money)")
-    return figure
+            line = {"color": _colour(k), "dash": _DASHES[b % len(_DASHES)]}
+            fig.add_scatter(x=rows["episode"], y=rows["value"], name=f"{plain(bidder)}, {label}", line=line)
+    return fig
 
 
 def actions(table: pd.DataFrame) -> go.Figure:
     """Heat map of a_ij: a row a bidder and merchant cluster, a column an interval and consumer cluster."""
     rows = table["bidder"] + ", merchants " + table["merchants"].astype(str)
-    columns = "interval " + table["interval"].astype(str) + ", consumers " + table["consumers"].astype(str)
-    grid = table.assign(row=rows, column=columns).pivot_table(
-        index="row", columns="column", values="action", sort=False
+    columns = "t" + table["interval"].astype(str) + ", consumers " + table["consumers"].astype(str)
+    named = table.assign(row=rows.map(plain), column=columns)
+    grid = named.pivot_table(index="row", columns="column", values="action", sort=False)
+    fig = figure(x="Interval and consumer cluster", y="Agent")
+    return fig.add_heatmap(
+        z=grid.to_numpy(),
+        x=list(grid.columns),
+        y=list(grid.index),
+        zmin=-1,
+        zmax=1,
+        colorscale="RdBu",
+        colorbar_title="a<sub>ij</sub>",
     )
-    figure = go.Figure(
-        go.Heatmap(
-            z=grid.to_numpy(),
-            x=list(grid.columns),
-            y=list(grid.index),
-            zmin=-1,
-            zmax=1,
-            colorscale="RdBu",
-            colorbar_title="a<sub>ij</sub>",
-        )
-    )
-    figure.update_layout(xaxis_title="Interval and consumer cluster", yaxis_title="Agent")
-    return figure
 
 
-def _colour(names: list[str], name: str) -> str:
-    return _COLOURS[names.index(name) % 8]
+def _colour(k: int) -> str:
+    return PALETTE[k % len(PALETTE)]
