@@ -30,7 +30,7 @@ def test_the_form_starts_a_comparison(store, auctions, open_page):
     app.button[-1].click().run(timeout=60)
     (run,) = store.runs()
     assert run.spec["recipe"] == "bidding.simulate"
-    assert run.spec["params"] == {"bidders": "Manual, UniformScale"}
+    assert run.spec["params"]["bidders"] == "Manual, UniformScale"
 
 
 def test_the_what_if_answers_the_sliders(auctions, open_page):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 
 import numpy as np
@@ -10,7 +12,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-__all__ = ["Memory", "StackedMLP"]
+__all__ = ["Memory", "StackedMLP", "one_thread"]
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute on one thread: networks this small lose more by waiting for one another than they gain."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class StackedMLP(nn.Module):

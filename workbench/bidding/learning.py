@@ -66,6 +66,7 @@ class ClusterLearner(BaseBidder):
 
         from workbench.bidding._actor_critic import Sizes
         from workbench.bidding._episode_loop import EpisodeLoop
+        from workbench.bidding._networks import one_thread
         from workbench.training.fingerprint import fingerprint
 
         if self.coordinated_agents is not None and self.coordinated_agents > self.n_merchant_clusters:
@@ -95,7 +96,8 @@ class ClusterLearner(BaseBidder):
                 mechanism=market.mechanism, reserve=market.reserve, seed=self._seed,
             ),
         )  # fmt: skip
-        loop.run()
+        with one_thread():
+            loop.run()
         self.history_ = loop.history
         self.actor_ = agents.actor.arrays()
         del self._games, self._seed
