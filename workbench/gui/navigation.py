@@ -18,6 +18,7 @@ _TITLES = {
     "sql": ("SQL", "terminal"),
     "time_series": ("Time series", "show_chart"),
     "modality": ("Modality", "layers"),
+    "bidding": ("Bidding", "gavel"),
     "runs": ("Runs", "list"),
     "run": ("Run", "monitoring"),
     "models": ("Models", "deployed_code"),

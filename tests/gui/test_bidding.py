@@ -1,0 +1,44 @@
+"""The bidding page: from nothing to a queued comparison, and the what-if."""
+
+from __future__ import annotations
+
+import pytest
+
+from workbench.bidding import LogGenerator
+from workbench.gui import bidding
+
+
+@pytest.fixture
+def auctions(store):
+    log = LogGenerator(n_merchants=200, n_candidates=12, n_calibration=600).sample(600)
+    return store.datasets.publish_frame(log.to_frame(), "auctions")
+
+
+def test_an_empty_store_offers_to_generate_a_log(store, open_page):
+    app = open_page("bidding")
+    assert any("No data set holds a log of auctions yet" in info.value for info in app.info)
+    app.number_input[0].set_value(1_000)
+    app.number_input[1].set_value(200)
+    app.button[0].click().run(timeout=60)
+    assert not app.exception
+    assert [d.ref for d in store.datasets.list()] == ["auctions-1000-200-0@1"]
+
+
+def test_the_form_starts_a_comparison(store, auctions, open_page):
+    app = open_page("bidding", data="auctions@1")
+    app.text_input(key="bidding.bidders").set_value("Manual, UniformScale")
+    app.button[-1].click().run(timeout=60)
+    (run,) = store.runs()
+    assert run.spec["recipe"] == "bidding.simulate"
+    assert run.spec["params"]["bidders"] == "Manual, UniformScale"
+
+
+def test_the_what_if_answers_the_sliders(auctions, open_page):
+    app = open_page("bidding", data="auctions@1")
+    before = {m.label: (m.value, m.delta) for m in app.metric}
+    assert before["GMV"][1].startswith("+0.0%")
+    app.slider(key="what_factor").set_value(0.35).run(timeout=60)
+    after = {m.label: (m.value, m.delta) for m in app.metric}
+    # With a third of the budget a third of the bid earns far more than manual bids.
+    assert float(after["GMV"][1].split("%")[0]) > 30
+    assert bidding.MAX_REQUESTS == 100_000

@@ -1,0 +1,96 @@
+"""The result page of a bidding run (recipe ``bidding.simulate``), and the page's what-if."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import streamlit as st
+
+from workbench.gui import result
+from workbench.gui.context import store
+from workbench.gui.panels import plot, table
+from workbench.plots import bidding as plots
+from workbench.report import Report
+
+if TYPE_CHECKING:
+    from workbench.bidding.market import AuctionMarket
+    from workbench.runs import Run
+
+__all__ = ["generate", "view", "what_if"]
+
+#: Requests that the what-if runs at most, so that a moved slider is answered at once.
+MAX_REQUESTS = 100_000
+
+
+def view(run: Run, report: Report) -> None:
+    """The comparison, the learned multipliers, spending against plan, prices, and other budgets."""
+    tables = report.tables
+    drawn = plots.figures(report)
+    st.subheader("Bidders beside one another")
+    plot(drawn["comparison"], "comparison")
+    table(tables["comparison"].round(4), "comparison")
+    if "actions" in drawn:
+        st.subheader("What was learned")
+        st.caption(
+            "a for each interval, agent and consumer cluster: a bid is multiplied by 1 + a · bratio, within "
+            "the bid range. Blue raises bids, red lowers them."
+        )
+        plot(drawn["actions"], "multipliers", data=tables["actions"])
+    left, right = st.columns(2)
+    with left:
+        st.subheader("Spending against an even plan")
+        plot(drawn["spend"], "spend", data=tables["spend"])
+    with right:
+        st.subheader("With other budgets")
+        plot(drawn["budget_sweep"], "budget-sweep", data=tables["budget_sweep"])
+    with left:
+        st.subheader("Prices")
+        plot(drawn["landscape"], "landscape", data=tables["landscape"])
+    if "learning" in drawn:
+        with right:
+            st.subheader("Learning")
+            plot(drawn["learning"], "learning", data=tables["curve"])
+    result.tables(report)
+
+
+def generate(n_requests: int, n_merchants: int, seed: int) -> None:
+    """Publish a generated log as a data set of the store."""
+    from workbench.bidding.generate import LogGenerator
+
+    world = LogGenerator(n_merchants=n_merchants, n_calibration=min(n_requests, 8_000), random_state=seed)
+    frame = world.sample(n_requests).to_frame()
+    store().datasets.publish_frame(frame, f"auctions-{n_requests}-{n_merchants}-{seed}")
+
+
+@st.cache_resource(max_entries=4, show_spinner="Reading the log …")
+def _market(ref: str) -> AuctionMarket:
+    """A market over the log's first requests, kernels compiled; kept while the page is used."""
+    from workbench.bidding import kernels
+    from workbench.bidding.market import AuctionMarket
+    from workbench.bidding.recipe import log_of
+
+    kernels.warm_up()
+    log, _ = log_of(store().dataset(ref).to_table())
+    if log.n_requests > MAX_REQUESTS:
+        log = log.select(range(MAX_REQUESTS))
+    return AuctionMarket(log)
+
+
+def what_if(ref: str) -> None:
+    """Auctions run again with moved sliders: one factor on all bids, slots, reserve, budgets."""
+    free = _market(ref)
+    first, second, third, fourth = st.columns(4)
+    factor = first.slider("Factor on all bids", 0.1, 2.0, 1.0, 0.05, key="what_factor")
+    slots = second.slider("Slots", 1, 10, 3, key="what_slots")
+    share = third.slider("Budget, share of manual cost", 0.1, 2.0, 0.35, 0.05, key="what_budget")
+    quantile = fourth.slider("Reserve, quantile of bids", 0.0, 0.9, 0.0, 0.05, key="what_reserve")
+    reserve = float(pd.Series(free.log.bid).quantile(quantile)) if quantile > 0 else 0.0
+    market = free.with_options(slots=slots, reserve=reserve, budgets=float(share))
+    moved, manual = market.run(factor).scores(), market.run(1.0).scores()
+    labels = {"gmv": "GMV", "platform_revenue": "Platform revenue", "roi": "ROI", "budget_use": "Budget use"}
+    with st.container(horizontal=True):
+        for name, label in labels.items():
+            change = moved[name] / manual[name] - 1 if manual[name] else 0.0
+            st.metric(label, f"{moved[name]:,.3g}", f"{change:+.1%} against factor 1", border=True)
+    st.caption(f"{market.log.n_requests:,} auctions, run twice.")

@@ -1,0 +1,101 @@
+"""Figures of a bidding report (recipe ``bidding.simulate``)."""
+
+from __future__ import annotations
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from workbench.plots.template import CONTROL, PALETTE, figure, plain
+from workbench.report import Report
+
+__all__ = ["actions", "budget_sweep", "comparison", "figures", "landscape", "learning", "spend"]
+
+_MONEY = "Merchants' revenue (GMV, money)"
+_DASHES = ("solid", "dash", "dot", "dashdot")
+
+
+def figures(report: Report) -> dict[str, go.Figure]:
+    """Every figure that the report's tables allow, by name."""
+    tables = report.tables
+    names = list(dict.fromkeys(tables["comparison"]["bidder"]))
+    drawn = {
+        "comparison": comparison(tables["comparison"]),
+        "spend": spend(tables["spend"], names),
+        "budget_sweep": budget_sweep(tables["budget_sweep"], names),
+        "landscape": landscape(tables["landscape"]),
+    }
+    if "curve" in tables:
+        drawn["learning"] = learning(tables["curve"])
+    if "actions" in tables:
+        drawn["actions"] = actions(tables["actions"])
+    return drawn
+
+
+def comparison(table: pd.DataFrame) -> go.Figure:
+    """Stacked bars: GMV of each bidder by merchant cluster."""
+    fig = figure(x="Bidder", y=_MONEY)
+    parts = table[table["cluster"] != "total"]
+    for k, (cluster, rows) in enumerate(parts.groupby("cluster", sort=False)):
+        fig.add_bar(x=rows["bidder"], y=rows["gmv"], name=plain(cluster), marker_color=_colour(k))
+    return fig.update_layout(barmode="stack")
+
+
+def spend(table: pd.DataFrame, names: list[str]) -> go.Figure:
+    """Share of the budgets spent against time, and the even plan."""
+    fig = figure(x="Share of requests gone by", y="Share of all budgets spent")
+    for name, rows in table.groupby("bidder", sort=False):
+        colour = _colour(names.index(str(name)))
+        fig.add_scatter(x=rows["time"], y=rows["spent"], name=plain(name), line_color=colour)
+    return fig.add_scatter(x=[0, 1], y=[0, 1], name="even plan", line={"dash": "dot", "color": CONTROL})
+
+
+def budget_sweep(table: pd.DataFrame, names: list[str]) -> go.Figure:
+    """GMV against the budget fraction."""
+    fig = figure(x="Budget over the cost of manual bids without one", y=_MONEY)
+    for name, rows in table.groupby("bidder", sort=False):
+        colour = _colour(names.index(str(name)))
+        fig.add_scatter(
+            x=rows["fraction"], y=rows["gmv"], name=plain(name), mode="lines+markers", line_color=colour
+        )
+    return fig
+
+
+def landscape(table: pd.DataFrame) -> go.Figure:
+    """How likely a bid is to win a slot."""
+    merchant = plain(table["merchant"].iloc[0]) if len(table) else ""
+    fig = figure(x=f"Bid of merchant {merchant} (money per impression)", y="Probability of winning a slot")
+    return fig.add_scatter(x=table["price"], y=table["win_probability"], line_color=_colour(0))
+
+
+def learning(curve: pd.DataFrame) -> go.Figure:
+    """Revenue in all and of each cluster over the episodes; a line style a bidder."""
+    fig = figure(x="Episode", y=_MONEY)
+    for b, (bidder, mine) in enumerate(curve.groupby("bidder", sort=False)):
+        shown = mine[mine["name"].str.startswith("gmv")]
+        for k, (name, rows) in enumerate(shown.groupby("name", sort=True)):
+            label = str(name).replace("gmv_cluster_", "cluster ").replace("gmv", "total")
+            line = {"color": _colour(k), "dash": _DASHES[b % len(_DASHES)]}
+            fig.add_scatter(x=rows["episode"], y=rows["value"], name=f"{plain(bidder)}, {label}", line=line)
+    return fig
+
+
+def actions(table: pd.DataFrame) -> go.Figure:
+    """Heat map of a_ij: a row a bidder and merchant cluster, a column an interval and consumer cluster."""
+    rows = table["bidder"] + ", merchants " + table["merchants"].astype(str)
+    columns = "t" + table["interval"].astype(str) + ", consumers " + table["consumers"].astype(str)
+    named = table.assign(row=rows.map(plain), column=columns)
+    grid = named.pivot_table(index="row", columns="column", values="action", sort=False)
+    fig = figure(x="Interval and consumer cluster", y="Agent")
+    return fig.add_heatmap(
+        z=grid.to_numpy(),
+        x=list(grid.columns),
+        y=list(grid.index),
+        zmin=-1,
+        zmax=1,
+        colorscale="RdBu",
+        colorbar_title="a<sub>ij</sub>",
+    )
+
+
+def _colour(k: int) -> str:
+    return PALETTE[k % len(PALETTE)]
