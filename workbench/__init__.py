@@ -1,1 +1,80 @@
-"""Workbench."""
+"""Workbench: versioned datasets, background runs, and estimators that show which parts earn their place.
+
+>>> import workbench as wb
+>>> store = wb.open("data/store")
+>>> run = store.submit("timeseries.CSL", "BasicMotions", params={"n_epochs": 20})  # doctest: +SKIP
+>>> run.wait().scores  # doctest: +SKIP
+
+``wb.dataset``, ``wb.submit``, ``wb.runs`` and ``wb.run`` use the default store (``$WORKBENCH_STORE``,
+else ``data/store``). Importing this package imports neither torch nor streamlit nor pandas.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from workbench.arrays import Split as Split
+    from workbench.datasets import Dataset
+    from workbench.errors import WorkbenchError as WorkbenchError
+    from workbench.facade import Store as Store
+    from workbench.report import Report as Report
+    from workbench.runs import Run
+
+__version__ = "0.1.0"
+
+__all__ = ["Report", "Split", "Store", "WorkbenchError", "dataset", "open", "run", "runs", "submit"]
+
+_LAZY = {
+    "Report": "workbench.report",
+    "Split": "workbench.arrays",
+    "Store": "workbench.facade",
+    "WorkbenchError": "workbench.errors",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'workbench' has no attribute {name!r}")
+
+
+def open(store: str | PathLike[str] | None = None) -> Store:
+    """Open a store, creating it if it does not exist.
+
+    Parameters
+    ----------
+    store : path-like, optional
+        Its directory; by default ``$WORKBENCH_STORE``, else ``data/store``.
+
+    Raises
+    ------
+    StoreError
+        If the directory cannot be used.
+    """
+    from workbench.facade import Store
+
+    return Store(store)
+
+
+def dataset(ref: str) -> Dataset:
+    """``open().dataset(ref)``: a data set of the default store."""
+    return open().dataset(ref)
+
+
+def submit(*args: Any, **kwargs: Any) -> Run:
+    """``open().submit(...)``: queue a run in the default store."""
+    return open().submit(*args, **kwargs)
+
+
+def runs(**filters: Any) -> list[Run]:
+    """``open().runs(...)``: the runs of the default store, newest first."""
+    return open().runs(**filters)
+
+
+def run(id: str) -> Run:
+    """``open().run(id)``: one run of the default store."""
+    return open().run(id)

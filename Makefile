@@ -1,0 +1,45 @@
+# `make run` serves the workbench, `make test` passes the fast suite. Both make the environment first.
+PYTHON ?= python3
+VENV   ?= .venv
+PY      = $(VENV)/bin/python
+DATA   ?= ../shared/data
+
+.PHONY: run test slow proof lint format evidence clean
+
+run: $(VENV)/.samples
+	@$(PY) -m workbench
+
+test: $(VENV)/.dev
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	$(PY) -m pytest -n 2 --dist loadfile
+
+slow: $(VENV)/.dev
+	$(PY) -m pytest -m slow
+	$(PY) -m pytest -m crash
+	$(PY) -m pytest -m browser
+
+proof: $(VENV)/.dev
+	$(PY) -m pytest -m proof --data $(DATA)
+
+lint: $(VENV)/.dev
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+format: $(VENV)/.dev
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info
+
+# A stamp is written only after its install has ended well, so an interrupted one is taken up again.
+$(VENV)/.samples: pyproject.toml constraints.txt
+	@PYTHON="$(PYTHON)" tools/install $(VENV) samples
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt
+	@PYTHON="$(PYTHON)" tools/install $(VENV) samples,dev
+	@touch $(VENV)/.samples $@

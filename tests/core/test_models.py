@@ -1,0 +1,146 @@
+"""Saved estimators: what comes back is what was saved, and nothing unsafe is ever built."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from acme_workbench import BandPower
+from sklearn.base import BaseEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import FunctionTransformer
+
+from workbench.errors import ModelError, UsageError
+from workbench.models import load, save
+
+SERIES = np.random.default_rng(0).normal(size=(6, 32, 2))
+pytestmark = pytest.mark.usefixtures("third_party")
+
+
+class Everything(BaseEstimator):
+    """Learned attributes of every kind that can be saved."""
+
+    def __init__(self, inner=None, bounds=(0.0, math.inf)):
+        self.inner = inner
+        self.bounds = bounds
+
+    def fit(self, X, y):
+        self.nested_ = {"w": [np.arange(3.0), np.float32(2.5)], 7: ("a", None, True)}
+        self.classes_ = np.unique(y)
+        self.labels_ = np.array(["a", None, 3], dtype=object)
+        self.empty_ = np.empty((0, 3), dtype=np.float32)
+        self.missing_ = math.nan
+        self.model_ = LogisticRegression().fit(X, y)
+        return self
+
+
+@pytest.fixture
+def fitted():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(40, 3))
+    return Everything(inner=LogisticRegression(C=3)).fit(X, np.where(X[:, 0] > 0, "up", "down"))
+
+
+def test_every_kind_of_learned_attribute_comes_back(fitted, tmp_path):
+    save(fitted, tmp_path / "m")
+    back = load(tmp_path / "m", trusted={f"{__name__}:Everything": Everything})
+    assert back.inner.C == 3
+    assert back.bounds == (0.0, math.inf)
+    np.testing.assert_array_equal(back.nested_["w"][0], fitted.nested_["w"][0])
+    assert back.nested_["w"][1] == np.float32(2.5)
+    assert isinstance(back.nested_["w"][1], np.float32)
+    assert back.nested_[7] == ("a", None, True)
+    assert back.classes_.dtype == fitted.classes_.dtype
+    assert back.labels_.tolist() == ["a", None, 3]
+    assert back.empty_.shape == (0, 3)
+    assert back.empty_.dtype == np.float32
+    assert math.isnan(back.missing_)
+    X = np.random.default_rng(1).normal(size=(5, 3))
+    np.testing.assert_array_equal(back.model_.predict_proba(X), fitted.model_.predict_proba(X))
+
+
+def test_a_registered_estimator_needs_no_trust(tmp_path):
+    fitted = BandPower(n_bands=3).fit(SERIES)
+    save(fitted, tmp_path / "m", note="kept")
+    np.testing.assert_array_equal(load(tmp_path / "m").transform(SERIES), fitted.transform(SERIES))
+    head = json.loads((tmp_path / "m" / "estimator.json").read_text())
+    assert head["class"] == "acme.BandPower"
+    assert head["card"] == {"note": "kept"}
+
+
+def test_a_class_that_is_not_installed_is_not_built(fitted, tmp_path):
+    save(fitted, tmp_path / "m")
+    with pytest.raises(ModelError, match="not installed"):
+        load(tmp_path / "m")
+
+
+@pytest.mark.parametrize("name", ["os:system", "subprocess:Popen", "builtins:eval"])
+def test_a_tampered_class_is_not_built(fitted, tmp_path, name):
+    save(fitted, tmp_path / "m")
+    path = tmp_path / "m" / "estimator.json"
+    head = json.loads(path.read_text())
+    head["state"]["nested_"] = {"estimator": {"class": name, "params": {}, "state": {}}}
+    path.write_text(json.dumps(head))
+    with pytest.raises(ModelError, match="not installed"):
+        load(tmp_path / "m", trusted={f"{__name__}:Everything": Everything})
+
+
+def test_a_skops_file_with_foreign_code_is_refused(tmp_path):
+    import skops.io
+
+    save(LogisticRegression().fit([[0.0], [1.0]], [0, 1]), tmp_path / "m")
+    skops.io.dump(FunctionTransformer(func=print), tmp_path / "m" / "evil.skops")
+    path = tmp_path / "m" / "estimator.json"
+    head = json.loads(path.read_text())
+    path.write_text(json.dumps(head | {"skops": "evil.skops"}))
+    with pytest.raises(ModelError, match="safely"):
+        load(tmp_path / "m")
+    path.write_text(json.dumps(head | {"skops": "../evil.skops"}))
+    with pytest.raises(ModelError, match="not a file of the saved estimator"):
+        load(tmp_path / "m")
+
+
+def test_state_may_only_set_learned_attributes(tmp_path):
+    save(BandPower().fit(SERIES), tmp_path / "m")
+    path = tmp_path / "m" / "estimator.json"
+    head = json.loads(path.read_text())
+    path.write_text(json.dumps(head | {"state": {"fit": 1}}))
+    with pytest.raises(ModelError, match="learned attribute"):
+        load(tmp_path / "m")
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"format": 99}', '{"format": 1}'])
+def test_a_damaged_file_is_one_sentence(tmp_path, damage):
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "estimator.json").write_text(damage)
+    with pytest.raises(ModelError):
+        load(tmp_path / "m")
+
+
+def test_what_cannot_be_plain_data_is_named_and_nothing_is_left(fitted, tmp_path):
+    fitted.callback_ = print
+    with pytest.raises(ModelError, match="callback_ is a builtin"):
+        save(fitted, tmp_path / "m")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_versions_of_a_model_in_a_store(store, tmp_path):
+    save(BandPower().fit(SERIES), tmp_path / "m")
+    first = store.models.add(tmp_path / "m", "bands", estimator="acme.BandPower", card={"scores": {"a": 1}})
+    second = store.models.add(tmp_path / "m", "bands", estimator="acme.BandPower")
+    assert (first.ref, second.ref) == ("bands@1", "bands@2")
+    assert store.models.get("bands").ref == "bands@2"
+    assert store.models.get("bands@1").card == {"scores": {"a": 1}}
+    assert isinstance(store.models.get("bands@1").load(), BandPower)
+    store.models.delete("bands@2")
+    assert [model.ref for model in store.models.list()] == ["bands@1"]
+    assert not second.path.exists()
+    with pytest.raises(UsageError, match="no model 'other'"):
+        store.models.get("other")
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "", ".hidden", "a@b", "x" * 101, "a'b"])
+def test_names_that_could_leave_the_store_are_refused(store, tmp_path, name):
+    save(BandPower().fit(SERIES), tmp_path / "m")
+    with pytest.raises(UsageError, match="cannot be a name"):
+        store.models.add(tmp_path / "m", name)

@@ -1,0 +1,93 @@
+"""The exported notebook and script do the run again and reach its scores."""
+
+import json
+import subprocess
+import sys
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from workbench.notebook import as_notebook, export
+from workbench.serving import wait_for
+
+
+@pytest.fixture
+def run(store, third_party):
+    queued = store.submit(
+        "acme.BandPower", "GunPoint", params={"n_bands": 5}, name="Bands of GunPoint", seed=3
+    )
+    done = wait_for(store, queued)
+    assert done.state == "done", done.error
+    return done
+
+
+def test_the_notebook_is_valid_executes_and_checks_the_scores(run):
+    notebook = nbformat.from_dict(as_notebook(run))
+    nbformat.validate(notebook)
+    NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+    printed = "".join(output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", []))
+    assert run.headline in printed
+
+
+def test_a_notebook_that_cannot_reach_the_score_fails(run):
+    text = json.dumps(as_notebook(run)).replace(repr(run.scores["test_accuracy"]), "0.123")
+    with pytest.raises(Exception, match="AssertionError"):
+        NotebookClient(nbformat.reads(text, as_version=4), timeout=120, kernel_name="python3").execute()
+
+
+def test_the_script_runs_from_the_command_line(run, tmp_path):
+    script, notebook = export(run, tmp_path / "out")
+    assert "n_bands=5" in script.read_text()
+    assert "scale=" not in script.read_text()  # a default is not spelled out
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert notebook.exists()
+
+
+SCRIPT = '''
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+
+import workbench as wb
+
+SCALE = 2.0
+
+
+def spread(X):
+    return np.nan_to_num(X).std(axis=1) * SCALE
+
+
+class Spread(TransformerMixin, BaseEstimator):
+    """Standard deviation of every channel."""
+
+    _recipe = "acme.band_ranking"
+
+    def __init__(self, power=1.0):
+        self.power = power
+
+    def fit(self, X, y=None):
+        self.n_channels_ = int(X.shape[2])
+        return self
+
+    def transform(self, X):
+        return spread(X) ** self.power
+
+
+if __name__ == "__main__":
+    store = wb.open({root!r})
+    print(store.submit(Spread(power=0.5), "BasicMotions").id)
+'''
+
+
+def test_an_estimator_of_a_script_runs_by_its_source_and_exports(store, third_party, tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(SCRIPT.replace("{root!r}", repr(str(store.root))))
+    done = subprocess.run([sys.executable, path], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    run = wait_for(store, store.run(done.stdout.strip()))
+    assert run.state == "done", run.error
+    assert run.spec["params"] == {"power": 0.5}
+    assert run.estimator().n_channels_ == 6
+    notebook = nbformat.from_dict(as_notebook(run))
+    NotebookClient(notebook, timeout=120, kernel_name="python3").execute()

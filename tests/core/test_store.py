@@ -1,0 +1,83 @@
+"""The store: paths, transactions and migrations from every earlier version."""
+
+import os
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+
+from workbench.errors import StoreError, UsageError
+from workbench.store import MIGRATIONS, StoreDir, _statements
+
+
+def tables(connection):
+    return {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+
+
+def test_a_new_store_has_every_table_and_the_current_schema(tmp_path):
+    store = StoreDir(tmp_path / "s")
+    assert {"datasets", "dataset_versions", "runs", "metrics", "models"} <= tables(store.connection)
+    assert store.connection.execute("PRAGMA user_version").fetchone()[0] == len(MIGRATIONS)
+    assert store.connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+
+
+@pytest.mark.parametrize("earlier", range(len(MIGRATIONS)))
+def test_a_store_of_every_earlier_version_is_brought_forward(tmp_path, earlier):
+    root = tmp_path / "s"
+    root.mkdir()
+    old = sqlite3.connect(root / "workbench.sqlite")
+    for script in MIGRATIONS[:earlier]:
+        for statement in _statements(script):
+            old.execute(statement)
+    old.execute(f"PRAGMA user_version={earlier}")
+    old.commit()
+    old.close()
+    store = StoreDir(root)
+    assert tables(store.connection) == tables(StoreDir(tmp_path / "new").connection)
+
+
+def test_a_store_of_a_newer_version_is_refused(tmp_path):
+    store = StoreDir(tmp_path / "s")
+    store.connection.execute(f"PRAGMA user_version={len(MIGRATIONS) + 1}")
+    with pytest.raises(StoreError, match="newer workbench"):
+        StoreDir(tmp_path / "s")
+
+
+def test_a_failed_write_leaves_nothing(tmp_path):
+    store = StoreDir(tmp_path / "s")
+
+    def half():
+        with store.write() as connection:
+            connection.execute("INSERT INTO datasets VALUES ('a', 0, '')")
+            raise KeyError("stop")
+
+    with pytest.raises(KeyError):
+        half()
+    assert store.connection.execute("SELECT count(*) FROM datasets").fetchone()[0] == 0
+
+
+def test_several_processes_may_create_one_store_at_once(tmp_path):
+    code = f"from workbench.store import StoreDir; StoreDir({str(tmp_path / 's')!r})"
+    started = [
+        subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True) for _ in range(6)
+    ]
+    assert [process.communicate()[1] for process in started] == [""] * 6
+    assert [process.returncode for process in started] == [0] * 6
+
+
+@pytest.mark.parametrize("parts", [("..", "x"), ("runs", "../../x"), ("/etc/passwd",)])
+def test_no_path_leaves_the_store(tmp_path, parts):
+    with pytest.raises(UsageError, match="outside the store"):
+        StoreDir(tmp_path / "s").inside(*parts)
+
+
+def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="cannot be created"):
+        StoreDir(tmp_path / "file" / "s")
+
+
+def test_the_environment_names_the_default_store(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORKBENCH_STORE", os.fspath(tmp_path / "named"))
+    assert StoreDir().root == tmp_path / "named"

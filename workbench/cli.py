@@ -1,0 +1,169 @@
+"""The command line: ``python -m workbench`` (also installed as ``workbench``).
+
+Results go to standard output, errors to standard error in one sentence. Exit codes: 0 done, 1 failed,
+2 wrong usage, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import workbench
+from workbench import commands
+from workbench.errors import UsageError, WorkbenchError
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    arguments = build_parser().parse_args(argv)
+    try:
+        return arguments.command(arguments) or 0
+    except UsageError as error:
+        return _fail(error, 2)
+    except WorkbenchError as error:
+        return _fail(error, 1)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # the reader of a listing (head, less) has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _fail(error: Exception, code: int) -> int:
+    print(f"workbench: {' '.join(str(error).split())}", file=sys.stderr)
+    return code
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line as a parser."""
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument(
+        "--store",
+        metavar="DIR",
+        default=argparse.SUPPRESS,
+        help="directory of the store (default: $WORKBENCH_STORE, else data/store)",
+    )
+    parser = argparse.ArgumentParser(
+        prog="workbench", description="Serve the workbench, or use it by command."
+    )
+    parser.add_argument("--version", action="version", version=f"workbench {workbench.__version__}")
+    _serve_options(parser)
+    parser.add_argument("--store", metavar="DIR", default=None, help=shared._actions[0].help)
+    parser.set_defaults(command=commands.serve)
+    groups = parser.add_subparsers(title="commands", metavar="COMMAND")
+
+    def add(
+        group: Any, name: str, command: Callable[[argparse.Namespace], int | None], help: str
+    ) -> argparse.ArgumentParser:
+        sub: argparse.ArgumentParser = group.add_parser(name, help=help, description=help, parents=[shared])
+        sub.set_defaults(command=command)
+        return sub
+
+    web = add(groups, "web", commands.web, "serve the pages only")
+    _serve_options(web)
+    worker = add(groups, "worker", commands.worker, "start a worker: runs what is queued")
+    worker.add_argument("--slots", type=_positive, help="runs at once on the CPU (default: one)")
+    worker.add_argument("--samples", action="store_true", help="on a new store, register the samples first")
+
+    data = groups.add_parser("data", help="data sets").add_subparsers(metavar="ACTION", required=True)
+    sub = add(data, "import", commands.data_import, "import files as one data set (or its next version)")
+    sub.add_argument("files", nargs="+", metavar="FILE", help="_TRAIN and _TEST in names make a split")
+    sub.add_argument("--name", help="name of the data set (default: from the file names)")
+    sub.add_argument("--format", default="auto", help="csv, ts, parquet, … (default: by suffix)")
+    sub.add_argument("--json", action="store_true", help="print JSON")
+    sub = add(data, "list", commands.data_list, "list the data sets")
+    sub.add_argument("--json", action="store_true", help="print JSON")
+    sub = add(data, "show", commands.data_show, "show a data set: columns, roles, profile, versions")
+    sub.add_argument("ref", metavar="NAME[@VERSION]")
+    sub.add_argument("--json", action="store_true", help="print JSON")
+    sub = add(data, "sql", commands.data_sql, "run one read-only query over the data sets")
+    sub.add_argument("query", help="every data set is a table by its name")
+    sub.add_argument("--limit", type=_positive, default=1000, help="rows printed at most (default 1000)")
+    sub.add_argument("--json", action="store_true", help="print JSON")
+    sub = add(
+        data, "delete", commands.data_delete, "delete a version, or a whole data set, that no run refers to"
+    )
+    sub.add_argument("ref", nargs="+", metavar="NAME[@VERSION]")
+    sub = add(data, "export", commands.data_export, "write a data set to a file")
+    sub.add_argument("ref", metavar="NAME[@VERSION]")
+    sub.add_argument("-o", "--output", required=True, metavar="FILE", help=".csv, .parquet or .ts")
+    sub = add(data, "samples", commands.data_samples, "register the bundled real samples")
+    sub.add_argument("--json", action="store_true", help="print JSON")
+
+    sub = add(groups, "submit", commands.submit, "queue a run")
+    sub.add_argument(
+        "--estimator", required=True, metavar="NAME", help="e.g. timeseries.CSL, or module:Class"
+    )
+    sub.add_argument("--data", required=True, metavar="NAME[@VERSION]")
+    sub.add_argument("--param", action="append", default=[], metavar="NAME=VALUE", help="may be repeated")
+    sub.add_argument("--recipe", help="what the run does (default: the estimator's own)")
+    sub.add_argument("--split", default="auto", choices=["auto", "column", "random"])
+    sub.add_argument("--test-size", type=float, default=0.3, help="share of a random test part (default 0.3)")
+    sub.add_argument("--seed", type=int, default=0)
+    sub.add_argument("--name", help="name of the run")
+    sub.add_argument("--priority", type=int, default=0, help="higher goes first")
+    sub.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
+    sub.add_argument("--wait", action="store_true", help="wait for the end and print the scores")
+    sub.add_argument("--json", action="store_true", help="print JSON")
+
+    runs = groups.add_parser("runs", help="runs").add_subparsers(metavar="ACTION", required=True)
+    sub = add(runs, "list", commands.runs_list, "list the runs, newest first")
+    sub.add_argument("--state", choices=["queued", "running", "done", "failed", "cancelled"])
+    sub.add_argument("--limit", type=_positive, default=100)
+    sub.add_argument("--json", action="store_true", help="print JSON")
+    sub = add(runs, "show", commands.runs_show, "show a run: its specification, state and scores")
+    sub.add_argument("run", metavar="RUN")
+    sub.add_argument("--json", action="store_true", help="print JSON")
+    sub = add(runs, "log", commands.runs_log, "print a run's log")
+    sub.add_argument("run", metavar="RUN")
+    sub.add_argument("--tail", type=_positive, metavar="N", help="the last N lines only")
+    for name, help in (
+        ("cancel", "cancel runs that are queued or running"),
+        ("retry", "queue finished runs again; they continue from their checkpoint"),
+        ("delete", "delete finished runs with their folders"),
+    ):
+        sub = add(runs, name, commands.runs_change, help)
+        sub.set_defaults(action=name)
+        sub.add_argument("run", nargs="+", metavar="RUN")
+        if name == "retry":
+            sub.add_argument("--fresh", action="store_true", help="from the start, without the checkpoint")
+
+    models = groups.add_parser("models", help="saved models").add_subparsers(metavar="ACTION", required=True)
+    sub = add(models, "list", commands.models_list, "list the saved models")
+    sub.add_argument("--json", action="store_true", help="print JSON")
+    sub = add(models, "save", commands.models_save, "keep a finished run's model under a name")
+    sub.add_argument("run", metavar="RUN")
+    sub.add_argument("--name", required=True)
+    sub = add(models, "delete", commands.models_delete, "delete a saved model")
+    sub.add_argument("ref", metavar="NAME@VERSION")
+
+    sub = groups.add_parser("run", help="the process of one run (started by a worker)")
+    sub.add_argument("folder", metavar="RUN_DIR")
+    sub.set_defaults(command=commands.run)
+    sub = add(groups, "export", commands.export, "write the notebook and script that reproduce a run")
+    sub.add_argument("run", metavar="RUN")
+    sub.add_argument("-o", "--output", metavar="DIR", default=".", help="folder (default: here)")
+    return parser
+
+
+def _serve_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--port",
+        type=commands.parse_port,
+        default=argparse.SUPPRESS,
+        help=f"(default: $WORKBENCH_PORT, else {commands.DEFAULT_PORT})",
+    )
+    parser.add_argument("--host", default=argparse.SUPPRESS, help="(default: 127.0.0.1)")
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return value

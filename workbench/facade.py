@@ -1,0 +1,113 @@
+"""One object for a whole store: what pages, notebooks and the command line call."""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workbench.errors import DatasetNotFound
+from workbench.store import StoreDir
+
+if TYPE_CHECKING:
+    from workbench.datasets import Dataset, Datasets
+    from workbench.models import Models
+    from workbench.runs import Run, Runs
+
+__all__ = ["Store"]
+
+
+class Store:
+    """A store: its data sets, runs and models.
+
+    Parameters
+    ----------
+    root : path-like, optional
+        The directory; created if it does not exist. By default ``$WORKBENCH_STORE``, else ``data/store``.
+
+    Attributes
+    ----------
+    datasets : Datasets
+    models : Models
+    queue : Runs
+        Everything that can be done with runs; `submit`, `runs` and `run` are its daily part.
+    """
+
+    def __init__(self, root: str | os.PathLike[str] | None = None) -> None:
+        self.dir = StoreDir(root)
+
+    def __repr__(self) -> str:
+        return f"Store({str(self.root)!r})"
+
+    @property
+    def root(self) -> Path:
+        """The store's directory."""
+        return self.dir.root
+
+    @cached_property
+    def datasets(self) -> Datasets:
+        from workbench.datasets import Datasets
+
+        return Datasets(self.dir)
+
+    @cached_property
+    def models(self) -> Models:
+        from workbench.models import Models
+
+        return Models(self.dir)
+
+    @cached_property
+    def queue(self) -> Runs:
+        from workbench.runs import Runs
+
+        return Runs(self.dir)
+
+    def dataset(self, ref: str) -> Dataset:
+        """The data set ``name`` (its latest version) or ``name@version``.
+
+        A bundled sample that the store does not hold yet is registered on first use.
+
+        Raises
+        ------
+        DatasetNotFound
+        """
+        try:
+            return self.datasets.get(ref)
+        except DatasetNotFound:
+            from workbench.datasets import samples
+
+            if ref in samples.names():
+                return samples.register(self.datasets, [ref])[0]
+            raise
+
+    def submit(self, estimator: Any, data: Dataset | str, **options: Any) -> Run:
+        """Queue a run; a worker starts it.
+
+        Parameters
+        ----------
+        estimator : str, class or estimator
+            A registered name (``"timeseries.CSL"``), an import path (``"package.module:Class"``), a class,
+            or an unfitted instance whose parameters are taken. A class defined in a notebook or script is
+            stored with the run by its source.
+        data : Dataset or str
+            A data set or its reference.
+        **options
+            ``params``, ``recipe``, ``split``, ``seed``, ``name``, ``priority``, ``device``; see
+            :meth:`workbench.runs.Runs.submit`.
+        """
+        dataset = self.dataset(data) if isinstance(data, str) else data
+        return self.queue.submit(estimator, dataset, **options)
+
+    def runs(self, **filters: Any) -> list[Run]:
+        """Runs, newest first; filters as in :meth:`workbench.runs.Runs.list`."""
+        return self.queue.list(**filters)
+
+    def run(self, id: str) -> Run:
+        """The run with that id (or an unambiguous beginning of it)."""
+        return self.queue.get(id)
+
+    def apply(self, model: str, data: Dataset | str, **options: Any) -> Run:
+        """Queue a run that applies the saved model ``name@version`` to a data set."""
+        saved = self.models.get(model)
+        return self.submit(f"model:{saved.ref}", data, recipe="apply", **options)

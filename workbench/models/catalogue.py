@@ -1,0 +1,149 @@
+"""The models of a store: saved estimators with a name, versions and a card."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from workbench.errors import ModelError, UsageError
+from workbench.models.persistence import load
+from workbench.naming import check_name, split_ref
+from workbench.store import StoreDir
+
+__all__ = ["Model", "Models"]
+
+
+@dataclass(frozen=True)
+class Model:
+    """One version of a saved estimator.
+
+    Attributes
+    ----------
+    name : str
+    version : int
+    path : Path
+        The folder that :func:`workbench.models.load` reads.
+    run : str or None
+        The run that made it.
+    estimator : str
+        Name of its class.
+    dataset : str
+        ``name@version`` of what it was fitted on.
+    card : dict
+        Scores, parameters and headline, as of its making.
+    n_bytes : int
+    created : datetime
+    """
+
+    name: str
+    version: int
+    path: Path
+    run: str | None
+    estimator: str
+    dataset: str
+    card: dict[str, Any]
+    n_bytes: int
+    created: datetime
+
+    @property
+    def ref(self) -> str:
+        """``name@version``."""
+        return f"{self.name}@{self.version}"
+
+    def load(self) -> Any:
+        """The fitted estimator."""
+        return load(self.path, trusted=[self.estimator])
+
+
+class Models:
+    """The models of a store.
+
+    Parameters
+    ----------
+    directory : StoreDir
+    """
+
+    def __init__(self, directory: StoreDir) -> None:
+        self._dir = directory
+
+    def add(
+        self,
+        folder: str | Path,
+        name: str,
+        *,
+        run: str | None = None,
+        estimator: str = "",
+        dataset: str = "",
+        card: dict[str, Any] | None = None,
+    ) -> Model:
+        """Copy a saved estimator's folder into the store as the next version of `name`."""
+        check_name(name)
+        folder = Path(folder)
+        if not (folder / "estimator.json").exists():
+            raise ModelError(f"{folder} holds no saved estimator.")
+        n_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        temporary = self._dir.tmp / f"model-{name}-{time.time_ns()}"
+        shutil.copytree(folder, temporary)
+        try:
+            with self._dir.write() as connection:
+                (last,) = connection.execute(
+                    "SELECT coalesce(max(version), 0) FROM models WHERE name = ?", (name,)
+                ).fetchone()
+                target = self._dir.inside("models", name, str(last + 1))
+                if target.exists():  # left by a copy whose transaction never committed
+                    shutil.rmtree(target)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                temporary.rename(target)
+                connection.execute(
+                    "INSERT INTO models (name, version, run, estimator, dataset, card, n_bytes, created)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    (name, last + 1, run, estimator, dataset, json.dumps(card or {}), n_bytes, time.time()),
+                )
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        return self.get(f"{name}@{last + 1}")
+
+    def list(self) -> list[Model]:
+        """Every model, newest first."""
+        rows = self._dir.connection.execute("SELECT * FROM models ORDER BY created DESC, version DESC")
+        return [self._model(row) for row in rows]
+
+    def get(self, ref: str) -> Model:
+        """The model ``name`` (its latest version) or ``name@version``."""
+        name, version = split_ref(ref)
+        row = self._dir.connection.execute(
+            "SELECT * FROM models WHERE name = ?1 AND (version = ?2 OR ?2 IS NULL)"
+            " ORDER BY version DESC LIMIT 1",
+            (name, version),
+        ).fetchone()
+        if row is None:
+            names = [r[0] for r in self._dir.connection.execute("SELECT DISTINCT name FROM models")]
+            raise UsageError(f"There is no model {ref!r}. Saved: {', '.join(names) or 'none yet'}.")
+        return self._model(row)
+
+    def delete(self, ref: str) -> None:
+        """Remove one version for good."""
+        model = self.get(ref)
+        with self._dir.write() as connection:
+            connection.execute(
+                "DELETE FROM models WHERE name = ? AND version = ?", (model.name, model.version)
+            )
+        shutil.rmtree(model.path, ignore_errors=True)
+
+    def _model(self, row: Any) -> Model:
+        return Model(
+            name=row["name"],
+            version=row["version"],
+            path=self._dir.inside("models", row["name"], str(row["version"])),
+            run=row["run"],
+            estimator=row["estimator"],
+            dataset=row["dataset"],
+            card=json.loads(row["card"]),
+            n_bytes=row["n_bytes"],
+            created=datetime.fromtimestamp(row["created"], UTC),
+        )

@@ -1,0 +1,180 @@
+"""A run as code: the script and the notebook that do it again and check the scores."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from inspect import signature
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workbench import registry
+from workbench.errors import RunError
+
+if TYPE_CHECKING:
+    from workbench.runs import Run
+
+__all__ = ["as_notebook", "as_script", "cells", "export", "snippet"]
+
+#: Scores that depend on the machine and are not compared.
+_TIMES = re.compile(r"(^|_)seconds($|_)")
+
+Cell = tuple[str, str]  # ("markdown" | "code", text)
+
+
+def export(run: Run, folder: str | Path) -> list[Path]:
+    """Write ``reproduce.py`` (percent format) and ``reproduce.ipynb`` for a run into `folder`."""
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        script, notebook = folder / "reproduce.py", folder / "reproduce.ipynb"
+        script.write_text(as_script(run))
+        notebook.write_text(json.dumps(as_notebook(run), indent=1))
+    except OSError as error:
+        raise RunError(f"The notebook cannot be written to {folder}: {error.strerror}.") from error
+    return [script, notebook]
+
+
+def as_script(run: Run) -> str:
+    """The run as a Python script in percent format, which editors show as cells."""
+    parts = []
+    for kind, text in cells(run):
+        if kind == "markdown":
+            parts.append("# %% [markdown]\n" + "\n".join(f"# {line}".rstrip() for line in text.splitlines()))
+        else:
+            parts.append("# %%\n" + text)
+    return "\n\n".join(parts) + "\n"
+
+
+def as_notebook(run: Run) -> dict[str, Any]:
+    """The run as a Jupyter notebook (nbformat 4.5) without outputs."""
+    made = []
+    for i, (kind, text) in enumerate(cells(run)):
+        cell: dict[str, Any] = {"cell_type": kind, "id": f"cell-{i}", "metadata": {}}
+        cell["source"] = text.splitlines(keepends=True)
+        if kind == "code":
+            cell |= {"outputs": [], "execution_count": None}
+        made.append(cell)
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}
+    return {"nbformat": 4, "nbformat_minor": 5, "metadata": metadata, "cells": made}
+
+
+def cells(run: Run) -> list[Cell]:
+    """The cells of the notebook, as pairs of kind and text."""
+    spec = run.spec
+    source = (run.folder / spec["source"]).read_text() if spec.get("source") else None
+    recipe = registry.recipe(spec["recipe"])
+    split = spec["split"]
+    scores = {name: value for name, value in run.scores.items() if not _TIMES.search(name)}
+    versions = ", ".join(f"{name} {number}" for name, number in spec["versions"].items())
+    made: list[Cell] = [
+        (
+            "markdown",
+            f"# {run.name}\n\n{run.headline}\n\n"
+            f"Run `{run.id}` on `{spec['dataset']['ref']}`. Made with {versions}.",
+        ),
+        (
+            "code",
+            "import workbench as wb\n"
+            "from workbench import Split\n"
+            f"from {recipe.__module__} import {recipe.__name__}\n"
+            "from workbench.report import NullReporter\n"
+            "\n"
+            f"store = wb.open({str(_store_root(run))!r})\n"
+            f"data = store.dataset({spec['dataset']['ref']!r})"
+            f".with_roles({spec['dataset']['role_revision']!r})",
+        ),
+    ]
+    if source is not None:
+        made.append(("code", source.strip()))
+    made += [
+        ("code", _construction(spec, source is not None)),
+        (
+            "code",
+            f"report = {recipe.__name__}(\n"
+            f"    estimator, data, Split({split['kind']!r}, {split['test_size']!r}), "
+            f"seed={spec['seed']!r}, reporter=NullReporter()\n)\n"
+            "print(report.headline)\nreport.scores",
+        ),
+    ]
+    if scores:
+        made += [
+            ("markdown", "The scores of the run, which this notebook must reach again."),
+            (
+                "code",
+                f"recorded = {_pretty(scores)}\n"
+                "for name, value in recorded.items():\n"
+                "    same = abs(report.scores[name] - value) <= 1e-6 * max(1.0, abs(value))\n"
+                "    assert same or value != value, (name, report.scores[name], value)",
+            ),
+        ]
+    figures = registry.figures_of(spec["recipe"])
+    if figures is not None:
+        made.append(
+            (
+                "code",
+                f"from {figures.__module__} import {figures.__name__}\n\n"
+                f"drawn = {figures.__name__}(report)\n"
+                "list(drawn)  # show one with drawn[name].show()",
+            )
+        )
+    return made
+
+
+def snippet(estimator: str, data: str, params: Mapping[str, Any], **options: Any) -> str:
+    """The Python that queues a run: what a page shows beside its Start button."""
+    lines = [
+        "import workbench as wb",
+        "",
+        "run = wb.submit(",
+        f"    {estimator!r},",
+        f"    {data!r},",
+        f"    params={dict(params)!r},",
+        *(f"    {name}={value!r}," for name, value in options.items()),
+        ")",
+        "run.wait().scores",
+    ]
+    return "\n".join(lines)
+
+
+def _construction(spec: Mapping[str, Any], from_source: bool) -> str:
+    """Python that builds the run's estimator, naming only what differs from the defaults."""
+    name = spec["estimator"]
+    if name.startswith("model:"):
+        return f"estimator = store.models.get({name.removeprefix('model:')!r}).load()"
+    if from_source:
+        class_name = name.rpartition(":")[2]
+        changed = spec["params"]
+        head = ""
+    else:
+        cls = registry.estimator(name)
+        defaults = {key: argument.default for key, argument in signature(cls).parameters.items()}
+        changed = {key: value for key, value in spec["params"].items() if defaults.get(key) != value}
+        module = _public_module(cls)
+        class_name, head = cls.__name__, f"from {module} import {cls.__name__}\n\n"
+    arguments = ", ".join(f"{key}={value!r}" for key, value in changed.items())
+    return f"{head}estimator = {class_name}({arguments})"
+
+
+def _public_module(cls: type) -> str:
+    """The shortest module that exports `cls`: ``workbench.timeseries``, not its private file."""
+    import importlib
+
+    parts = cls.__module__.split(".")
+    for end in range(1, len(parts) + 1):
+        module = ".".join(parts[:end])
+        if getattr(importlib.import_module(module), cls.__name__, None) is cls:
+            return module
+    return cls.__module__
+
+
+def _store_root(run: Run) -> Path:
+    return run.folder.parent.parent
+
+
+def _pretty(scores: Mapping[str, float]) -> str:
+    lines = [f"    {name!r}: {float(value)!r}," for name, value in scores.items()]
+    text = "{\n" + "\n".join(lines) + "\n}"
+    return re.sub(r"\b(nan|inf)\b", r"float('\1')", text)
