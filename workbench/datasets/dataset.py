@@ -66,7 +66,10 @@ class DatasetFile:
 
     @cached_property
     def columns(self) -> list[Column]:
-        return [Column(row[0], row[1]) for row in self._reader.rows(f"DESCRIBE {TABLE}")]
+        return [
+            Column(row[0], row[1])
+            for row in self._reader.rows(f"SELECT name, type FROM pragma_table_info('{TABLE}')")
+        ]
 
     @cached_property
     def n_rows(self) -> int:
