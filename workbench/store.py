@@ -46,6 +46,7 @@ MIGRATIONS: tuple[str, ...] = (
         source   TEXT NOT NULL DEFAULT '',   -- file names as the user gave them
         parent   TEXT,                       -- 'name@version' it was derived from
         sql      TEXT,                       -- the query that derived it
+        recipe   TEXT,                       -- JSON, the preparation that derived it
         columns  TEXT NOT NULL,              -- JSON [{name, type}]
         profile  TEXT NOT NULL,              -- JSON, computed once at publish
         PRIMARY KEY (name, version)

@@ -185,6 +185,8 @@ class Dataset(DatasetFile):
         Unix seconds.
     source, importer, parent, sql, checksum
         Where it came from: file names, the importer, and for a derived one its parents and query.
+    recipe : str or None
+        JSON of the preparation that made it (``Preparation.from_json`` replays it).
     """
 
     def __init__(self, store: StoreDir, entry: catalog.Entry, revision: int | None = None) -> None:
@@ -201,6 +203,7 @@ class Dataset(DatasetFile):
         self.n_bytes, self.checksum, self.created = entry.n_bytes, entry.checksum, entry.created
         self.source, self.importer = entry.source, entry.importer
         self.parent, self.sql, self.profile = entry.parent, entry.sql, entry.profile
+        self.recipe = entry.recipe
 
     def with_roles(self, revision: int) -> Dataset:
         """The same version as seen by an earlier revision of its roles."""

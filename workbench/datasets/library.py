@@ -191,6 +191,24 @@ class Datasets:
                 name, fill, source="", importer="sql", roles=roles, parent=", ".join(box.refs), sql=sql
             )
 
+    def publish_build(
+        self,
+        name: str,
+        fill: Callable[[Build], Imported],
+        *,
+        importer: str,
+        source: str = "",
+        parent: str | None = None,
+        recipe: Callable[[], tuple[str, str]] | None = None,
+    ) -> Dataset:
+        """Publish what `fill` writes into the table ``data`` of a build; for importers of other kinds.
+
+        `recipe`, called when the table is made, returns the recipe as JSON and as SQL.
+        """
+        return self._publish(
+            check_name(name), fill, source=source, importer=importer, parent=parent, recipe=recipe
+        )
+
     def sql(self, query: str, **limits: Any) -> pd.DataFrame:
         """The result of one read-only query; data sets are views called ``name`` and ``"name@3"``.
 
@@ -230,6 +248,7 @@ class Datasets:
         roles: Mapping[str, str | Sequence[str]] | None = None,
         parent: str | None = None,
         sql: str | None = None,
+        recipe: Callable[[], tuple[str, str]] | None = None,
         progress: Progress | None = None,
     ) -> Dataset:
         with plain_failures(source or name), Build(self.store, progress) as build:
@@ -239,6 +258,7 @@ class Datasets:
             if n_rows == 0:
                 raise ImportFailed("There are no rows.", file=source or None)
             chosen = _roles(build, roles or imported.roles, columns)
+            kept, shown = recipe() if recipe is not None else (None, sql)
             build.say(1.0, "profiling")
             facts = make_profile(build.connection, columns, n_rows, chosen)
             n_bytes, checksum = build.seal()
@@ -255,7 +275,8 @@ class Datasets:
                 importer=importer,
                 source=source,
                 parent=parent or None,
-                sql=sql,
+                sql=shown or None,
+                recipe=kept,
             )
         return self.get(f"{name}@{version}")
 
