@@ -6,6 +6,8 @@ import json
 import os
 import sys
 from collections.abc import Iterable
+from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,7 +97,7 @@ def data_show(arguments: argparse.Namespace) -> None:
     store = _store(arguments)
     dataset = store.datasets.get(arguments.ref)
     row = _dataset_row(dataset) | {
-        "columns": [dict(column) for column in dataset.columns],
+        "columns": [asdict(column) for column in dataset.columns],
         "roles": dataset.roles,
         "source": dataset.source,
         "parent": dataset.parent,
@@ -168,7 +170,7 @@ def _dataset_row(dataset: Any) -> dict[str, Any]:
         "columns": len(dataset.columns),
         "bytes": dataset.n_bytes,
         "importer": dataset.importer,
-        "created": dataset.created,
+        "created": _when(dataset.created),
     }
 
 
@@ -266,9 +268,9 @@ def _run_row(run: Run) -> dict[str, Any]:
         "progress": round(run.progress, 4),
         "stage": run.stage,
         "attempt": run.attempt,
-        "created": run.created,
-        "started": run.started,
-        "finished": run.finished,
+        "created": _when(run.created),
+        "started": _when(run.started),
+        "finished": _when(run.finished),
         "headline": run.headline,
         "scores": run.scores,
         "error": run.error,
@@ -293,7 +295,7 @@ def models_list(arguments: argparse.Namespace) -> None:
             "dataset": model.dataset,
             "run": model.run,
             "bytes": model.n_bytes,
-            "created": model.created,
+            "created": _when(model.created),
             "scores": model.card.get("scores", {}),
         }
         for model in _store(arguments).models.list()
@@ -308,6 +310,10 @@ def models_save(arguments: argparse.Namespace) -> None:
 def models_delete(arguments: argparse.Namespace) -> None:
     _store(arguments).models.delete(arguments.ref)
     print(f"deleted {arguments.ref}")
+
+
+def _when(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
 # --- printing -----------------------------------------------------------------------------------

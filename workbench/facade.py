@@ -77,8 +77,8 @@ class Store:
         except DatasetNotFound:
             from workbench.datasets import samples
 
-            if ref in samples.names():
-                return samples.register(self.datasets, [ref])[0]
+            for sample in samples.register(self.datasets, {ref} & set(samples.SAMPLES)):
+                return sample
             raise
 
     def submit(self, estimator: Any, data: Dataset | str, **options: Any) -> Run:

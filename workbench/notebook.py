@@ -51,8 +51,7 @@ def as_notebook(run: Run) -> dict[str, Any]:
     """The run as a Jupyter notebook (nbformat 4.5) without outputs."""
     made = []
     for i, (kind, text) in enumerate(cells(run)):
-        cell: dict[str, Any] = {"cell_type": kind, "id": f"cell-{i}", "metadata": {}}
-        cell["source"] = text.splitlines(keepends=True)
+        cell: dict[str, Any] = {"cell_type": kind, "id": f"cell-{i}", "metadata": {}, "source": text}
         if kind == "code":
             cell |= {"outputs": [], "execution_count": None}
         made.append(cell)
@@ -144,18 +143,38 @@ def _construction(spec: Mapping[str, Any], from_source: bool) -> str:
     name = spec["estimator"]
     if name.startswith("model:"):
         return f"estimator = store.models.get({name.removeprefix('model:')!r}).load()"
+    imports: set[str] = set()
     if from_source:
-        class_name = name.rpartition(":")[2]
-        changed = spec["params"]
-        head = ""
+        arguments = ", ".join(f"{key}={_literal(value, imports)}" for key, value in spec["params"].items())
+        call = f"{name.rpartition(':')[2]}({arguments})"
     else:
-        cls = registry.estimator(name)
-        defaults = {key: argument.default for key, argument in signature(cls).parameters.items()}
-        changed = {key: value for key, value in spec["params"].items() if defaults.get(key) != value}
-        module = _public_module(cls)
-        class_name, head = cls.__name__, f"from {module} import {cls.__name__}\n\n"
-    arguments = ", ".join(f"{key}={value!r}" for key, value in changed.items())
-    return f"{head}estimator = {class_name}({arguments})"
+        call = _call(registry.estimator(name), spec["params"], imports)
+    return "\n".join([*sorted(imports), *([""] if imports else []), f"estimator = {call}"])
+
+
+def _call(cls: type, params: Mapping[str, Any], imports: set[str]) -> str:
+    """Source that makes an instance of `cls`; what it needs is added to `imports`."""
+    defaults = {key: argument.default for key, argument in signature(cls).parameters.items()}
+    changed = {key: value for key, value in params.items() if defaults.get(key, imports) != value}
+    imports.add(f"from {_public_module(cls)} import {cls.__name__}")
+    return (
+        f"{cls.__name__}({', '.join(f'{key}={_literal(value, imports)}' for key, value in changed.items())})"
+    )
+
+
+def _literal(value: Any, imports: set[str]) -> str:
+    """Source of a parameter as a run's specification holds it."""
+    if isinstance(value, list):
+        return f"[{', '.join(_literal(item, imports) for item in value)}]"
+    if not isinstance(value, dict):
+        return repr(value)
+    if "$tuple" in value:
+        return f"({''.join(_literal(item, imports) + ', ' for item in value['$tuple'])})"
+    if "$float" in value:
+        return f"float({value['$float']!r})"
+    if "$estimator" in value:
+        return _call(registry.estimator(value["$estimator"]), value["params"], imports)
+    return f"{{{', '.join(f'{key!r}: {_literal(item, imports)}' for key, item in value.items())}}}"
 
 
 def _public_module(cls: type) -> str:

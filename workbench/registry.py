@@ -8,10 +8,14 @@ Groups: ``workbench.estimators`` (name â†’ class), ``workbench.recipes`` (name â
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import sys
 from collections.abc import Callable
 from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from workbench.errors import EstimatorNotFound, RunError
@@ -20,6 +24,7 @@ __all__ = [
     "estimator",
     "estimator_names",
     "figures_of",
+    "import_file",
     "name_of",
     "recipe",
     "recipe_of",
@@ -46,9 +51,9 @@ def estimator(name: str) -> type:
     try:
         point = _group("estimators").get(name)
         if point is not None:
-            return point.load()  # type: ignore[no-any-return]
+            return point.load()
         if ":" in name:
-            return _imported(name)  # type: ignore[no-any-return]
+            return _imported(name)
     except (ImportError, AttributeError) as error:
         raise EstimatorNotFound(f"The estimator {name!r} cannot be imported: {error}.") from error
     near = get_close_matches(name, estimator_names(), n=1, cutoff=0.4)
@@ -71,9 +76,9 @@ def recipe(name: str) -> Callable[..., Any]:
     point = _group("recipes").get(name)
     try:
         if point is not None:
-            return point.load()  # type: ignore[no-any-return]
+            return point.load()
         if ":" in name:
-            return _imported(name)  # type: ignore[no-any-return]
+            return _imported(name)
     except (ImportError, AttributeError) as error:
         raise RunError(f"The recipe {name!r} cannot be imported: {error}.") from error
     raise RunError(f"There is no recipe {name!r}. Installed: {', '.join(_group('recipes'))}.")
@@ -94,6 +99,27 @@ def view_of(recipe_name: str) -> Callable[..., Any] | None:
     """The result page's body for a report of that recipe, if it has one of its own."""
     point = _group("views").get(recipe_name)
     return None if point is None else point.load()
+
+
+def import_file(file: Path) -> ModuleType:
+    """Import the module in `file` under the file's name: an estimator that travels as its source."""
+    name = file.stem
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None or not file.exists():
+        raise EstimatorNotFound(f"The estimator's source {file} is missing.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        where = f"line {error.lineno}: " if isinstance(error, SyntaxError) else ""
+        raise EstimatorNotFound(
+            f"The estimator's source {file.name} cannot be imported: {where}{type(error).__name__}: {error}."
+        ) from error
+    return module
 
 
 def _imported(path: str) -> Any:

@@ -82,7 +82,8 @@ MIGRATIONS: tuple[str, ...] = (
         worker        TEXT,                  -- lease holder
         lease_boot    TEXT,                  -- boot id for which lease_until counts
         lease_until   REAL,                  -- seconds on the host's boot clock: wall clock jumps do no harm
-        pid           INTEGER,               -- leader of the run's process group
+        job           TEXT NOT NULL DEFAULT '',       -- the launcher's name for it: pid of the process group
+        checkpoint    TEXT NOT NULL DEFAULT '',       -- mark of the newest checkpoint at the last death
         cancel        INTEGER NOT NULL DEFAULT 0,
         created       REAL NOT NULL,         -- unix seconds, for people
         started       REAL,
@@ -96,6 +97,7 @@ MIGRATIONS: tuple[str, ...] = (
         events_offset INTEGER NOT NULL DEFAULT 0      -- bytes of events.jsonl already ingested
     ) STRICT;
     CREATE INDEX runs_queue ON runs (state, priority DESC, created);
+    CREATE INDEX runs_worker ON runs (worker) WHERE state = 'running';
     CREATE INDEX runs_created ON runs (created DESC);
     CREATE INDEX runs_dataset ON runs (dataset);
 

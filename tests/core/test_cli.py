@@ -34,7 +34,7 @@ def workbench(tmp_path, third_party):
 def ts_files():
     from workbench.datasets import samples
 
-    folder = samples.folder_of("aeon") / "datasets" / "data" / GUNPOINT
+    folder = samples.package_folder("aeon") / "datasets" / "data" / GUNPOINT
     return [folder / f"{GUNPOINT}_TRAIN.ts", folder / f"{GUNPOINT}_TEST.ts"]
 
 

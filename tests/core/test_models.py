@@ -126,8 +126,8 @@ def test_what_cannot_be_plain_data_is_named_and_nothing_is_left(fitted, tmp_path
 
 def test_versions_of_a_model_in_a_store(store, tmp_path):
     save(BandPower().fit(SERIES), tmp_path / "m")
-    first = store.models.add(tmp_path / "m", "bands", estimator="acme.BandPower", card={"scores": {"a": 1}})
-    second = store.models.add(tmp_path / "m", "bands", estimator="acme.BandPower")
+    first = store.models.add(tmp_path / "m", "bands", card={"scores": {"a": 1}})
+    second = store.models.add(tmp_path / "m", "bands")
     assert (first.ref, second.ref) == ("bands@1", "bands@2")
     assert store.models.get("bands").ref == "bands@2"
     assert store.models.get("bands@1").card == {"scores": {"a": 1}}

@@ -89,5 +89,41 @@ def test_an_estimator_of_a_script_runs_by_its_source_and_exports(store, third_pa
     assert run.state == "done", run.error
     assert run.spec["params"] == {"power": 0.5}
     assert run.estimator().n_channels_ == 6
+    kept = run.save_model("spread")
+    elsewhere = (
+        "import sys; from workbench.models import load\n"
+        "print(load(sys.argv[1], trusted=sys.argv[2:]).n_channels_)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", elsewhere, kept.path, kept.estimator], capture_output=True, text=True
+    )
+    assert done.stdout == "6\n", done.stderr
     notebook = nbformat.from_dict(as_notebook(run))
     NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+
+
+def test_parameters_that_are_estimators_or_tuples_are_written_as_source():
+    from sklearn.ensemble import BaggingClassifier
+    from sklearn.preprocessing import MinMaxScaler
+
+    from workbench.notebook import _construction
+
+    spec = {
+        "estimator": "sklearn.ensemble:BaggingClassifier",
+        "params": {
+            "estimator": {"$estimator": "sklearn.svm:SVC", "params": {"C": {"$float": "inf"}}},
+            "n_estimators": 7,
+        },
+    }
+    made: dict = {}
+    exec(_construction(spec, from_source=False), made)  # noqa: S102
+    assert isinstance(made["estimator"], BaggingClassifier)
+    assert made["estimator"].n_estimators == 7
+    assert float("inf") == made["estimator"].estimator.C
+    scaler = {
+        "estimator": "sklearn.preprocessing:MinMaxScaler",
+        "params": {"feature_range": {"$tuple": [-1, 1]}},
+    }
+    exec(_construction(scaler, from_source=False), made)  # noqa: S102
+    assert isinstance(made["estimator"], MinMaxScaler)
+    assert made["estimator"].feature_range == (-1, 1)

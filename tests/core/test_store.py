@@ -49,7 +49,7 @@ def test_a_failed_write_leaves_nothing(tmp_path):
 
     def half():
         with store.write() as connection:
-            connection.execute("INSERT INTO datasets VALUES ('a', 0, '')")
+            connection.execute("INSERT INTO datasets (name, created) VALUES ('a', 0)")
             raise KeyError("stop")
 
     with pytest.raises(KeyError):

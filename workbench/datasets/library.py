@@ -43,7 +43,7 @@ class Datasets:
         """The latest version of every data set, by name."""
         return [Dataset(self.store, entry) for entry in catalog.latest(self.store)]
 
-    def versions(self, name: str) -> list[Dataset]:  # type: ignore[valid-type]
+    def versions(self, name: str) -> Sequence[Dataset]:
         """All versions of one, the newest first."""
         return [Dataset(self.store, entry) for entry in catalog.versions(self.store, name)]
 
@@ -63,7 +63,7 @@ class Datasets:
             return False
         return True
 
-    def delete(self, ref: str) -> list[str]:  # type: ignore[valid-type]
+    def delete(self, ref: str) -> Sequence[str]:
         """Remove a version, or all of them for a bare name; refused while a run refers to one."""
         return catalog.delete(self.store, ref)
 

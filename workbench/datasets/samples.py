@@ -9,7 +9,7 @@ import csv
 import gzip
 import importlib.util
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,22 +20,23 @@ if TYPE_CHECKING:
     from workbench.datasets.dataset import Dataset
     from workbench.datasets.library import Datasets
 
-__all__ = ["SAMPLES", "register"]
+__all__ = ["SAMPLES", "package_folder", "register"]
 
 _log = logging.getLogger(__name__)
 
 
-def register(datasets: Datasets) -> list[Dataset]:
+def register(datasets: Datasets, names: Iterable[str] | None = None) -> list[Dataset]:
     """Publish every sample whose package is installed and that is not there yet; returns all of them.
 
-    What is missing is logged, with the package that would bring it.
+    With `names`, only those. What is missing is logged, with the package that would bring it.
     """
     found = []
-    for name, (package, publish) in SAMPLES.items():
+    for name in SAMPLES if names is None else names:
+        package, publish = SAMPLES[name]
         if name in datasets:
             found.append(datasets.get(name))
             continue
-        folder = _folder(package)
+        folder = package_folder(package)
         try:
             if folder is None:
                 raise FileNotFoundError(f"the package {package} is not installed")
@@ -45,7 +46,8 @@ def register(datasets: Datasets) -> list[Dataset]:
     return found
 
 
-def _folder(package: str) -> Path | None:
+def package_folder(package: str) -> Path | None:
+    """Where an installed package lies, found without importing it; None if it is not installed."""
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         return None

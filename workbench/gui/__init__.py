@@ -1,1 +1,1 @@
-
+"""The web pages' shared parts: server, navigation, forms, cards and result views. Imports no torch."""

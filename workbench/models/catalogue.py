@@ -6,7 +6,6 @@ import json
 import shutil
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +36,8 @@ class Model:
     card : dict
         Scores, parameters and headline, as of its making.
     n_bytes : int
-    created : datetime
+    created : float
+        Unix seconds.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Model:
     dataset: str
     card: dict[str, Any]
     n_bytes: int
-    created: datetime
+    created: float
 
     @property
     def ref(self) -> str:
@@ -77,15 +77,16 @@ class Models:
         name: str,
         *,
         run: str | None = None,
-        estimator: str = "",
         dataset: str = "",
         card: dict[str, Any] | None = None,
     ) -> Model:
         """Copy a saved estimator's folder into the store as the next version of `name`."""
         check_name(name)
         folder = Path(folder)
-        if not (folder / "estimator.json").exists():
-            raise ModelError(f"{folder} holds no saved estimator.")
+        try:
+            estimator = json.loads((folder / "estimator.json").read_text())["class"]
+        except (OSError, ValueError, KeyError) as error:
+            raise ModelError(f"{folder} holds no saved estimator.") from error
         n_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
         temporary = self._dir.tmp / f"model-{name}-{time.time_ns()}"
         shutil.copytree(folder, temporary)
@@ -145,5 +146,5 @@ class Models:
             dataset=row["dataset"],
             card=json.loads(row["card"]),
             n_bytes=row["n_bytes"],
-            created=datetime.fromtimestamp(row["created"], UTC),
+            created=row["created"],
         )

@@ -5,6 +5,7 @@
     estimator.json        class, parameters, learned attributes, versions, schema of the input
     weights.safetensors   every numeric array, by its path in the JSON
     <path>.skops          scikit-learn parts, read with an allow-list
+    <module>.py           source of a class that was defined in a notebook or script
 
 An estimator written for the workbench keeps what it learned in attributes ending in ``_`` that hold
 numbers, strings, arrays, and lists, tuples or dicts of them, or further estimators; so one walk over
@@ -37,7 +38,7 @@ PACKAGES = ("workbench", "numpy", "scikit-learn", "torch", "python")
 TRUSTED_TYPES: frozenset[str] = frozenset()
 
 
-def save(estimator: Any, folder: str | os.PathLike[str], **card: Any) -> Path:
+def save(estimator: Any, folder: str | os.PathLike[str], *, source: Path | None = None, **card: Any) -> Path:
     """Save a fitted estimator as a folder.
 
     Parameters
@@ -46,6 +47,9 @@ def save(estimator: Any, folder: str | os.PathLike[str], **card: Any) -> Path:
         Fitted; anything with ``get_params``.
     folder : path-like
         Must not exist yet. It appears whole or not at all.
+    source : Path, optional
+        The module of a class that is not installed anywhere; kept with the estimator. Loading imports it
+        only when its class is named as trusted.
     **card : JSON values
         Kept in ``estimator.json`` under ``"card"``: where it came from, its scores.
 
@@ -77,6 +81,8 @@ def save(estimator: Any, folder: str | os.PathLike[str], **card: Any) -> Path:
             from safetensors.numpy import save_file
 
             save_file(arrays, temporary / "weights.safetensors")
+        if source is not None:
+            shutil.copy(source, temporary / source.name)
         (temporary / "estimator.json").write_text(json.dumps(head, indent=1, allow_nan=False))
         temporary.chmod(0o755)
         temporary.rename(target)
@@ -254,6 +260,9 @@ class _Reader:
                 f"The saved estimator is a {name}, which is not installed as a workbench estimator; "
                 "if you trust it, name it in `trusted`."
             )
+        source = self.folder / f"{name.partition(':')[0]}.py"
+        if source.is_file():  # a class that travels as its source
+            registry.import_file(source)
         return registry.estimator(name)
 
     def _skops(self, name: str) -> Any:

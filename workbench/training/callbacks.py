@@ -3,7 +3,7 @@
 An estimator takes no ``callbacks`` parameter: a run's reporter is not a hyper-parameter, and
 ``clone`` would copy it. Instead the caller surrounds ``fit``::
 
-    with training.callbacks(EarlyStopping(), Progress()):
+    with training.callbacks(EarlyStopping(), ProgressBar()):
         estimator.fit(X)
 
 which also reaches estimators inside a Pipeline or a grid search. This module imports no torch.
@@ -23,7 +23,15 @@ __all__ = ["Callback", "active_callbacks", "callbacks"]
 
 
 class Callback:
-    """Base of callbacks; every hook is given the running :class:`~workbench.training.loop.Loop`."""
+    """Base of callbacks; every hook is given the running :class:`~workbench.training.loop.Loop`.
+
+    Attributes
+    ----------
+    saves : bool
+        Run after the others at the end of things, to save what they have decided.
+    """
+
+    saves = False
 
     def on_train_begin(self, loop: Loop) -> None:
         """Before the first epoch; a checkpoint is restored here."""
@@ -39,6 +47,9 @@ class Callback:
 
     def on_train_end(self, loop: Loop) -> None:
         """After the last epoch, also when stopped early."""
+
+    def on_interrupt(self, loop: Loop) -> None:
+        """When the loop was interrupted, between two batches; `Stopped` is raised afterwards."""
 
 
 _active: ContextVar[tuple[Callback, ...]] = ContextVar("workbench_callbacks", default=())

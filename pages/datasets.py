@@ -1,0 +1,46 @@
+"""Import a data set, look at it, and say what its columns mean."""
+
+import streamlit as st
+
+from workbench.gui import choices, datasets, navigation
+from workbench.gui.context import store
+from workbench.gui.failures import guard
+from workbench.gui.text import md
+
+VIEWS = {
+    "Preview": datasets.preview,
+    "Series": datasets.series,
+    "Profile": datasets.profile,
+    "Roles": datasets.roles,
+    "Versions": datasets.versions,
+}
+
+st.title("Datasets")
+st.caption("Import files as immutable versions, look at them, and say what their columns mean.")
+datasets.import_panel()
+
+refs = choices.all_refs()
+if not refs:
+    st.info("No data set yet: import a file above.")
+    st.stop()
+ref = choices.pick("Data set", refs, key="data")
+if ref is None:
+    st.stop()
+dataset = store().dataset(ref)
+with st.container(horizontal=True, vertical_alignment="center"):
+    st.caption(md(datasets.describe(dataset)), width="content")
+    if dataset.is_series:
+        navigation.link("time_series", "Use it in a run", data=ref)
+
+views = [name for name in VIEWS if name != "Series" or dataset.is_series]
+view = st.segmented_control(
+    "View",
+    views,
+    default="Preview",
+    required=True,
+    key="view",
+    bind="query-params",
+    label_visibility="collapsed",
+)
+with guard():
+    VIEWS[view or "Preview"](dataset)

@@ -1,0 +1,64 @@
+"""One run: live while it runs, its result when it is done."""
+
+import streamlit as st
+
+from workbench.gui import navigation, result, runs
+from workbench.gui.context import store
+from workbench.gui.failures import guard
+from workbench.gui.text import duration, md
+
+id_ = st.query_params.get("run")
+if not id_:
+    st.title("Run")
+    st.info("This page shows one run: choose it in the list.")
+    navigation.link("runs", "All runs")
+    st.stop()
+
+run = store().run(id_)
+
+
+def act(action: str, **options: bool) -> None:
+    with guard():
+        getattr(store().queue, action)([run.id], **options)
+
+
+def keep(name: str) -> None:
+    with guard():
+        saved = run.save_model(name)
+        st.toast(f"Saved as {saved.ref}.")
+
+
+st.title(md(run.name))
+with st.container(horizontal=True, vertical_alignment="center"):
+    runs.badge(run.state)
+    st.caption(f"{md(run.estimator_name)} on", width="content")
+    navigation.link("datasets", md(run.dataset), data=run.dataset)
+    if run.finished and run.started:
+        st.caption(f"took {duration(run.seconds)}", width="content")
+
+if not run.is_finished:
+    st.button("Cancel", on_click=act, args=("cancel",), icon=":material/stop:")
+    runs.live(run.id)
+    st.stop()
+
+if run.state == "done":
+    report = run.report()
+    st.markdown(f"**{md(report.headline)}**")
+    result.downloads(run, report)
+    with st.popover("Keep the model"), st.form("keep", border=False):
+        name = st.text_input("Name (a name in use gets a new version)", value=run.dataset.partition("@")[0])
+        if st.form_submit_button("Keep", type="primary"):
+            keep(name.strip())
+    result.body(run, report)
+    result.reproduce(run)
+else:
+    if run.state == "failed":
+        st.error(md(run.error))
+    else:
+        st.info("This run was cancelled; a retry continues from its checkpoint.")
+    with st.container(horizontal=True):
+        st.button("Retry", on_click=act, args=("retry",), type="primary")
+        st.button("Retry from the start", on_click=act, args=("retry",), kwargs={"fresh": True})
+runs.log_tail(run)
+with st.expander("Specification"):
+    st.json(run.spec)

@@ -1,0 +1,55 @@
+"""Choose a data set and an encoder, and start a run."""
+
+import streamlit as st
+
+from workbench import notebook, registry
+from workbench.gui import access, choices, forms, navigation
+from workbench.gui.context import store
+from workbench.gui.estimate import estimate
+from workbench.gui.failures import guard
+from workbench.gui.panels import python
+from workbench.gui.text import count, duration
+
+st.title("Time series")
+st.caption("Learn a representation without labels, and see what it is worth beside an untrained one.")
+
+refs = choices.series_refs()
+if not refs:
+    st.info("No data set holds time series yet: import one, and give its columns roles.")
+    navigation.link("datasets", "Import a data set")
+    st.stop()
+
+left, right = st.columns(2)
+ref = choices.pick("Data set", refs, key="data", place=left)
+name = choices.pick("Estimator", choices.series_estimators(), key="estimator", place=right)
+if ref is None or name is None:
+    st.stop()
+dataset, cls = store().dataset(ref), registry.estimator(name)
+with st.container(horizontal=True, vertical_alignment="center"):
+    st.caption(choices.summary(dataset), width="content")
+    navigation.link("datasets", "Look at it", data=ref)
+
+with st.form("start", border=False):
+    params = {}
+    with guard():
+        params = forms.parameters(cls, prefix=cls.__name__)
+    split, seed = forms.split(has_column="split" in dataset.roles)
+    with st.container(horizontal=True):
+        start = st.form_submit_button("Start", type="primary")
+        st.form_submit_button("Check and estimate the time")
+
+with guard():
+    forms.check(cls, params)
+    epochs = choices.epochs(cls, params)
+    expected = estimate(choices.past(name), work=epochs * dataset.n_rows, dataset=ref)
+    if expected is None:
+        st.caption("No estimate of the time: nothing comparable has run in this store yet.")
+    else:
+        st.caption(
+            f"About {duration(expected.seconds)} ({duration(expected.low)} to {duration(expected.high)}), "
+            f"judged by {expected.basis}. {count(choices.waiting())} runs wait before it."
+        )
+    if start:
+        run = store().submit(name, dataset, params=params, split=split, seed=seed, owner=access.owner())
+        navigation.open_page("run", run=run.id)
+    python(notebook.snippet(name, ref, params, split=split, seed=seed))

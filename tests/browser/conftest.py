@@ -1,0 +1,158 @@
+"""A real server and worker over a fresh store, and a real browser in front of them."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+playwright_api = pytest.importorskip("playwright.sync_api")
+expect = playwright_api.expect
+
+ROOT = Path(__file__).resolve().parents[2]
+CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+SLOW = 60_000  # milliseconds that a step may take on a busy machine
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+
+
+@dataclass
+class Server:
+    """A running workbench: its address and its store."""
+
+    address: str
+    store: Path
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("workbench")
+    store = folder / "store"
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "WORKBENCH_STORE": str(store)}
+    command = [sys.executable, "-m", "workbench"]
+    with (
+        open(folder / "web.txt", "w") as web_log,
+        open(folder / "worker.txt", "w") as worker_log,
+        subprocess.Popen(
+            [*command, "web", "--port", str(port)],
+            cwd=folder,
+            env=environment,
+            stdout=web_log,
+            stderr=subprocess.STDOUT,
+        ) as web,
+        subprocess.Popen(
+            [*command, "worker"], cwd=folder, env=environment, stdout=worker_log, stderr=subprocess.STDOUT
+        ) as worker,
+    ):
+        try:
+            _wait_until_up(f"http://127.0.0.1:{port}/healthz", web, folder / "web.txt")
+            yield Server(f"http://127.0.0.1:{port}", store)
+        finally:
+            web.terminate()
+            worker.terminate()
+
+
+def _wait_until_up(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    for _ in range(600):
+        try:
+            with urllib.request.urlopen(address, timeout=5):
+                return
+        except (urllib.error.URLError, OSError):
+            assert process.poll() is None, log.read_text()
+            time.sleep(0.1)
+    pytest.fail(f"The server did not answer: {log.read_text()}")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[playwright_api.Browser]:
+    with playwright_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS, headless=True)
+        yield browser
+        browser.close()
+
+
+#: Opened at a page's own address, Streamlit asks below it whether the app is mounted there; it is not.
+_PROBE = re.compile(r"/[a-z-]+/_stcore/(health|host-config)$")
+
+
+class Watch:
+    """What a browser context must not do: log errors, or talk to another host."""
+
+    def __init__(self, context: playwright_api.BrowserContext, address: str) -> None:
+        self.faults: list[str] = []
+        self._address = address
+        context.on("request", self._request)
+        context.on("console", self._console)
+        context.on("weberror", lambda error: self.faults.append(f"uncaught: {error.error}"))
+
+    def _request(self, request: playwright_api.Request) -> None:
+        url = request.url
+        if not url.startswith((self._address, self._address.replace("http", "ws"), "data:", "blob:")):
+            self.faults.append(f"foreign request: {url}")
+
+    def _console(self, message: playwright_api.ConsoleMessage) -> None:
+        if message.type == "error" and not _PROBE.search(message.location.get("url", "")):
+            self.faults.append(f"console: {message.text} ({message.location.get('url', '')})")
+
+
+@pytest.fixture
+def page(browser: playwright_api.Browser, server: Server) -> Iterator[playwright_api.Page]:
+    """A page of a fresh context, 1280 px wide; a foreign request or a console error fails the test."""
+    context = browser.new_context(
+        base_url=server.address, viewport={"width": 1280, "height": 900}, accept_downloads=True
+    )
+    context.set_default_timeout(SLOW)
+    watch = Watch(context, server.address)
+    page = context.new_page()
+    yield page
+    context.close()
+    assert not watch.faults, "\n".join(dict.fromkeys(watch.faults))
+
+
+def settle(page: playwright_api.Page) -> None:
+    """Wait until Streamlit has run the page to its end."""
+    page.get_by_test_id("stApp").wait_for()
+    page.wait_for_function(
+        "() => { const app = document.querySelector('[data-testid=stApp]');"
+        " return app && app.dataset.testScriptState !== 'initial'"
+        " && app.dataset.testScriptState !== 'running'; }"
+    )
+
+
+def go(page: playwright_api.Page, path: str) -> None:
+    """Open a path of the workbench and wait for it."""
+    page.goto(path)
+    settle(page)
+
+
+def run_id(page: playwright_api.Page) -> str:
+    """The id in the address of a run's page."""
+    page.wait_for_url(re.compile(r"/run\?run="))
+    return page.url.partition("run=")[2]

@@ -1,0 +1,181 @@
+"""What a person does with the workbench, done in a browser on real data.
+
+The journeys share one server and go on from each other: import, look, start, watch, come back, read the
+result, export, cancel.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+from conftest import SLOW, Server, expect, go, run_id, settle
+from nbclient import NotebookClient
+
+import workbench as wb
+
+AEON = Path(importlib.util.find_spec("aeon").submodule_search_locations[0]) / "datasets" / "data"
+SCREENSHOTS = Path(__file__).resolve().parents[2] / "docs" / "screenshots"
+WIDTHS = (1280, 390)
+
+pytestmark = pytest.mark.browser
+
+
+def _started(page, data: str, **params: int) -> str:
+    """Start CSL from the form; returns the run's id."""
+    go(page, f"/time-series?data={data}")
+    for name, value in params.items():
+        field = page.get_by_label(name, exact=True)
+        field.fill(str(value))
+        field.press("Tab")
+    page.get_by_role("button", name="Start", exact=True).click()
+    return run_id(page)
+
+
+def test_import_preview_and_series(page, server: Server):
+    go(page, "/datasets")
+    files = [AEON / "GunPoint" / f"GunPoint_{part}.ts" for part in ("TRAIN", "TEST")]
+    page.locator("input[type=file]").set_input_files(files)
+    expect(page.get_by_text("GunPoint_TEST.ts").first).to_be_visible(timeout=SLOW)
+    page.get_by_label(re.compile("^Name")).fill("Draw or point")
+    page.get_by_role("button", name="Import", exact=True).click()
+    expect(page.get_by_text("Imported Draw or point@1")).to_be_visible(timeout=SLOW)
+    page.wait_for_url(re.compile("data="))
+    expect(page.get_by_test_id("stDataFrame").first).to_be_visible(timeout=SLOW)
+
+    data = wb.open(server.store).dataset("Draw or point").to_series()
+    assert data.X.shape == (200, 150, 1)
+    assert (data.split == "train").sum() == 50
+
+    page.get_by_role("radio", name="Series").click()
+    expect(page.locator(".js-plotly-plot").nth(1)).to_be_visible(timeout=SLOW)
+    drawn = page.evaluate("document.querySelectorAll('.js-plotly-plot')[0].data[0].y")
+    assert drawn == pytest.approx(data.X[0, :, 0].tolist())
+    assert "view=Series" in page.url
+
+
+def test_a_file_that_cannot_be_read_is_one_sentence(page, tmp_path):
+    bad = tmp_path / "broken.ts"
+    bad.write_text("@problemName x\n@data\n1,2,oops:a\n")
+    go(page, "/datasets")
+    page.get_by_text("Import files", exact=True).click()
+    page.locator("input[type=file]").set_input_files([bad])
+    expect(page.get_by_text("broken.ts").first).to_be_visible(timeout=SLOW)
+    page.get_by_role("button", name="Import", exact=True).click()
+    alert = page.get_by_test_id("stAlert")
+    expect(alert).to_contain_text("broken.ts", timeout=SLOW)
+    text = alert.inner_text()
+    assert "Traceback" not in text
+    assert "upload-" not in text
+
+
+def test_start_watch_reload_and_the_result_is_there(page, server: Server):
+    run = _started(page, "Draw or point@1", n_epochs=3, n_scales=2)
+    expect(page.get_by_role("button", name="Cancel")).to_be_visible(timeout=SLOW)
+    page.reload()
+    assert run_id(page) == run
+    page.close()  # the run goes on without a browser
+
+    done = wb.open(server.store).run(run).wait(timeout=600)
+    assert done.state == "done", done.error
+
+
+def test_the_result_page_answers_a_click_with_the_series(page, server: Server):
+    store = wb.open(server.store)
+    run = store.runs(state="done")[0]
+    go(page, f"/run?run={run.id}")
+    expect(page.get_by_text("Map of the series")).to_be_visible(timeout=SLOW)
+    expect(page.get_by_text(f"untrained {run.scores['untrained_test_accuracy']:.3f}").first).to_be_visible()
+    plot = page.locator(".js-plotly-plot").first
+    expect(plot).to_be_visible(timeout=SLOW)
+    plot.scroll_into_view_if_needed()
+    point = plot.locator("path.point").first
+    point.wait_for(timeout=SLOW)
+    box = point.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x - 30, y - 30)
+    page.mouse.move(x, y, steps=5)
+    hover = plot.locator(".hoverlayer .hovertext").first
+    hover.wait_for(timeout=SLOW)
+    # Points may overlap: the one that answers is the one whose name is shown.
+    name = re.search(r"series (\S+) \(", hover.text_content() or "")[1]
+    page.mouse.click(x, y)
+    page.wait_for_function(
+        "name => [...document.querySelectorAll('.js-plotly-plot')].some("
+        "plot => plot.data.length === 1 && (plot.data[0].name || '').startsWith(name + ' '))",
+        arg=name,
+        timeout=SLOW,
+    )
+
+
+def test_the_exported_notebook_reaches_the_same_score(page, server: Server, tmp_path):
+    run = wb.open(server.store).runs(state="done")[0]
+    go(page, f"/run?run={run.id}")
+    with page.expect_download(timeout=SLOW) as downloading:
+        page.get_by_role("button", name="Notebook").click()
+    path = tmp_path / "run.ipynb"
+    downloading.value.save_as(path)
+    notebook = nbformat.read(path, as_version=4)
+    # Its last cells compare every score with the run's and fail where one differs.
+    assert "recorded = " in "".join(cell.source for cell in notebook.cells)
+    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    printed = json.dumps([cell.get("outputs") for cell in notebook.cells])
+    assert run.headline in printed
+
+
+def test_cancel(page, server: Server):
+    run = _started(page, "Draw or point@1", n_epochs=5000)
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_text("This run was cancelled")).to_be_visible(timeout=SLOW)
+    assert wb.open(server.store).run(run).state == "cancelled"
+
+    go(page, "/runs?state=cancelled")
+    expect(page.get_by_test_id("stDataFrame")).to_be_visible(timeout=SLOW)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_every_page_fits_and_is_photographed(page, server: Server, width: int):
+    store = wb.open(server.store)
+    done = store.runs(state="done")[0]
+    if not store.models.list():
+        done.save_model("gun-point")
+    page.set_viewport_size({"width": width, "height": 900})
+    views = {
+        "home": "/",
+        "datasets": "/datasets",
+        "datasets-series": "/datasets?view=Series",
+        "datasets-profile": "/datasets?view=Profile",
+        "datasets-roles": "/datasets?view=Roles",
+        "sql": "/sql",
+        "time-series": "/time-series",
+        "runs": "/runs",
+        "run": f"/run?run={done.id}",
+        "models": "/models",
+    }
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    for name, path in views.items():
+        go(page, path)
+        _drawn(page)
+        main = page.get_by_test_id("stMain")
+        assert main.evaluate("e => e.scrollWidth - e.clientWidth") <= 0, f"{name} is wider than {width} px"
+        height = main.evaluate("e => e.scrollHeight")
+        page.set_viewport_size({"width": width, "height": min(max(height, 900), 4000)})
+        _drawn(page)
+        page.screenshot(path=SCREENSHOTS / f"{name}-{width}.png", timeout=2 * SLOW)
+        page.set_viewport_size({"width": width, "height": 900})
+
+
+def _drawn(page) -> None:
+    """Wait until every plot on the page has its lines."""
+    settle(page)
+    page.wait_for_function(
+        "() => !document.querySelector('[data-testid=stSkeleton]')"
+        " && [...document.querySelectorAll('[data-testid=stPlotlyChart]')]"
+        ".every(chart => chart.querySelector('.main-svg'))",
+        timeout=SLOW,
+    )
+    page.wait_for_timeout(500)

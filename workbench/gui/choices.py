@@ -1,0 +1,138 @@
+"""What a form can choose from: data sets, estimators, models, and what earlier runs say of the time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from inspect import signature
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import streamlit as st
+
+from workbench import registry
+from workbench.errors import WorkbenchError
+from workbench.gui import navigation
+from workbench.gui.context import store
+from workbench.gui.estimate import Past
+from workbench.gui.text import ago, bytes_, count
+
+if TYPE_CHECKING:
+    from workbench.datasets import Dataset
+    from workbench.models import Model
+
+__all__ = [
+    "MODEL_COLUMNS",
+    "all_refs",
+    "epochs",
+    "model_frame",
+    "past",
+    "pick",
+    "series_estimators",
+    "series_refs",
+    "summary",
+    "waiting",
+]
+
+#: Families of estimators that take tables or logs and not series.
+_OTHER_FAMILIES = ("ctr.", "selection.", "bidding.", "modality.")
+
+MODEL_COLUMNS: dict[str, Any] = {
+    "model": st.column_config.TextColumn("Model"),
+    "headline": st.column_config.TextColumn("Result", width="large"),
+    "estimator": st.column_config.TextColumn("Estimator"),
+    "dataset": st.column_config.TextColumn("Fitted on"),
+    "size": st.column_config.TextColumn("Size", width="small"),
+    "created": st.column_config.TextColumn("Saved", width="small"),
+    "page": st.column_config.LinkColumn("Run", display_text="open", width="small"),
+}
+
+
+def all_refs() -> list[str]:
+    """``name@version`` of every data set's latest version, and of the one that the address names."""
+    return _with_asked([dataset.ref for dataset in store().datasets.list()])
+
+
+def series_refs() -> list[str]:
+    """The same, of data sets that hold time series."""
+    return _with_asked([dataset.ref for dataset in store().datasets.list() if dataset.is_series])
+
+
+def _with_asked(refs: list[str]) -> list[str]:
+    """Add an older version where a link asks for it, so that the link restores its view."""
+    asked = st.query_params.get("data")
+    if not asked or asked in refs:
+        return refs
+    try:
+        return [*refs, store().dataset(asked).ref]
+    except WorkbenchError:
+        return refs
+
+
+def pick(label: str, options: Sequence[str], *, key: str, place: Any = st) -> str | None:
+    """A picker that stands on the first option and writes its choice into the address all the same.
+
+    A widget leaves its default out of the address, and the first of a list changes: such a link would not
+    restore the view. So the default is nothing, and the first option is chosen like a user would.
+    """
+    if options and key not in st.query_params and key not in st.session_state:
+        st.query_params[key] = options[0]
+        st.session_state[key] = options[0]
+    chosen: str | None = place.selectbox(label, options, index=None, key=key, bind="query-params")
+    return chosen
+
+
+def summary(dataset: Dataset) -> str:
+    """Size of a data set in a few words."""
+    return f"{count(dataset.n_rows)} rows · {len(dataset.columns)} columns · {bytes_(dataset.n_bytes)}"
+
+
+def series_estimators() -> list[str]:
+    """The estimators of time series, and third parties' ones, CSL first."""
+    names = [n for n in registry.estimator_names() if not n.startswith(_OTHER_FAMILIES)]
+    return sorted(names, key=lambda n: (n != "timeseries.CSL", not n.startswith("timeseries."), n))
+
+
+def epochs(cls: type, params: dict[str, Any]) -> int:
+    """Epochs that a run will train for; 1 where the estimator has none."""
+    argument = signature(cls).parameters.get("n_epochs")
+    if argument is None:
+        return 1
+    return max(int(params.get("n_epochs", argument.default) or 0), 1)
+
+
+def past(estimator: str, limit: int = 50) -> list[Past]:
+    """Time and work of the latest finished runs of an estimator that went through in one attempt."""
+    rows = {dataset.ref: dataset.n_rows for dataset in store().datasets.list()}
+    found = []
+    for run in store().runs(state="done", limit=limit):
+        if run.estimator_name != estimator or run.attempt != 1 or run.dataset not in rows:
+            continue
+        work = epochs(registry.estimator(estimator), run.spec["params"]) * rows[run.dataset]
+        found.append(Past(run.seconds or 0.0, work, run.dataset))
+    return found
+
+
+def waiting() -> int:
+    """Runs in the queue."""
+    return len(store().runs(state="queued"))
+
+
+def model_frame(models: Sequence[Model]) -> pd.DataFrame:
+    """One row a model, with the columns of :data:`MODEL_COLUMNS`."""
+    now = time.time()
+    return pd.DataFrame(
+        [
+            {
+                "model": model.ref,
+                "headline": model.card.get("headline", ""),
+                "estimator": model.estimator.rpartition(":")[2],
+                "dataset": model.dataset,
+                "size": bytes_(model.n_bytes),
+                "created": ago(model.created, now),
+                "page": navigation.address("run", run=model.run) if model.run else None,
+            }
+            for model in models
+        ],
+        columns=list(MODEL_COLUMNS),
+    )

@@ -1,0 +1,331 @@
+"""The parts of the Datasets page: importing, and one function a view of a data set."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import streamlit as st
+
+from workbench.datasets.roles import MANY, SINGLE
+from workbench.errors import DatasetError, UsageError, WorkbenchError
+from workbench.gui import navigation
+from workbench.gui.choices import summary
+from workbench.gui.context import store
+from workbench.gui.failures import guard
+from workbench.gui.panels import plot, python, table
+from workbench.gui.text import ago, bytes_, count, duration, md
+from workbench.plots import profile as profile_plots
+from workbench.plots import series as series_plots
+
+if TYPE_CHECKING:
+    from workbench.datasets import Dataset
+
+__all__ = [
+    "describe",
+    "import_panel",
+    "preview",
+    "profile",
+    "roles",
+    "series",
+    "server_path",
+    "versions",
+]
+
+PREVIEW_ROWS = 100
+MAX_SERIES, MAX_CHANNELS = 8, 8
+NO_ROLE = "–"
+_IMPORTED = "imported"  # what the last import made, to be said once
+
+
+def describe(dataset: Dataset) -> str:
+    """Where a data set comes from, and its size."""
+    source = f"from {dataset.source}" if dataset.source else f"by {dataset.importer}"
+    return f"{summary(dataset)} · {source} · {ago(dataset.created, time.time())}"
+
+
+# --- import -------------------------------------------------------------------------------------
+
+
+def import_panel() -> None:
+    """Import uploaded files, or files of the server where its configuration allows it."""
+    if _IMPORTED in st.session_state:
+        st.success(st.session_state.pop(_IMPORTED))
+    with st.expander("Import files", icon=":material/upload:", expanded=not store().datasets.list()):
+        with st.form("import", clear_on_submit=True, border=False):
+            files = st.file_uploader(
+                "Files (several make one data set: _TRAIN and _TEST in their names make its split)",
+                accept_multiple_files=True,
+            )
+            folders = _import_folders()
+            path = ""
+            if folders:
+                shown = ", ".join(str(folder) for folder in folders)
+                path = st.text_input(f"Or a path on the server, below {md(shown)}")
+            name = st.text_input("Name (empty: from the file names; a name in use gets a new version)")
+            asked = st.form_submit_button("Import", type="primary")
+        if not asked:
+            return
+        with guard():
+            if files:
+                with _written(files) as paths:
+                    _import(paths, name)
+            elif path.strip():
+                _import([server_path(part.strip(), folders) for part in path.split(";")], name)
+            else:
+                st.warning("Choose a file first.")
+
+
+def _import(paths: Sequence[Path], name: str) -> None:
+    started = time.monotonic()
+    with st.spinner("Importing…"):
+        dataset = store().datasets.import_files(paths, name.strip() or None)
+    # The page is opened anew on what was imported, and says so there.
+    st.session_state[_IMPORTED] = (
+        f"Imported {md(dataset.ref)}: {count(dataset.n_rows)} rows, {bytes_(dataset.n_bytes)}, "
+        f"in {duration(time.monotonic() - started)}."
+    )
+    navigation.open_page("datasets", data=dataset.ref)
+
+
+@contextmanager
+def _written(files: Sequence[Any]) -> Iterator[list[Path]]:
+    """The uploaded files on disk, under their own names, until the end of the block."""
+    folder = Path(tempfile.mkdtemp(prefix="upload-", dir=store().dir.tmp))
+    try:
+        paths = []
+        for file in files:
+            path = folder / (PurePath(file.name).name or "file")
+            with open(path, "wb") as target:
+                shutil.copyfileobj(file, target)
+            paths.append(path)
+        try:
+            yield paths
+        except WorkbenchError as error:  # the user knows the file by its name alone
+            raise DatasetError(str(error).replace(f"{folder}{os.sep}", "")) from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _import_folders() -> list[Path]:
+    """The folders of ``WORKBENCH_IMPORT_DIRS``, separated like those of ``PATH``."""
+    named = os.environ.get("WORKBENCH_IMPORT_DIRS", "")
+    return [Path(part).expanduser().resolve() for part in named.split(os.pathsep) if part]
+
+
+def server_path(text: str, folders: Sequence[Path]) -> Path:
+    """The file `text` on the server, if it lies below one of `folders` (links followed).
+
+    Raises
+    ------
+    UsageError
+    """
+    path = Path(text).expanduser()
+    candidates = [path] if path.is_absolute() else [folder / path for folder in folders]
+    for candidate in candidates:
+        real = candidate.resolve()
+        if any(real.is_relative_to(folder) for folder in folders) and real.exists():
+            return real
+    raise UsageError(f"There is no file {text!r} below {', '.join(map(str, folders))}.")
+
+
+# --- views of one data set ----------------------------------------------------------------------
+
+
+def preview(dataset: Dataset) -> None:
+    """The first rows."""
+    st.dataframe(dataset.head(PREVIEW_ROWS), hide_index=True, width="stretch", key="preview")
+    st.caption(f"The first {min(PREVIEW_ROWS, dataset.n_rows)} of {count(dataset.n_rows)} rows.")
+    with st.container(horizontal=True):
+        for suffix in ("parquet", "csv"):
+            st.download_button(
+                f"Whole data set as {suffix.upper()}",
+                partial(_exported, dataset, suffix),
+                file_name=f"{dataset.name}-{dataset.version}.{suffix}",
+                key=f"export-{suffix}",
+                icon=":material/download:",
+                on_click="ignore",
+            )
+    python(f"import workbench as wb\n\nwb.dataset({dataset.ref!r}).head({PREVIEW_ROWS})")
+
+
+def _exported(dataset: Dataset, suffix: str) -> bytes:
+    with tempfile.TemporaryDirectory(dir=store().dir.tmp) as folder:
+        path = Path(folder) / f"data.{suffix}"
+        dataset.export(path)
+        return path.read_bytes()
+
+
+def series(dataset: Dataset) -> None:
+    """Chosen series channel by channel, and the means of the classes."""
+    index = dataset.series_index()
+    names = {str(i): i for i in index["id"]}
+    left, right = st.columns([2, 1])
+    chosen = left.multiselect(
+        f"Series ({count(len(index))} in all)",
+        list(names),
+        default=list(names)[:1],
+        max_selections=MAX_SERIES,
+        key="series",
+        bind="query-params",
+    )
+    if chosen:
+        data = dataset.series([names[name] for name in chosen])
+        channels = _channels(right, data.channels)
+        columns = [data.channels.index(channel) for channel in channels]
+        fig = series_plots.series(
+            data.X[:, :, columns],
+            channels=channels,
+            names=chosen,
+            labels=None if data.y is None else list(data.y),
+            all_labels=list(index["label"]),
+        )
+        plot(fig, "series")
+    means = _means(dataset.ref, dataset.role_revision)
+    st.subheader("Mean of each class")
+    st.caption("The band is one standard deviation between the series of a class.")
+    shown = _channels(st, tuple(pd.unique(means["channel"])), key="mean_channels")
+    plot(series_plots.class_means(means[means["channel"].isin(shown)]), "class-means", data=means)
+    python(
+        f"import workbench as wb\n\ndata = wb.dataset({dataset.ref!r})\n"
+        f"some = data.series({[names[name] for name in chosen]!r})  # .X has shape {'(n, T, d)'}\n"
+        "means = data.class_means()"
+    )
+
+
+@st.cache_data(max_entries=20, show_spinner="Computing the means…")
+def _means(ref: str, revision: int) -> pd.DataFrame:
+    return store().dataset(ref).with_roles(revision).class_means()
+
+
+def _channels(place: Any, channels: Sequence[str], key: str = "channels") -> list[str]:
+    if len(channels) <= MAX_CHANNELS:
+        return list(channels)
+    chosen: list[str] = place.multiselect(
+        f"Channels ({len(channels)} in all)",
+        list(channels),
+        default=list(channels)[:4],
+        max_selections=MAX_CHANNELS,
+        key=key,
+        bind="query-params",
+    )
+    return chosen or list(channels)[:1]
+
+
+def profile(dataset: Dataset) -> None:
+    """Types, missing values and distributions, as computed at import."""
+    overview = profile_plots.overview(dataset.profile)
+    shares = st.column_config.NumberColumn("missing", format="percent")
+    table(overview, "profile", column_config={"missing": shares})
+    classes = profile_plots.classes(dataset.profile)
+    if classes is not None:
+        st.subheader("Series of each class")
+        plot(classes, "classes")
+    missing = profile_plots.missing(dataset.profile)
+    if missing is not None:
+        st.subheader("Missing values")
+        plot(missing, "missing")
+    column = st.selectbox("Column", list(overview["column"]), key="column", bind="query-params")
+    if column is not None:
+        fig = profile_plots.distribution(dataset.profile, column)
+        if fig is None:
+            st.caption("Nothing to draw: the column is empty.")
+        else:
+            plot(fig, "distribution")
+
+
+def roles(dataset: Dataset) -> None:
+    """Edit what each column means; a save makes a new role revision."""
+    st.caption(
+        f"Role revision {dataset.role_revision}. Runs keep the revision they were started with; "
+        "columns without a role are left out."
+    )
+    held = {column: role for role, columns in dataset.roles.items() for column in columns}
+    modality = st.text_input("Offer a modality by the name of", key="modality", max_chars=40)
+    offered = [NO_ROLE, *SINGLE, *(role for role in MANY if "<" not in role)]
+    offered += sorted({role for role in held.values() if role not in offered})
+    if modality.strip():
+        offered.append(f"modality:{modality.strip()}")
+    editor = pd.DataFrame(
+        {
+            "column": [column.name for column in dataset.columns],
+            "type": [column.type for column in dataset.columns],
+            "role": [held.get(column.name, NO_ROLE) for column in dataset.columns],
+        }
+    )
+    with st.form("roles", border=False):
+        edited = st.data_editor(
+            editor,
+            column_config={
+                "column": st.column_config.TextColumn("Column", disabled=True),
+                "type": st.column_config.TextColumn("Type", disabled=True),
+                "role": st.column_config.SelectboxColumn("Role", options=offered, required=True),
+            },
+            hide_index=True,
+            width="stretch",
+            key=f"roles-{dataset.ref}-{dataset.role_revision}",
+        )
+        saved = st.form_submit_button("Save the roles", type="primary")
+    if saved:
+        with guard():
+            given: dict[str, list[str]] = {}
+            for column, role in zip(edited["column"], edited["role"], strict=True):
+                if role != NO_ROLE:
+                    given.setdefault(role, []).append(column)
+            changed = dataset.set_roles(given)
+            st.success(f"Saved as role revision {changed.role_revision}.")
+    with st.expander("What the roles mean"):
+        for role, meaning in {**SINGLE, **MANY}.items():
+            st.markdown(f"`{role}`: {md(meaning)}")
+
+
+def versions(dataset: Dataset) -> None:
+    """Every version with its lineage; delete those that no run uses."""
+    found = store().datasets.versions(dataset.name)
+    now = time.time()
+    frame = pd.DataFrame(
+        [
+            {
+                "version": version.ref,
+                "rows": version.n_rows,
+                "size": bytes_(version.n_bytes),
+                "made by": version.importer,
+                "source": version.source,
+                "parent": version.parent or "",
+                "imported": ago(version.created, now),
+                "sha256": version.checksum[:12],
+            }
+            for version in found
+        ]
+    )
+    chosen = st.dataframe(
+        frame,
+        hide_index=True,
+        width="stretch",
+        on_select="rerun",
+        selection_mode="multi-row",
+        key=f"versions-{hash(tuple(version.ref for version in found))}",
+    )
+    picked = [found[row].ref for row in chosen["selection"]["rows"]]
+    st.button(
+        f"Delete ({len(picked)})" if picked else "Delete",
+        disabled=not picked,
+        on_click=_delete,
+        args=(picked,),
+        help="Refused while a run refers to the version.",
+    )
+
+
+def _delete(refs: list[str]) -> None:
+    with guard():
+        for ref in refs:
+            store().datasets.delete(ref)
+        st.toast(f"Deleted {', '.join(refs)}.")

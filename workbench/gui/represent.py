@@ -1,0 +1,141 @@
+"""The result page of a representation (recipe ``timeseries.represent``)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import streamlit as st
+
+from workbench.errors import WorkbenchError
+from workbench.gui import result
+from workbench.gui.context import store
+from workbench.gui.panels import plot, table
+from workbench.gui.text import md
+from workbench.plots import represent, scores, series
+from workbench.report import Report
+
+if TYPE_CHECKING:
+    from workbench.arrays import SeriesData
+    from workbench.runs import Run
+
+__all__ = ["view"]
+
+#: Series drawn for one brush of the map, and channels drawn of each.
+MAX_SERIES, MAX_CHANNELS = 8, 6
+
+
+def view(run: Run, report: Report) -> None:
+    """Scores with the control, the map with the series behind it, shapelets, confusion, losses."""
+    result.score_cards(report, hidden=("C",))  # the probe's penalty is no score
+    tables = report.tables
+    if _has(report, "embedding"):
+        _map(run, tables["embedding"])
+    if _has(report, "matches") and _has(report, "shapelets"):
+        _shapelets(run, report)
+    left, right = st.columns(2)
+    pairs = scores.score_pairs(report.scores)
+    if len(pairs):
+        with left:
+            st.subheader("Trained and untrained")
+            plot(scores.score_bars(pairs), "scores", data=pairs)
+    if _has(report, "confusion"):
+        with right:
+            st.subheader("Confusion on the test series")
+            plot(scores.confusion(tables["confusion"]), "confusion", data=tables["confusion"])
+    if _has(report, "per_class"):
+        st.subheader("Each class")
+        table(tables["per_class"].round(3), "per-class")
+    if _has(report, "curve"):
+        st.subheader("Losses")
+        plot(scores.curves(tables["curve"]), "losses", data=tables["curve"])
+    if _has(report, "importance"):
+        with st.expander("Importance of the shapelets"):
+            plot(scores.importance_bars(tables["importance"]), "importance", data=tables["importance"])
+    result.tables(report)
+
+
+def _has(report: Report, name: str) -> bool:
+    return name in report.tables and len(report.tables[name]) > 0
+
+
+def _map(run: Run, embedding: pd.DataFrame) -> None:
+    st.subheader("Map of the series")
+    st.caption(
+        "Click a point, or several with the box tool above the map, to see the series below it. "
+        "Hollow points were trained on, filled ones are test series, a cross is one predicted wrongly."
+    )
+    state = plot(represent.embedding_map(embedding), "embedding", data=embedding, on_select="rerun")
+    points = state["selection"]["points"] if state else []
+    ids = list(dict.fromkeys(str(point["customdata"][0]) for point in points if point.get("customdata")))
+    if not ids:
+        return
+    named = {str(i): i for i in embedding["id"]}
+    chosen = _series(run, [named[i] for i in ids[:MAX_SERIES]])
+    if chosen is None:
+        return
+    if len(ids) > MAX_SERIES:
+        st.caption(f"The first {MAX_SERIES} of {len(ids)} chosen series.")
+    X, channels = chosen.X[:, :, :MAX_CHANNELS], chosen.channels[:MAX_CHANNELS]
+    if len(channels) < len(chosen.channels):
+        st.caption(f"The first {MAX_CHANNELS} of {len(chosen.channels)} channels.")
+    fig = series.series(
+        X,
+        channels=channels,
+        names=[str(i) for i in chosen.ids],
+        labels=None if chosen.y is None else list(chosen.y),
+        all_labels=list(embedding["label"]) if "label" in embedding else None,
+    )
+    plot(fig, "chosen-series")
+
+
+def _shapelets(run: Run, report: Report) -> None:
+    """One shapelet over one of the series it matches best."""
+    st.subheader("Shapelets over the series they match")
+    matches, shapelets = report.tables["matches"], report.tables["shapelets"]
+    ranked = _ranked(report, list(pd.unique(matches["shapelet"])))
+    left, right = st.columns(2)
+    shapelet = left.selectbox(
+        "Shapelet, the most important first",
+        ranked,
+        key="shapelet",
+        bind="query-params",
+    )
+    here = matches[matches["shapelet"] == shapelet].sort_values("rank")
+    best = {str(row.id): row for row in here.itertuples()}
+    name = right.selectbox("Series, the best match first", list(best), key="match", bind="query-params")
+    if name is None:
+        return
+    chosen = _series(run, [best[name].id])
+    if chosen is None:
+        return
+    pattern = shapelets[shapelets["shapelet"] == shapelet]
+    shown = [c for c in chosen.channels if str(c) in set(pattern["channel"].astype(str))][:MAX_CHANNELS]
+    columns = [chosen.channels.index(c) for c in shown]
+    fig = represent.shapelet_on_series(
+        chosen.X[0][:, columns],
+        channels=shown,
+        shapelet=pattern,
+        start=int(best[name].start),
+        name=f"series {name}",
+    )
+    plot(fig, "shapelet")
+
+
+def _ranked(report: Report, names: list[Any]) -> list[Any]:
+    if not _has(report, "importance"):
+        return names
+    table = report.tables["importance"]
+    rank = table.set_index(table["component"].astype(str))["score"].to_dict()
+    return sorted(names, key=lambda name: -rank.get(str(name), 0.0))
+
+
+def _series(run: Run, ids: list[Any]) -> SeriesData | None:
+    """The series from the run's own version of the data set; None, with a sentence, if it is gone."""
+    spec = run.spec["dataset"]
+    try:
+        data = store().dataset(spec["ref"]).with_roles(spec["role_revision"])
+        return data.series(ids)
+    except WorkbenchError as error:
+        st.warning(md(f"The series cannot be shown: {error}"))
+        return None

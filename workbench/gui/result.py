@@ -1,0 +1,122 @@
+"""The page of a finished run: what every recipe's result has in common."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import plotly.graph_objects as go
+import streamlit as st
+
+from workbench import notebook, registry
+from workbench.gui.panels import plot, python, table
+from workbench.gui.text import duration, md, score
+from workbench.plots.scores import CONTROLS, score_label
+from workbench.report import Report
+
+if TYPE_CHECKING:
+    from workbench.runs import Run
+
+__all__ = ["body", "downloads", "figures", "reproduce", "score_cards", "tables"]
+
+
+def body(run: Run, report: Report) -> None:
+    """The recipe's own view if it has one, else the standard one."""
+    view = registry.view_of(report.recipe)
+    if view is not None:
+        view(run, report)
+        return
+    score_cards(report)
+    drawn = registry.figures_of(report.recipe) or registry.figures_of(registry.DEFAULT_RECIPE)
+    if drawn is not None:
+        figures(drawn(report))
+    tables(report)
+
+
+def score_cards(report: Report, *, hidden: Collection[str] = ()) -> None:
+    """A card a score; the untrained control's value stands below the score it belongs to."""
+    controls = tuple(f"{control}_" for control in CONTROLS)
+    plain = {name: value for name, value in report.scores.items() if not name.startswith(controls)}
+    plain = {name: value for name, value in plain.items() if name not in hidden}
+    with st.container(horizontal=True):
+        for name, value in plain.items():
+            with st.container(border=True, width=165):
+                is_time = name == "seconds" or name.endswith("_seconds")
+                st.metric(
+                    md(score_label(name.replace("seconds", "time"))),
+                    duration(value) if is_time else score(value),
+                )
+                prefix = next((c for c in CONTROLS if f"{c}_{name}" in report.scores), None)
+                if prefix is not None:
+                    control = report.scores[f"{prefix}_{name}"]
+                    st.caption(f"{prefix} {score(control)} ({value - control:+.3f})")
+
+
+def figures(drawn: dict[str, go.Figure]) -> None:
+    """Every figure under its name."""
+    for name, fig in drawn.items():
+        st.subheader(md(name.replace("_", " ").capitalize()))
+        plot(fig, name)
+
+
+def tables(report: Report) -> None:
+    """The report's tables, one at a time."""
+    if not report.tables:
+        return
+    with st.expander("Tables"):
+        name = st.selectbox("Table", list(report.tables), key="table", bind="query-params")
+        table(report.tables[name], f"table-{name}")
+
+
+def downloads(run: Run, report: Report) -> None:
+    """Model, report, figures and notebook as files, made when asked for."""
+    artifacts = run.folder / "artifacts"
+    with st.container(horizontal=True):
+        if (artifacts / "model").is_dir():
+            _download("Model", lambda: _zipped(artifacts / "model"), f"{run.id}-model.zip")
+        _download("Report", lambda: _zipped(artifacts / "report"), f"{run.id}-report.zip")
+        if registry.figures_of(report.recipe) is not None:
+            _download("Figures", lambda: _html(report), f"{run.id}-figures.html")
+        _download(
+            "Notebook", lambda: json.dumps(notebook.as_notebook(run), indent=1).encode(), f"{run.id}.ipynb"
+        )
+        _download("Script", lambda: notebook.as_script(run).encode(), f"{run.id}.py")
+
+
+def reproduce(run: Run) -> None:
+    """The Python that repeats the run and checks its scores."""
+    python(notebook.as_script(run), label="Show the Python that repeats this run")
+
+
+def _download(label: str, data: object, file_name: str) -> None:
+    st.download_button(
+        label,
+        data,  # type: ignore[arg-type]
+        file_name=file_name,
+        key=f"download-{label}",
+        icon=":material/download:",
+        on_click="ignore",
+    )
+
+
+def _zipped(folder: Path) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                archive.write(path, path.relative_to(folder))
+    return buffer.getvalue()
+
+
+def _html(report: Report) -> bytes:
+    """All figures in one page that needs no network: plotly's script is inside."""
+    draw = registry.figures_of(report.recipe)
+    drawn = draw(report) if draw is not None else {}
+    parts = ["<!doctype html><meta charset='utf-8'><body style='background:#fff'>"]
+    for i, fig in enumerate(drawn.values()):
+        parts.append(fig.to_html(full_html=False, include_plotlyjs=i == 0))
+    return "\n".join(parts).encode()

@@ -1,0 +1,142 @@
+"""Runs as pages show them: state badges, the table, and what is live."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import streamlit as st
+
+from workbench.gui import navigation
+from workbench.gui.context import store
+from workbench.gui.panels import plot
+from workbench.gui.text import ago, duration, md, score
+from workbench.plots.scores import curves
+
+if TYPE_CHECKING:
+    from workbench.runs import Run
+
+__all__ = ["COLUMNS", "badge", "cards", "frame", "live", "log_tail"]
+
+LOG_LINES = 200
+
+_COLOURS: dict[str, Any] = {
+    "queued": "gray",
+    "running": "blue",
+    "done": "green",
+    "failed": "red",
+    "cancelled": "orange",
+}
+
+#: How :func:`frame` is shown by ``st.dataframe``.
+COLUMNS: dict[str, Any] = {
+    "page": st.column_config.LinkColumn("Open", display_text="open", width="small"),
+    "name": st.column_config.TextColumn("Run", width="medium"),
+    "state": st.column_config.TextColumn("State", width="small"),
+    "progress": st.column_config.ProgressColumn("Progress", min_value=0, max_value=1, format="percent"),
+    "result": st.column_config.TextColumn("Result", width="medium"),
+    "estimator": st.column_config.TextColumn("Estimator"),
+    "dataset": st.column_config.TextColumn("Data set"),
+    "started": st.column_config.TextColumn("Submitted", width="small"),
+    "took": st.column_config.TextColumn("Took", width="small"),
+    "id": st.column_config.TextColumn("Id", width="small"),
+}
+
+
+def badge(state: str) -> None:
+    """The state in its colour."""
+    st.badge(state, color=_COLOURS.get(state, "gray"))
+
+
+def _result(run: Run) -> str:
+    if run.state == "done" and "test_accuracy" in run.scores:
+        text = f"accuracy {score(run.scores['test_accuracy'])}"
+        control = run.scores.get("untrained_test_accuracy")
+        return text if control is None else f"{text} (untrained {score(control)})"
+    return run.headline if run.state == "done" else run.error
+
+
+def frame(runs: Sequence[Run]) -> pd.DataFrame:
+    """One row a run, with the columns of :data:`COLUMNS`."""
+    now = time.time()
+    return pd.DataFrame(
+        [
+            {
+                "page": navigation.address("run", run=run.id),
+                "name": run.name,
+                "state": run.state,
+                "progress": run.progress,
+                "result": _result(run),
+                "estimator": run.estimator_name,
+                "dataset": run.dataset,
+                "started": ago(run.created, now),
+                "took": duration(run.seconds),
+                "id": run.id,
+            }
+            for run in runs
+        ],
+        columns=list(COLUMNS),
+    )
+
+
+def cards(runs: Sequence[Run]) -> None:
+    """A bordered card a run, two beside one another, each a link to the run's page."""
+    now = time.time()
+    for start in range(0, len(runs), 2):
+        for column, run in zip(st.columns(2), runs[start : start + 2], strict=False):
+            with column.container(border=True):
+                with st.container(horizontal=True, vertical_alignment="center"):
+                    badge(run.state)
+                    navigation.link("run", md(run.name), run=run.id)
+                if run.state == "running":
+                    st.progress(min(max(run.progress, 0.0), 1.0), text=_progress_text(run))
+                else:
+                    waiting = "Waiting for a worker." if run.state == "queued" else ""
+                    st.caption(md(_result(run)) or waiting or "Stopped before its end.")
+                st.caption(f"{md(run.estimator_name)} on {md(run.dataset)} · {ago(run.created, now)}")
+
+
+def _progress_text(run: Run) -> str:
+    left = f", about {duration(run.remaining)} left" if run.remaining is not None else ""
+    return f"{md(run.stage) or 'starting'}: {run.progress:.0%}{left}"
+
+
+@st.fragment(run_every=1)
+def live(run_id: str) -> None:
+    """What a queued or running run is doing; loads the page again when it has ended."""
+    run = store().run(run_id)
+    if run.is_finished:
+        st.rerun()
+    if run.cancelling:
+        st.info("Cancelling: the run saves its checkpoint first.")
+    if run.state == "queued":
+        _waiting(run)
+    else:
+        st.progress(min(max(run.progress, 0.0), 1.0), text=_progress_text(run))
+        st.caption(f"Running for {duration(run.seconds)} on {md(run.slot or 'a worker')}.")
+    metrics = run.metrics()
+    if len(metrics):
+        fig = curves(metrics, x="step", x_title="Epoch", y_title="Mean loss of the epoch")
+        fig.update_layout(uirevision=run.id)  # a zoom outlives the next second
+        plot(fig, "live-curve")
+    log_tail(run)
+
+
+def _waiting(run: Run) -> None:
+    if not store().queue.workers():
+        st.warning("No worker is running, so this run waits: start one with `python -m workbench worker`.")
+        return
+    ahead = [
+        other
+        for other in store().runs(state="queued")
+        if (-other.priority, other.created) < (-run.priority, run.created)
+    ]
+    st.info(f"Waiting for a free worker; {len(ahead)} run{'s' * (len(ahead) != 1)} ahead in the queue.")
+
+
+def log_tail(run: Run) -> None:
+    """The last lines of the run's log."""
+    with st.expander("Log", expanded=run.state in ("running", "failed"), key=f"log-{run.id}"):
+        st.code(run.log(tail=LOG_LINES) or "Nothing has been logged yet.", language=None, height=240)

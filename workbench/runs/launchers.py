@@ -1,0 +1,152 @@
+"""How a run's process is started, watched and stopped.
+
+A launcher knows nothing of the queue: it is given a run's folder and says whether the process has
+ended. :class:`LocalLauncher` starts a process group on this host; other engines implement
+:class:`Launcher` with their own job ids.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Protocol
+
+import workbench
+
+__all__ = ["Launcher", "LocalLauncher", "cores", "find_gpus"]
+
+# Every process of a run carries its folder in this variable, which survives fork and exec: what a
+# killed worker left behind is found by it, also when it left the process group.
+MARK = "WORKBENCH_RUN_DIR"
+
+
+class Launcher(Protocol):
+    """Starts runs somewhere; a job is named by a string that outlives the worker."""
+
+    def start(self, folder: Path, *, slot: str, threads: int, attempt: int) -> str:
+        """Start the run in `folder` and return the job's name."""
+
+    def poll(self, job: str) -> int | None:
+        """The exit code (negative: killed by that signal), or None while it runs."""
+
+    def stop(self, job: str, *, force: bool = False) -> None:
+        """Ask the job to save a checkpoint and end; with `force` end it and all its processes now."""
+
+    def sweep(self, folder: Path) -> None:
+        """Kill whatever is still alive of the run in `folder`, whoever started it."""
+
+    def logs(self, folder: Path, tail: int | None = None) -> str:
+        """The text that the run wrote, or its last `tail` lines."""
+
+
+class LocalLauncher:
+    """Runs as process groups of this host, which die with the worker that started them."""
+
+    def __init__(self) -> None:
+        self._children: dict[str, tuple[subprocess.Popen[bytes], Path]] = {}
+
+    def start(self, folder: Path, *, slot: str, threads: int, attempt: int) -> str:
+        with open(folder / "log.txt", "ab") as log:
+            when = time.strftime("%Y-%m-%d %H:%M:%S")
+            log.write(f"--- attempt {attempt}, {when}, {slot}, {threads} threads ---\n".encode())
+            log.flush()
+            child = subprocess.Popen(
+                [sys.executable, "-m", "workbench", "run", str(folder)],
+                cwd=folder,  # a relative path that an estimator writes stays inside the run
+                env=_environment(folder, slot, threads),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self._children[str(child.pid)] = child, folder
+        return str(child.pid)
+
+    def poll(self, job: str) -> int | None:
+        child, folder = self._children[job]
+        if child.returncode is not None:
+            return child.returncode
+        # WNOWAIT leaves the leader a zombie, so that its group's number cannot be given away yet.
+        if os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            return None
+        self.stop(job, force=True)
+        self.sweep(folder)
+        return child.wait()
+
+    def stop(self, job: str, *, force: bool = False) -> None:
+        child, _ = self._children[job]
+        if child.returncode is None:  # not yet reaped, so the number is still ours
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL if force else signal.SIGTERM)
+
+    def sweep(self, folder: Path) -> None:
+        deadline = time.monotonic() + 5
+        while pids := _marked(folder):
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            if time.monotonic() > deadline:
+                return  # stuck in the kernel; the lock on the folder still keeps a second start away
+            time.sleep(0.01)
+
+    def logs(self, folder: Path, tail: int | None = None) -> str:
+        try:
+            text = (folder / "log.txt").read_text(errors="replace")
+        except FileNotFoundError:
+            return ""
+        return text if tail is None else "\n".join(text.splitlines()[-tail:] if tail > 0 else [])
+
+
+def _environment(folder: Path, slot: str, threads: int) -> dict[str, str]:
+    paths = [os.path.abspath(p) for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p]
+    home = str(Path(workbench.__file__).parent.parent)
+    return {
+        **os.environ,
+        MARK: str(folder),
+        "WORKBENCH_WORKER_PID": str(os.getpid()),
+        "PYTHONPATH": os.pathsep.join(dict.fromkeys([*paths, home])),
+        "PYTHONUNBUFFERED": "1",
+        "CUDA_VISIBLE_DEVICES": slot.removeprefix("cuda:") if slot.startswith("cuda:") else "",
+        "OMP_NUM_THREADS": str(threads),
+        "OPENBLAS_NUM_THREADS": str(threads),
+        "MKL_NUM_THREADS": str(threads),
+        "LOKY_MAX_CPU_COUNT": str(threads),
+    }
+
+
+def _marked(folder: Path) -> list[int]:
+    """Living processes that carry the folder's mark."""
+    mark = f"{MARK}={folder}".encode()
+    found = []
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                if mark in Path(entry.path, "environ").read_bytes().split(b"\0"):
+                    found.append(int(entry.name))
+            except OSError:
+                continue  # ended meanwhile, or another user's
+    return found
+
+
+def cores() -> int:
+    """CPU cores this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def find_gpus() -> list[str]:
+    """Slots of the host's GPUs, ``cuda:<index or UUID>``, found without importing torch."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return [f"cuda:{name.strip()}" for name in visible.split(",") if name.strip() not in ("", "-1")]
+    try:
+        listing = subprocess.run(
+            ["nvidia-smi", "-L"], capture_output=True, text=True, timeout=10, check=True
+        ).stdout
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [f"cuda:{i}" for i in range(sum(line.startswith("GPU ") for line in listing.splitlines()))]

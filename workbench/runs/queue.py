@@ -1,0 +1,340 @@
+"""The run table as a queue: each change of a run's state is one function here, and one transaction.
+
+::
+
+    submit ──> queued ──claim──> running ──finish──> done | failed | cancelled
+                 ^                  │                        │
+                 └──────release─────┘<────────retry──────────┘
+
+A running run belongs to the worker that holds its lease. Leases count seconds of the host's boot
+clock under the boot's id, so that neither a jump of the wall clock nor a reboot can prolong one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+import time
+from collections.abc import Iterable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from workbench.errors import RunError, RunNotFound
+from workbench.store import StoreDir
+
+__all__ = [
+    "FINISHED",
+    "MAX_DEATHS",
+    "boot_clock",
+    "boot_id",
+    "cancel",
+    "claim",
+    "claim_expired",
+    "delete",
+    "drop_checkpoint",
+    "finish",
+    "held",
+    "ingest",
+    "release",
+    "renew",
+    "retry",
+    "set_job",
+    "submit",
+]
+
+FINISHED = ("done", "failed", "cancelled")
+
+#: A run that dies so many times in a row without a newer checkpoint is given up.
+MAX_DEATHS = 3
+
+
+def boot_clock() -> float:
+    """Seconds since the host started, sleep included."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+@cache
+def boot_id() -> str:
+    """The kernel's random name for this boot."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def submit(dir: StoreDir, spec: dict[str, Any], draft: Path, **columns: Any) -> None:
+    """Enter a run and move its finished folder `draft` into place, both or neither."""
+    row = {
+        "id": spec["id"],
+        "name": spec["name"],
+        "state": "queued",
+        "estimator": spec["estimator"],
+        "recipe": spec["recipe"],
+        "dataset": spec["dataset"]["ref"],
+        "spec": json.dumps(spec),
+        "created": spec["created"],
+        **columns,
+    }
+    with dir.write() as db:
+        db.execute(
+            "INSERT INTO runs (id, name, state, estimator, recipe, dataset, spec, created, priority, device,"
+            " launcher, parent, schedule, owner) VALUES (:id, :name, :state, :estimator, :recipe, :dataset,"
+            " :spec, :created, :priority, :device, :launcher, :parent, :schedule, :owner)",
+            row,
+        )
+        os.rename(draft, dir.runs / spec["id"])
+
+
+def claim(
+    dir: StoreDir,
+    worker: str,
+    slot: str,
+    devices: Sequence[str],
+    *,
+    lease: float,
+    launchers: Sequence[str] = ("local",),
+) -> sqlite3.Row | None:
+    """Take the next queued run that asks for one of `devices`: highest priority first, then oldest.
+
+    A slot of a GPU is given to one running run only, whichever worker holds it.
+    """
+    query = {
+        "worker": worker,
+        "slot": slot,
+        "shared": not slot.startswith("cuda"),
+        "devices": json.dumps(list(devices)),
+        "launchers": json.dumps(list(launchers)),
+        "boot": boot_id(),
+        "until": boot_clock() + lease,
+        "now": time.time(),
+    }
+    waiting = (
+        "FROM runs WHERE state = 'queued' AND device IN (SELECT value FROM json_each(:devices))"
+        " AND launcher IN (SELECT value FROM json_each(:launchers))"
+        " AND (:shared OR NOT EXISTS (SELECT 1 FROM runs WHERE state = 'running' AND slot = :slot))"
+    )
+    # Look before locking: an idle worker must not be a writer.
+    if dir.connection.execute(f"SELECT 1 {waiting} LIMIT 1", query).fetchone() is None:
+        return None
+    with dir.write() as db:
+        row: sqlite3.Row | None = db.execute(
+            "UPDATE runs SET state = 'running', worker = :worker, slot = :slot, lease_boot = :boot,"  # noqa: S608
+            " lease_until = :until, attempt = attempt + 1, started = :now, finished = NULL, job = '',"
+            f" error = '' WHERE id = (SELECT id {waiting} ORDER BY priority DESC, created, rowid LIMIT 1)"
+            " RETURNING *",
+            query,
+        ).fetchone()
+    return row
+
+
+def claim_expired(dir: StoreDir, worker: str, *, lease: float) -> sqlite3.Row | None:
+    """Take over one running run whose lease has run out (its old processes may still be alive)."""
+    query = {"worker": worker, "boot": boot_id(), "now": boot_clock(), "until": boot_clock() + lease}
+    expired = "FROM runs WHERE state = 'running' AND (lease_boot <> :boot OR lease_until < :now)"
+    if dir.connection.execute(f"SELECT 1 {expired} LIMIT 1", query).fetchone() is None:
+        return None
+    with dir.write() as db:
+        row: sqlite3.Row | None = db.execute(
+            "UPDATE runs SET worker = :worker, lease_boot = :boot, lease_until = :until"  # noqa: S608
+            f" WHERE id = (SELECT id {expired} AND worker <> :worker LIMIT 1) RETURNING *",
+            query,
+        ).fetchone()
+    return row
+
+
+def renew(dir: StoreDir, worker: str, *, lease: float) -> None:
+    """Prolong every lease of `worker`, and show that it is alive."""
+    with dir.write() as db:
+        db.execute(
+            "UPDATE runs SET lease_boot = ?, lease_until = ? WHERE worker = ? AND state = 'running'",
+            (boot_id(), boot_clock() + lease, worker),
+        )
+        db.execute("UPDATE workers SET beat = ? WHERE id = ?", (boot_clock(), worker))
+
+
+def held(dir: StoreDir, worker: str) -> dict[str, bool]:
+    """The runs whose lease `worker` holds, and whether each is to be cancelled."""
+    rows = dir.connection.execute(
+        "SELECT id, cancel FROM runs WHERE worker = ? AND state = 'running'", (worker,)
+    )
+    return {row["id"]: bool(row["cancel"]) for row in rows}
+
+
+def set_job(dir: StoreDir, run: str, worker: str, job: str) -> None:
+    """Remember what the launcher calls the run."""
+    with dir.write() as db:
+        db.execute("UPDATE runs SET job = ? WHERE id = ? AND worker = ?", (job, run, worker))
+
+
+def ingest(
+    dir: StoreDir,
+    run: str,
+    worker: str,
+    *,
+    start: int,
+    end: int,
+    metrics: Iterable[tuple[str, int, float | None, float]],
+    state: dict[str, Any],
+) -> bool:
+    """Enter what bytes `start` to `end` of the run's events say; False if the run is no longer ours.
+
+    The offset moves in the transaction that enters the metrics, so nothing is entered twice or left out.
+    """
+    with dir.write() as db:
+        moved = db.execute(
+            "UPDATE runs SET events_offset = :end, stage = coalesce(:stage, stage),"
+            " progress = coalesce(:progress, progress), remaining = :remaining"
+            " WHERE id = :run AND worker = :worker AND state = 'running' AND events_offset = :start",
+            {
+                "run": run,
+                "worker": worker,
+                "start": start,
+                "end": end,
+                "stage": state.get("stage"),
+                "progress": state.get("progress"),
+                "remaining": state.get("remaining"),
+            },
+        ).rowcount
+        if moved:
+            db.executemany(
+                "INSERT OR REPLACE INTO metrics (run, name, step, value, time) VALUES (?, ?, ?, ?, ?)",
+                [(run, *metric) for metric in metrics],
+            )
+    return bool(moved)
+
+
+def finish(
+    dir: StoreDir,
+    run: str,
+    worker: str,
+    state: str,
+    *,
+    error: str = "",
+    headline: str = "",
+    scores: dict[str, float | None] | None = None,
+) -> bool:
+    """End a run that `worker` holds; False if it no longer does."""
+    with dir.write() as db:
+        changed = db.execute(
+            "UPDATE runs SET state = :state, error = :error, headline = :headline, scores = :scores,"
+            " progress = CASE :state WHEN 'done' THEN 1 ELSE progress END, remaining = NULL, finished = :now,"
+            " worker = NULL, lease_boot = NULL, lease_until = NULL, slot = NULL, job = '', cancel = 0"
+            " WHERE id = :run AND worker = :worker AND state = 'running'",
+            {
+                "run": run,
+                "worker": worker,
+                "state": state,
+                "error": error,
+                "headline": headline,
+                "scores": json.dumps(scores or {}),
+                "now": time.time(),
+            },
+        ).rowcount
+    return bool(changed)
+
+
+def release(
+    dir: StoreDir,
+    run: str,
+    worker: str,
+    *,
+    died: bool = False,
+    checkpoint: str = "",
+    max_deaths: int = MAX_DEATHS,
+) -> bool:
+    """Put a run back into the queue; False if it died once too often and must be finished instead.
+
+    `checkpoint` marks the newest checkpoint: a death after a newer one than at the last death starts the
+    count again, because the run does get on.
+    """
+    with dir.write() as db:
+        row = db.execute(
+            "SELECT failures, checkpoint FROM runs WHERE id = ? AND worker = ? AND state = 'running'",
+            (run, worker),
+        ).fetchone()
+        if row is None:
+            return True
+        failures = row["failures"]
+        if died:
+            failures = 0 if checkpoint != row["checkpoint"] else failures + 1
+            if failures >= max_deaths:
+                return False
+        db.execute(
+            "UPDATE runs SET state = 'queued', failures = ?, checkpoint = ?, worker = NULL,"
+            " lease_boot = NULL, lease_until = NULL, slot = NULL, job = '', remaining = NULL WHERE id = ?",
+            (failures, checkpoint if died else row["checkpoint"], run),
+        )
+    return True
+
+
+def cancel(dir: StoreDir, ids: Sequence[str]) -> None:
+    """Cancel: a queued run at once, a running one by asking its worker; finished ones stay as they are."""
+    with dir.write() as db:
+        for row in _rows(db, ids):
+            if row["state"] == "queued":
+                db.execute(
+                    "UPDATE runs SET state = 'cancelled', finished = ? WHERE id = ?", (time.time(), row["id"])
+                )
+            elif row["state"] == "running":
+                db.execute("UPDATE runs SET cancel = 1 WHERE id = ?", (row["id"],))
+
+
+def retry(dir: StoreDir, ids: Sequence[str], *, fresh: bool = False) -> None:
+    """Queue finished runs again: from their checkpoint, or from nothing when `fresh`."""
+    with dir.write() as db:
+        rows = _rows(db, ids)
+        for row in rows:
+            if row["state"] not in FINISHED:
+                raise RunError(f"Run {row['id']} is {row['state']}: only a finished run can be tried again.")
+            if row["state"] == "done" and not fresh:
+                raise RunError(f"Run {row['id']} is done: to do it again from the start, retry it fresh.")
+            if not (dir.runs / row["id"] / "spec.json").exists():
+                raise RunError(f"The folder of run {row['id']} is gone: submit the run again.")
+        for row in rows:
+            folder = dir.runs / row["id"]
+            (folder / "result.json").unlink(missing_ok=True)
+            if fresh:
+                shutil.rmtree(folder / "checkpoint", ignore_errors=True)
+                shutil.rmtree(folder / "artifacts", ignore_errors=True)
+                (folder / "events.jsonl").unlink(missing_ok=True)
+                db.execute("DELETE FROM metrics WHERE run = ?", (row["id"],))
+                db.execute(
+                    "UPDATE runs SET events_offset = 0, progress = 0, stage = '', checkpoint = ''"
+                    " WHERE id = ?",
+                    (row["id"],),
+                )
+            db.execute(
+                "UPDATE runs SET state = 'queued', failures = 0, cancel = 0, error = '', headline = '',"
+                " scores = '{}', finished = NULL, remaining = NULL WHERE id = ?",
+                (row["id"],),
+            )
+
+
+def delete(dir: StoreDir, ids: Sequence[str]) -> None:
+    """Forget runs and remove their folders; none if one of them is running."""
+    with dir.write() as db:
+        rows = _rows(db, ids)
+        for row in rows:
+            if row["state"] == "running":
+                raise RunError(f"Run {row['id']} is running: cancel it before deleting it.")
+        for row in rows:
+            db.execute("DELETE FROM runs WHERE id = ?", (row["id"],))
+    for row in rows:
+        shutil.rmtree(dir.inside("runs", row["id"]), ignore_errors=True)
+
+
+def drop_checkpoint(dir: StoreDir, run: str) -> None:
+    """Remove the checkpoint of a run that has ended."""
+    with dir.write() as db:  # so that nobody queues it again meanwhile
+        if _rows(db, [run])[0]["state"] in FINISHED:
+            shutil.rmtree(dir.inside("runs", run, "checkpoint"), ignore_errors=True)
+
+
+def _rows(db: sqlite3.Connection, ids: Sequence[str]) -> list[sqlite3.Row]:
+    rows = []
+    for run in dict.fromkeys(ids):
+        row = db.execute("SELECT id, state FROM runs WHERE id = ?", (run,)).fetchone()
+        if row is None:
+            raise RunNotFound(f"There is no run {run!r}.")
+        rows.append(row)
+    return rows

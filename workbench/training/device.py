@@ -1,0 +1,40 @@
+"""Which device a model is trained on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from workbench.errors import UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["resolve_device"]
+
+
+def resolve_device(device: str | torch.device = "auto") -> torch.device:
+    """The torch device called `device`.
+
+    Parameters
+    ----------
+    device : str or torch.device
+        ``"auto"`` takes the first GPU where there is one, else the CPU; anything else is a torch name
+        such as ``"cpu"`` or ``"cuda:1"``.
+
+    Raises
+    ------
+    UsageError
+        If there is no such device on this machine.
+    """
+    import torch
+
+    if str(device) == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        found = torch.device(device)
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(
+            f"There is no usable device {str(device)!r} here; take 'auto', or 'cpu', which always works."
+        ) from error
+    return found
