@@ -62,6 +62,16 @@ MIGRATIONS: tuple[str, ...] = (
         FOREIGN KEY (name, version) REFERENCES dataset_versions(name, version) ON DELETE CASCADE
     ) STRICT;
 
+    CREATE TABLE queries (                   -- history of the SQL box
+        id      INTEGER PRIMARY KEY,
+        sql     TEXT NOT NULL,
+        owner   TEXT NOT NULL DEFAULT '',
+        created REAL NOT NULL,
+        seconds REAL NOT NULL,
+        n_rows  INTEGER,                     -- NULL where it failed
+        error   TEXT NOT NULL DEFAULT ''
+    ) STRICT;
+
     CREATE TABLE runs (
         id            TEXT PRIMARY KEY,
         name          TEXT NOT NULL,

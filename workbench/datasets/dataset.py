@@ -222,6 +222,15 @@ class Dataset(DatasetFile):
             return self
         return self.with_roles(catalog.add_roles(self._store, self.name, self.version, checked))
 
+    def set_labels(self, series: Mapping[Any, Any] | None = None, **where: Any) -> Dataset:
+        """Give some series, intervals or rows another label: a new version, used by the next run.
+
+        See :func:`workbench.datasets.labels.set_labels`.
+        """
+        from workbench.datasets.labels import set_labels
+
+        return set_labels(self, series, **where)
+
     def verify(self) -> None:
         """Compare the file with its checksum.
 

@@ -345,7 +345,7 @@ def labels(column: pd.Series) -> NDArray[Any]:
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_extension_array_dtype(column):
         return column.to_numpy()
     missing = column.isna().to_numpy()
-    values = column.astype(object).to_numpy()
+    values = np.array(column, dtype=object)
     if not missing.any():
         return values.astype(str) if all(isinstance(value, str) for value in values) else values
     values[missing] = None
