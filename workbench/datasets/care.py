@@ -159,7 +159,8 @@ def lineage(store: StoreDir, ref: str | None = None) -> pd.DataFrame:
     import pandas as pd
 
     rows = store.connection.execute(
-        "SELECT name || '@' || version AS ref, parent, importer, created FROM dataset_versions ORDER BY created"
+        "SELECT name || '@' || version AS ref, parent, importer, created FROM dataset_versions "
+        "ORDER BY created"
     ).fetchall()
     refs = {row["ref"] for row in rows}
     edges = [
