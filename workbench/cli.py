@@ -93,6 +93,12 @@ def build_parser() -> argparse.ArgumentParser:
     sub = add(data, "export", commands.data_export, "write a data set to a file")
     sub.add_argument("ref", metavar="NAME[@VERSION]")
     sub.add_argument("-o", "--output", required=True, metavar="FILE", help=".csv, .parquet or .ts")
+    sub = add(data, "prepare", commands.data_prepare, "apply a recipe of steps and publish the result")
+    sub.add_argument("ref", metavar="NAME[@VERSION]")
+    sub.add_argument("--steps", required=True, metavar="FILE", help="the recipe, JSON")
+    sub.add_argument("--name", required=True, metavar="NEW", help="name of the new data set")
+    sub.add_argument("--show", choices=["sql", "python"], help="print the code instead of doing it")
+    sub.add_argument("--json", action="store_true", help="print JSON")
     sub = add(data, "samples", commands.data_samples, "register the bundled real samples")
     sub.add_argument("--json", action="store_true", help="print JSON")
 

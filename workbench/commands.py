@@ -86,11 +86,7 @@ def data_import(arguments: argparse.Namespace) -> None:
     dataset = _store(arguments).datasets.import_files(
         [Path(file) for file in arguments.files], name=arguments.name, format=arguments.format
     )
-    row = _dataset_row(dataset)
-    if arguments.json:
-        _print_json(row)
-    else:
-        print(f"{dataset.ref}: {dataset.n_rows:,} rows, {len(dataset.columns)} columns")
+    _print_dataset(dataset, arguments.json)
 
 
 def data_list(arguments: argparse.Namespace) -> None:
@@ -139,11 +135,31 @@ def data_export(arguments: argparse.Namespace) -> None:
     print(path)
 
 
+def data_prepare(arguments: argparse.Namespace) -> None:
+    from workbench.datasets.prepare import Preparation
+
+    source = _store(arguments).datasets.get(arguments.ref)
+    preparation = Preparation.load(arguments.steps)
+    if arguments.show == "sql":
+        print(preparation.to_sql(source))
+    elif arguments.show == "python":
+        print(preparation.to_python(source.ref, arguments.name), end="")
+    else:
+        _print_dataset(preparation.apply(source, arguments.name), arguments.json)
+
+
 def data_samples(arguments: argparse.Namespace) -> None:
     from workbench.datasets import samples
 
     rows = [_dataset_row(dataset) for dataset in samples.register(_store(arguments).datasets)]
     _print_rows(rows, ["name", "version", "rows", "columns"], arguments.json)
+
+
+def _print_dataset(dataset: Any, as_json: bool) -> None:
+    if as_json:
+        _print_json(_dataset_row(dataset))
+    else:
+        print(f"{dataset.ref}: {dataset.n_rows:,} rows, {len(dataset.columns)} columns")
 
 
 def _dataset_row(dataset: Any) -> dict[str, Any]:

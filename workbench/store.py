@@ -46,6 +46,7 @@ MIGRATIONS: tuple[str, ...] = (
         source   TEXT NOT NULL DEFAULT '',   -- file names as the user gave them
         parent   TEXT,                       -- 'name@version' it was derived from
         sql      TEXT,                       -- the query that derived it
+        recipe   TEXT,                       -- JSON, the preparation that derived it
         columns  TEXT NOT NULL,              -- JSON [{name, type}]
         profile  TEXT NOT NULL,              -- JSON, computed once at publish
         PRIMARY KEY (name, version)
@@ -59,6 +60,16 @@ MIGRATIONS: tuple[str, ...] = (
         created  REAL NOT NULL,
         PRIMARY KEY (name, version, revision),
         FOREIGN KEY (name, version) REFERENCES dataset_versions(name, version) ON DELETE CASCADE
+    ) STRICT;
+
+    CREATE TABLE queries (                   -- history of the SQL box
+        id      INTEGER PRIMARY KEY,
+        sql     TEXT NOT NULL,
+        owner   TEXT NOT NULL DEFAULT '',
+        created REAL NOT NULL,
+        seconds REAL NOT NULL,
+        n_rows  INTEGER,                     -- NULL where it failed
+        error   TEXT NOT NULL DEFAULT ''
     ) STRICT;
 
     CREATE TABLE runs (

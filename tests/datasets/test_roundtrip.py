@@ -260,9 +260,9 @@ def test_importing_the_room_is_light():
     assert found.stdout.strip() == "[]"
 
 
-def test_store_reopens(datasets, tmp_path):
+def test_store_reopens(datasets):
     datasets.publish_arrays(np.ones((2, 3, 1)), name="x")
-    again = Datasets(StoreDir(tmp_path / "store"))
+    again = Datasets(StoreDir(datasets.store.root))
     again.sweep()
     assert [dataset.ref for dataset in again.list()] == ["x@1"]
     again.get("x").verify()

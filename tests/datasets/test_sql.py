@@ -16,7 +16,13 @@ from workbench.datasets import files, sql
 from workbench.errors import QueryRefused
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def datasets(shared):
+    """One store for all: queries change nothing, or the test has failed."""
+    return shared
+
+
+@pytest.fixture(scope="module")
 def wine(datasets):
     datasets.publish_frame(pd.DataFrame({"a": [1, 2, 3], "k": ["x", "y", "x"]}), "wine")
     return datasets.publish_frame(pd.DataFrame({"a": [4, 5], "k": ["x", "y"]}), "wine")

@@ -136,6 +136,7 @@ time.sleep(60)
     assert datasets.publish_arrays(X, name="a").ref == "a@1"
 
 
+@pytest.mark.crash
 def test_kills_at_random_moments(datasets, tmp_path):
     (tmp_path / "a.csv").write_text("x,y\n" + "1,2.5\n" * 200_000)
     command = [sys.executable, "-c", IMPORT, datasets.store.root, tmp_path / "a.csv"]

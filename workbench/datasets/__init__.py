@@ -10,6 +10,10 @@
     roles.py      what the columns mean: guessing and checking
     series.py     rows → (n, T, d)
     profile.py    what a version looks like, computed once
+    sources.py    databases and object stores
+    labels.py     labels by hand, as a new version
+    prepare/      declared steps from one version to another
+    care.py       diff of two versions, lineage, sizes, retention, verification
     sql.py        the read-only SQL box
     export.py     CSV, Parquet, .ts
     samples.py    real data sets that installed packages ship

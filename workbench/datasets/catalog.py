@@ -40,6 +40,7 @@ class Entry:
     source: str
     parent: str | None
     sql: str | None
+    recipe: str | None
     columns: tuple[Column, ...]
     profile: dict[str, Any]
 

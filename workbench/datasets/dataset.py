@@ -66,7 +66,10 @@ class DatasetFile:
 
     @cached_property
     def columns(self) -> list[Column]:
-        return [Column(row[0], row[1]) for row in self._reader.rows(f"DESCRIBE {TABLE}")]
+        return [
+            Column(row[0], row[1])
+            for row in self._reader.rows(f"SELECT name, type FROM pragma_table_info('{TABLE}')")
+        ]
 
     @cached_property
     def n_rows(self) -> int:
@@ -182,6 +185,8 @@ class Dataset(DatasetFile):
         Unix seconds.
     source, importer, parent, sql, checksum
         Where it came from: file names, the importer, and for a derived one its parents and query.
+    recipe : str or None
+        JSON of the preparation that made it (``Preparation.from_json`` replays it).
     """
 
     def __init__(self, store: StoreDir, entry: catalog.Entry, revision: int | None = None) -> None:
@@ -198,6 +203,7 @@ class Dataset(DatasetFile):
         self.n_bytes, self.checksum, self.created = entry.n_bytes, entry.checksum, entry.created
         self.source, self.importer = entry.source, entry.importer
         self.parent, self.sql, self.profile = entry.parent, entry.sql, entry.profile
+        self.recipe = entry.recipe
 
     def with_roles(self, revision: int) -> Dataset:
         """The same version as seen by an earlier revision of its roles."""
@@ -215,6 +221,15 @@ class Dataset(DatasetFile):
         if checked == self.roles:
             return self
         return self.with_roles(catalog.add_roles(self._store, self.name, self.version, checked))
+
+    def set_labels(self, series: Mapping[Any, Any] | None = None, **where: Any) -> Dataset:
+        """Give some series, intervals or rows another label: a new version, used by the next run.
+
+        See :func:`workbench.datasets.labels.set_labels`.
+        """
+        from workbench.datasets.labels import set_labels
+
+        return set_labels(self, series, **where)
 
     def verify(self) -> None:
         """Compare the file with its checksum.

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 import numpy as np
 
-from workbench.datasets.files import first_sentence
-from workbench.datasets.names import identifier
-from workbench.datasets.reading import TABLE
+from workbench.datasets.files import Column, first_sentence
+from workbench.datasets.names import identifier, literal
+from workbench.datasets.reading import TABLE, connect
 from workbench.errors import DatasetError, UsageError
 
 if TYPE_CHECKING:
     from workbench.arrays import SeriesData
     from workbench.datasets.dataset import DatasetFile
 
-__all__ = ["export"]
+__all__ = ["export", "export_batches"]
 
 # A spreadsheet takes text that begins so for a formula; an apostrophe before it makes it text.
 _FORMULA = r"^[=+\-@\t\r]"
@@ -45,7 +46,8 @@ def export(dataset: DatasetFile, path: Path) -> list[Path]:
             return _export_ts(dataset.to_series(), path, dataset.name)
         part = path.with_name(path.name + ".part")
         try:
-            _copy(dataset, part, suffix)
+            with dataset._reader.cursor() as cursor:
+                _copy(cursor, TABLE, dataset.columns, part, suffix)
             os.replace(part, path)
         finally:
             part.unlink(missing_ok=True)
@@ -57,22 +59,43 @@ def export(dataset: DatasetFile, path: Path) -> list[Path]:
     return [path]
 
 
-def _copy(dataset: DatasetFile, part: Path, suffix: str) -> None:
-    columns = []
-    for column in dataset.columns:
+def export_batches(batches: Any, path: Path) -> Path:
+    """Write a reader of Arrow batches, the result of a query, as ``.csv`` or ``.parquet``."""
+    suffix = path.suffix.lower()
+    if suffix not in (".csv", ".parquet"):
+        raise UsageError(f"{path.name!r} must end in .csv or .parquet.")
+    part = path.with_name(path.name + ".part")
+    try:
+        with connect() as connection:
+            connection.register("batches", batches)
+            described = connection.execute("DESCRIBE batches").fetchall()
+            columns = [Column(row[0], row[1]) for row in described]
+            _copy(connection, "batches", columns, part, suffix)
+        os.replace(part, path)
+    except (OSError, duckdb.IOException) as error:
+        problem = getattr(error, "strerror", None) or first_sentence(str(error))
+        raise DatasetError(f"{path} cannot be written: {problem.rstrip('.')}.") from error
+    finally:
+        part.unlink(missing_ok=True)
+    return path
+
+
+def _copy(
+    cursor: duckdb.DuckDBPyConnection, table: str, columns: Sequence[Column], part: Path, suffix: str
+) -> None:
+    chosen = []
+    for column in columns:
         name = identifier(column.name)
         if suffix == ".csv" and column.type == "VARCHAR":
             shown = identifier(_neutral(column.name))
-            columns.append(
+            chosen.append(
                 f"CASE WHEN regexp_matches({name}, '{_FORMULA}') AND TRY_CAST({name} AS DOUBLE) IS NULL "
                 f"THEN '''' || {name} ELSE {name} END AS {shown}"
             )
         else:
-            columns.append(name)
-    target = str(part).replace("'", "''")
+            chosen.append(name)
     form = "(FORMAT parquet)" if suffix == ".parquet" else "(FORMAT csv, HEADER)"
-    with dataset._reader.cursor() as cursor:
-        cursor.execute(f"COPY (SELECT {', '.join(columns)} FROM {TABLE}) TO '{target}' {form}")
+    cursor.execute(f"COPY (SELECT {', '.join(chosen)} FROM {table}) TO {literal(part)} {form}").fetchall()
 
 
 def _neutral(name: str) -> str:

@@ -20,6 +20,7 @@ from workbench.errors import DatasetError, ImportFailed, UsageError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from workbench.datasets.care import Diff
     from workbench.store import StoreDir
 
 __all__ = ["Datasets"]
@@ -66,6 +67,37 @@ class Datasets:
     def delete(self, ref: str) -> Sequence[str]:
         """Remove a version, or all of them for a bare name; refused while a run refers to one."""
         return catalog.delete(self.store, ref)
+
+    def diff(self, before: str, after: str) -> Diff:
+        """What differs between two versions: schema, rows and distributions."""
+        from workbench.datasets.care import diff
+
+        return diff(self.get(before), self.get(after))
+
+    def lineage(self, ref: str | None = None) -> pd.DataFrame:
+        """What was made of what, as a frame of edges; only around `ref` where given."""
+        from workbench.datasets.care import lineage
+
+        return lineage(self.store, ref)
+
+    def sizes(self) -> pd.DataFrame:
+        """Every version with its size and the number of its runs, the largest first."""
+        from workbench.datasets.care import sizes
+
+        return sizes(self.store)
+
+    def retain(self, **rules: Any) -> list[str]:  # type: ignore[valid-type]
+        """Delete old versions that no run refers to; see :func:`workbench.datasets.care.retain`."""
+        from workbench.datasets.care import retain
+
+        return retain(self.store, **rules)
+
+    def verify(self, name: str | None = None) -> pd.DataFrame:
+        """Compare the files of all versions (of `name`) with their checksums: ``ref, problem``."""
+        from workbench.datasets.care import verify
+
+        names = [name] if name is not None else [dataset.name for dataset in self.list()]
+        return verify([version for each in names for version in self.versions(each)])
 
     def sweep(self) -> None:
         """Remove what crashed imports left; safe at any time, called when a store's service starts."""
@@ -191,6 +223,24 @@ class Datasets:
                 name, fill, source="", importer="sql", roles=roles, parent=", ".join(box.refs), sql=sql
             )
 
+    def publish_build(
+        self,
+        name: str,
+        fill: Callable[[Build], Imported],
+        *,
+        importer: str,
+        source: str = "",
+        parent: str | None = None,
+        recipe: Callable[[], tuple[str, str]] | None = None,
+    ) -> Dataset:
+        """Publish what `fill` writes into the table ``data`` of a build; for importers of other kinds.
+
+        `recipe`, called when the table is made, returns the recipe as JSON and as SQL.
+        """
+        return self._publish(
+            check_name(name), fill, source=source, importer=importer, parent=parent, recipe=recipe
+        )
+
     def sql(self, query: str, **limits: Any) -> pd.DataFrame:
         """The result of one read-only query; data sets are views called ``name`` and ``"name@3"``.
 
@@ -207,6 +257,27 @@ class Datasets:
         from workbench.datasets.sql import run_query
 
         return run_query(query, self._paths, **limits)
+
+    def explain(self, query: str) -> str:
+        """The plan of a read-only query, as text; it is not run."""
+        from workbench.datasets.sql import QueryBox
+
+        with QueryBox(query, self._paths) as box:
+            return box.explain()
+
+    def export_query(self, query: str, path: str | PathLike[str], **limits: Any) -> Path:
+        """Write the whole result of a read-only query as ``.csv`` (formulas disarmed) or ``.parquet``."""
+        from workbench.datasets.export import export_batches
+        from workbench.datasets.sql import QueryBox
+
+        with QueryBox(query, self._paths, **limits) as box:
+            return export_batches(box.batches(), Path(path))
+
+    def complete(self, text: str, position: int | None = None) -> list[str]:  # type: ignore[valid-type]
+        """What the word before `position` of a query may become; see :mod:`workbench.datasets.assist`."""
+        from workbench.datasets.assist import complete
+
+        return complete(self.store, text, position)
 
     def _paths(self, ref: str) -> tuple[str, Path] | None:
         """The ref and file of what a query calls `ref`."""
@@ -230,6 +301,7 @@ class Datasets:
         roles: Mapping[str, str | Sequence[str]] | None = None,
         parent: str | None = None,
         sql: str | None = None,
+        recipe: Callable[[], tuple[str, str]] | None = None,
         progress: Progress | None = None,
     ) -> Dataset:
         with plain_failures(source or name), Build(self.store, progress) as build:
@@ -239,6 +311,7 @@ class Datasets:
             if n_rows == 0:
                 raise ImportFailed("There are no rows.", file=source or None)
             chosen = _roles(build, roles or imported.roles, columns)
+            kept, shown = recipe() if recipe is not None else (None, sql)
             build.say(1.0, "profiling")
             facts = make_profile(build.connection, columns, n_rows, chosen)
             n_bytes, checksum = build.seal()
@@ -255,7 +328,8 @@ class Datasets:
                 importer=importer,
                 source=source,
                 parent=parent or None,
-                sql=sql,
+                sql=shown or None,
+                recipe=kept,
             )
         return self.get(f"{name}@{version}")
 

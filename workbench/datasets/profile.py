@@ -1,30 +1,34 @@
 """The profile of a version: computed once when it is published, drawn by pages ever after.
 
-Counts, extremes and means are exact. Quantiles, histograms and most frequent values are taken from at
-most :data:`SAMPLE_ROWS` rows, chosen by a hash of the row's number; ``"sampled"`` tells whether.
+A table of at most :data:`SAMPLE_ROWS` rows is described exactly. Of a larger one, counts, extremes and
+means are exact and ``distinct`` is DuckDB's estimate, all in one pass; deviations, quantiles, histograms
+and most frequent values come from about :data:`SAMPLE_ROWS` rows, chosen by a hash of the row's number.
+``"sampled"`` tells which it was.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import duckdb
 import numpy as np
+from numpy.typing import NDArray
 
 from workbench.datasets.files import Column
 from workbench.datasets.names import identifier
 from workbench.datasets.roles import Roles, is_number, is_time
 
-__all__ = ["SAMPLE_ROWS", "profile"]
+__all__ = ["SAMPLE_ROWS", "histogram", "kind_of", "profile"]
 
 SAMPLE_ROWS = 100_000
 _QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 _BINS = 30
 _TOP = 10
-_BATCH = 100  # columns a query
+_BATCH_COLUMNS, _BATCH_CELLS = 500, 10_000_000  # read at once
 _TEXT_LENGTH = 80  # characters kept of a frequent value
+_EXACT_DOUBLE = 2.0**53  # whole numbers beyond are not all doubles
 
 
 def profile(
@@ -39,12 +43,15 @@ def profile(
         mean, std, quantiles, histogram, top) and, for time series, ``series``.
     """
     every = max(1, -(-n_rows // SAMPLE_ROWS))
-    sample = "data" if every == 1 else f"(SELECT * FROM data WHERE hash(rowid) % {every} = 0)"
-    described = []
-    for start in range(0, len(columns), _BATCH):
-        batch = columns[start : start + _BATCH]
-        described += _exact(connection, batch)
-        _add_distributions(connection, described[start:], batch, sample)
+    where = "" if every == 1 else f" WHERE hash(rowid) % {every} = 0"
+    described: list[dict[str, Any]] = []
+    width = max(1, min(_BATCH_COLUMNS, _BATCH_CELLS // min(max(n_rows, 1), SAMPLE_ROWS)))
+    for start in range(0, len(columns), width):
+        described += _describe(connection, columns[start : start + width], where)
+    if every > 1:
+        for start in range(0, len(columns), _BATCH_COLUMNS):
+            stop = start + _BATCH_COLUMNS
+            _put_exact(connection, columns[start:stop], described[start:stop], n_rows)
     result: dict[str, Any] = {"n_rows": n_rows, "sampled": every > 1, "columns": described}
     series = _series(connection, roles)
     if series is not None:
@@ -63,100 +70,169 @@ def kind_of(type_: str) -> str:
     return "text" if type_ == "VARCHAR" or type_.startswith("ENUM") else "other"
 
 
-def _exact(connection: duckdb.DuckDBPyConnection, columns: Sequence[Column]) -> list[dict[str, Any]]:
+def histogram(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]] | None:
+    """Counts and edges of sorted finite `values`; None where their range is no number."""
+    low, high = float(values[0]), float(values[-1])
+    if not math.isfinite(high - low):
+        return None
+    edges = np.linspace(low, high, 2 if low == high else _BINS + 1)
+    if low == high or np.any(edges[1:] <= edges[:-1]):  # the range is too small for so many bins
+        return np.array([len(values)]), np.array([low, high])
+    places = np.searchsorted(values, edges[1:-1], side="left")
+    return np.diff(np.concatenate([[0], places, [len(values)]])), edges
+
+
+def _describe(
+    connection: duckdb.DuckDBPyConnection, columns: Sequence[Column], where: str
+) -> list[dict[str, Any]]:
+    """What the rows that `where` chooses tell of some columns."""
+    reads = []
+    for j, column in enumerate(columns):
+        name, kind = identifier(column.name), kind_of(column.type)
+        if kind == "number":
+            read = f"{name}::DOUBLE"
+        elif kind == "time":
+            # Of a time of day there is no epoch; other times count from 1970.
+            read = f"epoch({name})::DOUBLE"
+        else:
+            read = f"{name} IS NOT NULL" if kind == "other" else f"{name}::VARCHAR"
+        reads.append(f"{read} AS c{j}")
+    with connection.cursor() as cursor:
+        table = cursor.sql(f"SELECT {', '.join(reads)} FROM data{where}").to_arrow_table()
+    described = []
+    for column, values in zip(columns, table.columns, strict=True):
+        kind = kind_of(column.type)
+        entry: dict[str, Any] = {"name": column.name, "type": column.type, "kind": kind}
+        if kind in ("number", "time"):
+            _describe_numbers(entry, values.to_numpy(), whole="INT" in column.type)
+        elif kind == "other":
+            entry |= {"missing": int(np.sum(~values.to_numpy())), "distinct": None}
+        else:
+            _describe_words(entry, values)
+        described.append(entry)
+    _put_extremes(connection, columns, described, where)
+    return described
+
+
+def _describe_numbers(entry: dict[str, Any], values: NDArray[Any], *, whole: bool) -> None:
+    # min, max and mean of the finite values: one NaN would hide all the rest.
+    ordered = np.sort(values[np.isfinite(values)])
+    entry |= {"missing": len(values) - len(ordered), "distinct": 0, "min": None, "max": None}
+    if entry["kind"] == "number":
+        entry |= {"mean": None, "std": None}
+    if not len(ordered):
+        return
+    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+    entry["distinct"] = len(starts)
+    if entry["kind"] == "number":
+        cast = int if whole and max(abs(ordered[0]), abs(ordered[-1])) < _EXACT_DOUBLE else _plain
+        entry |= {"min": cast(ordered[0]), "max": cast(ordered[-1])}
+        with np.errstate(over="ignore", invalid="ignore"):
+            entry["mean"] = _plain(ordered.mean())
+            entry["std"] = _plain(ordered.std(ddof=1)) if len(ordered) > 1 else None
+        places = np.array(_QUANTILES) * (len(ordered) - 1)
+        below, above = ordered[np.floor(places).astype(int)], ordered[np.ceil(places).astype(int)]
+        share = places - np.floor(places)
+        quantiles = below * (1 - share) + above * share
+        entry["quantiles"] = {str(q): _plain(value) for q, value in zip(_QUANTILES, quantiles, strict=True)}
+        if len(starts) <= 20:
+            counts = np.diff(np.append(starts, len(ordered)))
+            order = np.argsort(-counts, kind="stable")[:_TOP]
+            entry["top"] = [[cast(ordered[starts[i]]), int(counts[i])] for i in order]
+    drawn = histogram(ordered)
+    if drawn is not None:
+        entry["histogram"] = {
+            "edges": drawn[1].tolist(),
+            "counts": drawn[0].tolist(),
+            "epoch": entry["kind"] == "time",
+        }
+
+
+def _describe_words(entry: dict[str, Any], values: Any) -> None:
+    counted = values.drop_null().value_counts()
+    found = zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True)
+    top = sorted(found, key=lambda pair: (-pair[1], pair[0]))[:_TOP]
+    boolean = entry["kind"] == "boolean"
+    entry["missing"], entry["distinct"] = values.null_count, len(counted)
+    entry["top"] = [[value == "true" if boolean else value[:_TEXT_LENGTH], count] for value, count in top]
+
+
+def _put_extremes(
+    connection: duckdb.DuckDBPyConnection,
+    columns: Sequence[Column],
+    described: Sequence[dict[str, Any]],
+    where: str,
+) -> None:
+    """Extremes that doubles do not hold: of times, and of very large whole numbers."""
+    chosen = [
+        (entry, identifier(column.name))
+        for entry, column in zip(described, columns, strict=True)
+        if entry["distinct"]
+        and (
+            entry["kind"] == "time"
+            or (entry["kind"] == "number" and "INT" in entry["type"] and isinstance(entry["min"], float))
+        )
+    ]
+    if not chosen:
+        return
+    parts = ", ".join(
+        f"min({name}) FILTER (isfinite({name})), max({name}) FILTER (isfinite({name}))"
+        if entry["type"] not in ("TIME",) and entry["kind"] == "time"
+        else f"min({name}), max({name})"
+        for entry, name in chosen
+    )
+    (row,) = connection.execute(f"SELECT {parts} FROM data{where}").fetchall()
+    for (entry, _), low, high in zip(chosen, row[::2], row[1::2], strict=True):
+        entry |= {"min": _plain(low), "max": _plain(high)}
+
+
+def _put_exact(
+    connection: duckdb.DuckDBPyConnection,
+    columns: Sequence[Column],
+    described: Sequence[dict[str, Any]],
+    n_rows: int,
+) -> None:
+    """Put what the whole table says in the place of what the sample said."""
+    floats = {
+        column.name
+        for column, low, high in zip(columns, *_raw_extremes(connection, columns), strict=True)
+        if low is not None and not (math.isfinite(low) and math.isfinite(high))
+    }
     parts = []
     for column in columns:
         name, kind = identifier(column.name), kind_of(column.type)
-        # min, max and mean of the finite values: one NaN would hide all the rest.
-        finite = f"CASE WHEN isfinite({name}) THEN {name} END" if column.type in ("FLOAT", "DOUBLE") else name
-        parts.append(f"count({finite})" if finite != name else f"count({name})")
+        finite = f" FILTER (isfinite({name}))" if column.name in floats else ""
+        parts.append(f"count({name}){finite}")
         parts.append(f"approx_count_distinct({name})" if kind != "other" else "NULL")
-        if kind in ("number", "time"):
-            parts += [f"min({finite})", f"max({finite})"]
-        else:
-            parts += ["NULL", "NULL"]
-        if kind == "number":
-            parts += [f"avg({finite}::DOUBLE)", f"stddev_samp(({finite})::DOUBLE)"]
-        else:
-            parts += ["NULL", "NULL"]
-    row = connection.execute(f"SELECT count(*), {', '.join(parts)} FROM data").fetchone()
-    assert row is not None  # noqa: S101
-    n_rows, values = row[0], iter(row[1:])
-    described = []
-    for column, (present, distinct, low, high, mean, std) in zip(columns, _sixes(values), strict=True):
-        entry: dict[str, Any] = {
-            "name": column.name,
-            "type": column.type,
-            "kind": kind_of(column.type),
+        parts += (
+            [f"min({name}){finite}", f"max({name}){finite}"] if kind in ("number", "time") else ["NULL"] * 2
+        )
+        parts.append(f"avg({name}::DOUBLE){finite}" if kind == "number" else "NULL")
+    (row,) = connection.execute(f"SELECT {', '.join(parts)} FROM data").fetchall()
+    for number, entry in enumerate(described):
+        present, distinct, low, high, mean = row[5 * number : 5 * number + 5]
+        entry |= {
             "missing": n_rows - present,
             "distinct": None if distinct is None else min(distinct, present),
         }
         if entry["kind"] in ("number", "time"):
             entry |= {"min": _plain(low), "max": _plain(high)}
         if entry["kind"] == "number":
-            entry |= {"mean": _plain(mean), "std": _plain(std)}
-        described.append(entry)
-    return described
+            entry["mean"] = _plain(mean)
 
 
-def _sixes(values: Iterator[Any]) -> Iterator[tuple[Any, ...]]:
-    return zip(*[values] * 6, strict=True)
-
-
-def _add_distributions(
-    connection: duckdb.DuckDBPyConnection,
-    described: list[dict[str, Any]],
-    columns: Sequence[Column],
-    sample: str,
-) -> None:
-    numeric = [
-        (entry, column)
-        for entry, column in zip(described, columns, strict=True)
-        if entry["kind"] in ("number", "time") and column.type not in ("TIME",)
+def _raw_extremes(
+    connection: duckdb.DuckDBPyConnection, columns: Sequence[Column]
+) -> tuple[Sequence[float | None], Sequence[float | None]]:
+    """Extremes of the float columns, NaN and infinity among them; DuckDB has them in its statistics."""
+    parts = [
+        f"min({identifier(column.name)}), max({identifier(column.name)})"
+        if column.type in ("FLOAT", "DOUBLE")
+        else "NULL, NULL"
+        for column in columns
     ]
-    if numeric:
-        parts = ", ".join(
-            f"epoch({identifier(column.name)})::DOUBLE AS c{j}"
-            if entry["kind"] == "time"
-            else f"{identifier(column.name)}::DOUBLE AS c{j}"
-            for j, (entry, column) in enumerate(numeric)
-        )
-        arrays = connection.execute(f"SELECT {parts} FROM {sample} AS s").fetchnumpy()
-        for j, (entry, _) in enumerate(numeric):
-            values = np.ma.filled(np.ma.asarray(arrays[f"c{j}"], dtype=float), np.nan)
-            _add_histogram(entry, values[np.isfinite(values)])
-    for entry, column in zip(described, columns, strict=True):
-        few = entry["kind"] == "number" and (entry["distinct"] or 0) <= 20
-        if entry["kind"] in ("text", "boolean") or few:
-            name = identifier(column.name)
-            entry["top"] = [
-                [_plain(value), count]
-                for value, count in connection.execute(
-                    f"SELECT {name}, count(*) AS n FROM {sample} AS s WHERE {name} IS NOT NULL "
-                    f"GROUP BY ALL ORDER BY n DESC, {name} LIMIT {_TOP}"
-                ).fetchall()
-            ]
-
-
-def _add_histogram(entry: dict[str, Any], values: np.ndarray[Any, Any]) -> None:
-    if not len(values):
-        return
-    quantiles = np.quantile(values, _QUANTILES)
-    if entry["kind"] == "number":
-        entry["quantiles"] = {str(q): _plain(value) for q, value in zip(_QUANTILES, quantiles, strict=True)}
-    low, high = float(values.min()), float(values.max())
-    if not math.isfinite(high - low):
-        return
-    bins = 1 if low == high else _BINS
-    try:
-        counts, edges = np.histogram(values, bins=bins)
-    except ValueError:  # the range is too small for so many bins
-        counts, edges = np.array([len(values)]), np.array([low, high])
-    entry["histogram"] = {
-        "edges": edges.tolist(),
-        "counts": counts.tolist(),
-        "epoch": entry["kind"] == "time",
-    }
+    (row,) = connection.execute(f"SELECT {', '.join(parts)} FROM data").fetchall()
+    return row[::2], row[1::2]
 
 
 def _series(connection: duckdb.DuckDBPyConnection, roles: Roles) -> dict[str, Any] | None:

@@ -49,8 +49,14 @@ class _Query:
         if ids is None:
             return "", []
         wanted = [_plain(item) for item in ids]
+        if not wanted:
+            return "WHERE false", []
         marks = ", ".join("?" * len(wanted))
-        return f"WHERE {self.id} IN ({marks})", wanted
+        condition = f"WHERE {self.id} IN ({marks})"
+        if len({type(item) for item in wanted}) == 1:
+            # Lets DuckDB pass over the row groups that hold other series, where they lie in order.
+            return f"{condition} AND {self.id} BETWEEN ? AND ?", [*wanted, min(wanted), max(wanted)]
+        return condition, wanted
 
 
 def read_index(
@@ -106,13 +112,8 @@ def read_index(
     for role in ("label", "split"):
         varying = frame.loc[~frame[f"{role}_constant"].astype(bool), "id"]
         if len(varying):
-            where_ = (
-                f"the series {_plain(varying.iloc[0])!r}" if query.column("series_id") else "the one series"
-            )
-            raise DatasetError(
-                f"The {role} {query.column(role)} varies within {where_}: take the role {role!r} away, "
-                "or cut the series so that each piece has one."
-            )
+            name = varying.iloc[0] if query.column("series_id") else None
+            raise DatasetError(_varies(role, str(query.column(role)), name))
     return frame[["id", "label", "split", "length"]]
 
 
@@ -129,11 +130,14 @@ def read_series(
 
     if ids is not None and not _Query(reader, roles, {}).column("series_id") and layout(roles) != "wide":
         raise DatasetError("The data set is one series: it has no series to choose from.")
-    if ids is not None or index is None:
-        index = read_index(reader, roles, columns, None if ids is None else list(ids))
     query = _Query(reader, roles, {column.name: column.type for column in columns})
-    read = {"wide": _wide, "long": _long, "fully long": _fully_long}[layout(roles)]
-    X, channels = read(query, index, ids)
+    if ids is not None and layout(roles) == "long":
+        index, X, channels = _some(query, ids)
+    else:
+        if ids is not None or index is None:
+            index = read_index(reader, roles, columns, None if ids is None else list(ids))
+        read = {"wide": _wide, "long": _long, "fully long": _fully_long}[layout(roles)]
+        X, channels = read(query, index, ids)
     if ids is not None:
         import pandas as pd
 
@@ -213,6 +217,45 @@ def _long(query: _Query, index: pd.DataFrame, ids: Any) -> tuple[NDArray[Any], t
     return X, tuple(names)
 
 
+def _some(query: _Query, ids: Any) -> tuple[pd.DataFrame, NDArray[Any], tuple[str, ...]]:
+    """A few series of the long layout and their index, in one query."""
+    import pandas as pd
+
+    names = query.roles["value"]
+    where, wanted = query.where(ids)
+    columns = ", ".join(f"{identifier(name)} AS c{j}" for j, name in enumerate(names))
+    label, split, time = query.column("label"), query.column("split"), query.column("time")
+    table = query.reader.arrow(
+        f"SELECT {query.id} AS id, {time} AS time, {label or 'NULL'} AS label, {split or 'NULL'} AS split, "
+        f"{columns} FROM {TABLE} {where}",
+        wanted,
+    )
+    codes = _codes(table["id"])
+    if table["time"].null_count:
+        raise DatasetError(f"The column {time} has empty cells; every row needs a time.")
+    _, firsts, lengths = np.unique(codes, return_index=True, return_counts=True)
+    for role, column in (("label", label), ("split", split)):
+        if column is None:
+            continue
+        words = _codes(table[role])
+        varying = words != words[firsts][codes]
+        if varying.any():
+            raise DatasetError(_varies(role, column, table["id"][int(np.argmax(varying))].as_py()))
+    index = table.select(["id", "label", "split"]).take(firsts).to_pandas()
+    index["length"] = lengths
+    values = [table[f"c{j}"] for j in range(len(names))]
+    X = _assemble(codes, _ticks(table["time"]), values, len(index), _dtype(query, names))
+    return pd.DataFrame(index), X, tuple(names)
+
+
+def _varies(role: str, column: str, series: Any) -> str:
+    where = "the one series" if series is None else f"the series {_plain(series)!r}"
+    return (
+        f"The {role} {column} varies within {where}: take the role {role!r} away, or cut the series so that "
+        "each piece has one."
+    )
+
+
 def _fully_long(query: _Query, index: pd.DataFrame, ids: Any) -> tuple[NDArray[Any], tuple[str, ...]]:
     channel, value, time = query.column("channel"), query.column("value"), query.column("time")
     where, wanted = query.where(ids)
@@ -268,7 +311,7 @@ def _codes(ids: pa.ChunkedArray) -> NDArray[np.integer]:
     """Number the series 0, 1, … in the order in which they first appear."""
     import pyarrow as pa
 
-    encoded = ids.combine_chunks().dictionary_encode()
+    encoded = ids.combine_chunks().dictionary_encode(null_encoding="encode")
     if isinstance(encoded, pa.ChunkedArray):
         encoded = encoded.combine_chunks()
     return encoded.indices.to_numpy(zero_copy_only=False)
@@ -302,7 +345,7 @@ def labels(column: pd.Series) -> NDArray[Any]:
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_extension_array_dtype(column):
         return column.to_numpy()
     missing = column.isna().to_numpy()
-    values = column.astype(object).to_numpy()
+    values = np.array(column, dtype=object)
     if not missing.any():
         return values.astype(str) if all(isinstance(value, str) for value in values) else values
     values[missing] = None

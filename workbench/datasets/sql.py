@@ -43,7 +43,7 @@ _TABLES = {
 }  # fmt: skip
 _TABLE_FUNCTIONS = {"range", "generate_series", "unnest", "repeat", "json_each", "json_tree"}
 #: Functions that tell about the host or run SQL given as text.
-_FUNCTIONS = {
+REFUSED_FUNCTIONS = {
     "current_setting", "getenv", "getvariable", "json_execute_serialized_sql", "nextval", "currval",
     "write_log", "in_search_path", "txid_current", "sleep_ms", "pg_sleep", "setval",
 }  # fmt: skip
@@ -253,7 +253,7 @@ def _walk(node: Any, tables: set[str], ctes: set[str]) -> None:
                 raise QueryRefused(f"{verb} is not run here, inside WITH neither: data sets are only read.")
         elif "sample" in node and "class" not in node:  # only tables and nodes have a SAMPLE clause
             _check_table(node, kind, tables)
-    if node.get("class") == "FUNCTION" and str(node.get("function_name", "")).lower() in _FUNCTIONS:
+    if node.get("class") == "FUNCTION" and str(node.get("function_name", "")).lower() in REFUSED_FUNCTIONS:
         raise QueryRefused(f"The function {node['function_name']} is not run here.")
     for entry in (node.get("cte_map") or {}).get("map", []) if isinstance(node.get("cte_map"), dict) else []:
         ctes.add(str(entry["key"]).lower())

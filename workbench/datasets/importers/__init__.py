@@ -54,6 +54,9 @@ FORMATS: dict[str, tuple[str, tuple[str, ...]]] = {
     "jsonl": ("columnar", (".jsonl", ".ndjson", ".json")),
     "ts": ("ts", (".ts",)),
     "arff": ("arff", (".arff",)),
+    "libsvm": ("sparse", (".libsvm", ".svm", ".svmlight")),
+    "libffm": ("sparse", (".libffm", ".ffm")),
+    "excel": ("excel", (".xlsx", ".xlsm")),
     "npz": ("arrays", (".npz", ".npy")),
 }
 

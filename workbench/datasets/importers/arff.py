@@ -1,14 +1,15 @@
 """``.arff`` time series: relational multivariate ones, plain univariate ones, and one file a variable.
 
-A file of plain numeric attributes and one nominal is a univariate series a row; several of these of
-the same side of the split are the channels of one set, in the order of the numbers in their names.
+A file of numeric attributes that are numbered (``att1``, ``att2``, …) and one nominal is a univariate series
+a row; several of these of the same side of the split are the channels of one set, in the order of the numbers
+in their names. Any other file is a table: see :mod:`workbench.datasets.importers.arff_table`.
 """
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,18 @@ from numpy.typing import NDArray
 
 from workbench.datasets.files import Build
 from workbench.datasets.importers import Imported, Source
+from workbench.datasets.importers.arff_table import (
+    NUMERIC,
+    attributes_of,
+    is_table,
+    numbered,
+    read_header,
+    read_table,
+)
 from workbench.datasets.importers.writer import SeriesWriter
 from workbench.errors import ImportFailed, UsageError
 
 __all__ = ["read_arff"]
-
-_ATTRIBUTE = re.compile(r"@attribute\s+('[^']*'|\"[^\"]*\"|\S+)\s*(.*)", re.IGNORECASE)
-_NUMERIC = ("numeric", "real", "integer")
 
 
 @dataclass
@@ -40,6 +46,13 @@ def read_arff(sources: Sequence[Source], build: Build, options: Mapping[str, Any
     """Fill ``data`` with the series of all files."""
     if options:
         raise UsageError(f"Files of this format have no option {next(iter(options))!r}.")
+    tables = [is_table(attributes_of(source.path)) for source in sources]
+    if any(tables):
+        if not all(tables):
+            raise ImportFailed(
+                "is a table where others are time series.", file=sources[tables.index(True)].path
+            )
+        return read_table(sources, build)
     by_part: dict[str | None, list[_File]] = defaultdict(list)
     for number, source in enumerate(sorted(sources, key=lambda source: _number(source.stem))):
         build.say(number / len(sources), f"reading {source.path.name}")
@@ -90,20 +103,13 @@ def _stacked(files: Sequence[_File]) -> _File:
 def _read_file(path: Path) -> _File:
     try:
         with path.open(encoding="utf-8") as file:
-            lines = _numbered(file)
-            attributes = _read_attributes(lines, path)
-            kinds = [kind for _, kind in attributes]
+            lines = numbered(file)
+            kinds = [attribute.kind for attribute in read_header(lines, path)]
             if kinds[:1] == ["relational"]:
                 rows = [_relational(text, len(kinds), path, number) for number, text in lines]
                 labels: list[str | None] | None = [label for _, label in rows] if len(kinds) == 2 else None
             else:
-                numeric = [kind in _NUMERIC for kind in kinds]
-                if not all(numeric[:-1]) or not any(numeric):
-                    raise ImportFailed(
-                        "is not a time series file: all attributes but the last must be numeric, or the "
-                        "first relational.",
-                        file=path,
-                    )
+                numeric = [kind in NUMERIC for kind in kinds]
                 plain = [_plain(text, len(kinds), numeric[-1], path, number) for number, text in lines]
                 rows = plain
                 labels = None if numeric[-1] else [label for _, label in plain]
@@ -118,37 +124,6 @@ def _read_file(path: Path) -> _File:
                 file=path,
             )
     return _File(path, [values for values, _ in rows], labels)
-
-
-def _numbered(file: Any) -> Iterator[tuple[int, str]]:
-    for number, line in enumerate(file, 1):
-        text = line.strip()
-        if text and not text.startswith("%"):
-            yield number, text
-
-
-def _read_attributes(lines: Iterator[tuple[int, str]], path: Path) -> list[tuple[str, str]]:
-    """Name and type of the attributes above ``@data``; those inside a relational one are left out."""
-    attributes: list[tuple[str, str]] = []
-    inside = False
-    for number, text in lines:
-        lower = text.lower()
-        if lower.startswith("@data"):
-            if not attributes:
-                raise ImportFailed("has no @attribute above @data.", file=path, line=number)
-            return attributes
-        if lower.startswith("@end"):
-            inside = False
-        elif lower.startswith("@attribute") and not inside:
-            found = _ATTRIBUTE.match(text)
-            if found is None or not found[2]:
-                raise ImportFailed("the attribute has no type.", file=path, line=number)
-            kind = found[2].split()[0].lower()
-            inside = kind == "relational"
-            attributes.append((found[1].strip("'\""), kind))
-        elif not lower.startswith(("@relation", "@attribute")):
-            raise ImportFailed("values stand before the @data line.", file=path, line=number)
-    raise ImportFailed("has no @data line: it is not an .arff file, or was cut short.", file=path)
 
 
 def _relational(text: str, n_attributes: int, path: Path, line: int) -> tuple[NDArray[Any], str | None]:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from workbench.datasets.files import Build
 from workbench.datasets.importers import Imported, Source
-from workbench.datasets.importers.unpacking import BOMB_BYTES, BOMB_RATIO
+from workbench.datasets.importers.unpacking import check_zip
 from workbench.datasets.importers.writer import SeriesWriter
 from workbench.errors import ImportFailed, UsageError
 
@@ -238,13 +238,8 @@ def _load(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def _check_zip(path: Path) -> None:
+    check_zip(path)
     with zipfile.ZipFile(path) as archive:
-        total = sum(info.file_size for info in archive.infolist())
-        if total > BOMB_BYTES and total > BOMB_RATIO * path.stat().st_size:
-            raise ImportFailed(
-                f"unpacks to more than {BOMB_RATIO} times its size: unpack it yourself if you trust it.",
-                file=path,
-            )
         if not archive.infolist():
             raise ImportFailed("holds no array.", file=path)
         for info in archive.infolist():

@@ -27,8 +27,11 @@ OPTIONS = ("delimiter", "encoding", "header", "null", "types")
 _DELIMITERS = (",", "\t", ";", "|", " ")
 _SNIFF_ROWS, _SNIFF_CELLS = 20_480, 1_000_000  # looked at before types are settled; sniffing is slow
 _CHUNK = 1 << 20
+_WIDE = 1000  # columns from which the delimiter is counted instead of tried out, which takes minutes
+_MAX_COLUMNS = 25_000  # about a minute; every later statement pays for each column, too
+_EXACT = "9007199254740992"  # whole numbers up to here are all doubles
 _WHOLE = (
-    "CASE WHEN {0} IS NULL OR ({0} = trunc({0}) AND abs({0}) <= 9007199254740992) THEN {0}::BIGINT "
+    "CASE WHEN {0} IS NULL OR ({0} = trunc({0}) AND abs({0}) <= " + _EXACT + ") THEN {0}::BIGINT "
     "WHEN {0} = trunc({0}) AND isfinite({0}) THEN error('large number in {1}.') "
     "ELSE error('fraction in {1}.') END"
 )
@@ -80,7 +83,7 @@ def read_csv(sources: Sequence[Source], build: Build, options: Mapping[str, Any]
     _check_columns_agree(dialects)
     types = _common_types(dialects)
     through_text: frozenset[int] = frozenset()
-    for _ in range(1 + 2 * len(types)):  # each turn settles one column
+    for again in (False, True):
         dialects = [
             replace(dialect, types=dict(zip(dialect.types, types, strict=True))) for dialect in dialects
         ]
@@ -88,17 +91,45 @@ def read_csv(sources: Sequence[Source], build: Build, options: Mapping[str, Any]
             _load(dialects, build, through_text)
         except duckdb.Error as error:
             build.connection.execute("DROP TABLE IF EXISTS data")
-            found = re.search(r"(fraction|large number) in (\d+)\.", str(error))
-            if found is None:
+            if again or re.search(r"(fraction|large number) in \d+\.", str(error)) is None:
                 raise _explained(error, dialects) from error
-            number = int(found[2])
-            if found[1] == "fraction":
-                types = [*types[:number], "DOUBLE", *types[number + 1 :]]
-            else:
-                through_text |= {number}
+            types, through_text = _settled(dialects, build, types)
         else:
             return Imported()
-    raise AssertionError("each column is settled once")
+    raise AssertionError("all columns are settled by one look at every row")
+
+
+def _settled(
+    dialects: Sequence[_Dialect], build: Build, types: Sequence[str]
+) -> tuple[list[str], frozenset[int]]:
+    """Look at every row: which columns of whole numbers hold fractions, or numbers too large for DOUBLE."""
+    settled, through_text = list(types), set[int]()
+    numbers = [number for number, type_ in enumerate(types) if type_ == "BIGINT"]
+    for dialect in dialects:
+        names = [identifier(name) for name in dialect.types]
+        whole = "regexp_full_match({0}, '\\s*[+-]?\\d+\\s*')"
+        looks = [
+            f"bool_or(NOT {whole.format(names[number])} AND NOT ({names[number]}::DOUBLE "
+            f"= trunc({names[number]}::DOUBLE) AND abs({names[number]}::DOUBLE) <= {_EXACT})), "
+            f"max(abs({names[number]}::DOUBLE)) > {_EXACT}"
+            for number in numbers
+        ]
+        as_text = replace(
+            dialect,
+            settled=True,
+            types={
+                name: "VARCHAR" if type_ == "BIGINT" else type_
+                for name, type_ in zip(dialect.types, types, strict=True)
+            },
+        )
+        sql, values = as_text.select(frozenset())
+        row = build.connection.execute(f"SELECT {', '.join(looks)} FROM (SELECT {sql})", values).fetchall()[0]
+        for number, fraction, large in zip(numbers, row[::2], row[1::2], strict=True):
+            if fraction:
+                settled[number] = "DOUBLE"
+            elif large:
+                through_text.add(number)
+    return settled, frozenset(through_text)
 
 
 def _load(dialects: Sequence[_Dialect], build: Build, through_text: frozenset[int]) -> None:
@@ -118,9 +149,18 @@ def _load(dialects: Sequence[_Dialect], build: Build, through_text: frozenset[in
 
 def _sniffed(source: Source, build: Build, options: Mapping[str, Any]) -> _Dialect:
     path = source.path
-    n_columns = _check_text(path, source, options)
+    n_columns, delimiter = _check_text(path, source, options)
+    if n_columns > _MAX_COLUMNS:
+        raise ImportFailed(
+            f"has {n_columns:,} columns, and {_MAX_COLUMNS:,} are the most: leave some out, or save it with "
+            "rows and columns exchanged.",
+            file=source.path,
+            line=1,
+        )
     build.expect(n_columns)
     given: dict[str, Any] = {"sample_size": max(100, min(_SNIFF_ROWS, _SNIFF_CELLS // n_columns))}
+    if n_columns > _WIDE:
+        given |= {"delim": delimiter, "quote": '"', "escape": '"'}
     for ours, theirs in (("delimiter", "delim"), ("encoding", "encoding"), ("null", "nullstr")):
         if ours in options:
             given[theirs] = options[ours]
@@ -201,8 +241,8 @@ def _character(text: str | None) -> str:
     return "" if text in (None, "(empty)") else str(text)
 
 
-def _check_text(path: Path, source: Source, options: Mapping[str, Any]) -> int:
-    """Refuse what is no text; returns about how many columns the first line has."""
+def _check_text(path: Path, source: Source, options: Mapping[str, Any]) -> tuple[int, str]:
+    """Refuse what is no text; returns about how many columns the first line has, and what parts them."""
     with path.open("rb") as file:
         head = file.read(_CHUNK)
     if not head.strip():
@@ -224,7 +264,9 @@ def _check_text(path: Path, source: Source, options: Mapping[str, Any]) -> int:
             file=source.path,
         )
     first = head.partition(b"\n")[0]
-    return 1 + max(first.count(delimiter.encode()) for delimiter in _DELIMITERS)
+    candidates = [str(options["delimiter"])] if options.get("delimiter") else _DELIMITERS
+    delimiter = max(candidates, key=lambda candidate: first.count(candidate.encode()))
+    return 1 + first.count(delimiter.encode()), delimiter
 
 
 def _check_header(path: Path, source: Source, settled: Mapping[str, Any]) -> None:

@@ -1,12 +1,15 @@
 """The ``.ts`` format of the time series classification archive, as sktime and aeon write it.
 
 Header lines begin with ``@``, comments with ``#``; after ``@data`` each line is one series: channels
-apart by ``:``, values by ``,``, a missing value ``?`` or ``NaN``, the label or target last.
+apart by ``:``, values by ``,``, a missing value ``?`` or ``NaN``, the label or target last. With
+``@timeStamps true`` a value is ``(time,value)``, its time a number or a date; channels may have times of
+their own.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +25,7 @@ from workbench.errors import ImportFailed, UsageError
 
 __all__ = ["read_ts"]
 
+_STAMPED = re.compile(r"\s*\(([^(),]*),([^(),]*)\)\s*,?")
 _YES_NO = {"true": True, "false": False}
 
 
@@ -46,11 +50,12 @@ def read_ts(sources: Sequence[Source], build: Build, options: Mapping[str, Any])
         raise UsageError(f"Files of this format have no option {next(iter(options))!r}.")
     writer: SeriesWriter | None = None
     first: _Header | None = None
+    kind: str | None = None  # of the time stamps
     sizes = [source.path.stat().st_size for source in sources]
     done = 0
     for source, size in zip(sources, sizes, strict=True):
         read = 0
-        for number, header, channels, label, n_characters in _series(source.path):
+        for number, header, channels, label, n_characters, times in _series(source.path):
             if writer is None or first is None:
                 first = header
                 d = len(channels)
@@ -64,7 +69,12 @@ def read_ts(sources: Sequence[Source], build: Build, options: Mapping[str, Any])
                     file=source.path,
                     line=number,
                 )
-            writer.add(np.stack(channels, axis=1), label, source.part)
+            if header.flags.get("timestamps", False) != first.flags.get("timestamps", False):
+                raise ImportFailed("does not agree with the first file on time stamps.", file=source.path)
+            if times is not None and kind is not None and times.dtype.kind != kind:
+                raise ImportFailed("some times are numbers, others dates.", file=source.path, line=number)
+            kind = None if times is None else times.dtype.kind
+            writer.add(np.stack(channels, axis=1), label, source.part, times)
             read += n_characters
             build.say((done + min(read, size)) / sum(sizes), f"reading {source.path.name}")
         done += size
@@ -74,8 +84,10 @@ def read_ts(sources: Sequence[Source], build: Build, options: Mapping[str, Any])
     return writer.finish()
 
 
-def _series(path: Path) -> Iterator[tuple[int, _Header, list[NDArray[Any]], Any, int]]:
-    """Line number, header, channels, label and length in characters of each series."""
+def _series(
+    path: Path,
+) -> Iterator[tuple[int, _Header, list[NDArray[Any]], Any, int, NDArray[Any] | None]]:
+    """Line number, header, channels, label, length in characters and times of each series."""
     header = _Header()
     in_data = False
     try:
@@ -87,8 +99,12 @@ def _series(path: Path) -> Iterator[tuple[int, _Header, list[NDArray[Any]], Any,
                 if not in_data:
                     in_data = _read_header(text, header, path, number)
                     continue
+                if header.flags.get("timestamps"):
+                    times, channels, label = _read_stamped(text, header, path, number)
+                    yield number, header, channels, label, len(line), times
+                    continue
                 channels, label = _read_line(text, header, path, number)
-                yield number, header, channels, label, len(line)
+                yield number, header, channels, label, len(line), None
     except UnicodeDecodeError as error:
         raise ImportFailed(f"is not UTF-8 text (byte {error.start}).", file=path) from error
     if not in_data:
@@ -116,13 +132,6 @@ def _read_header(text: str, header: _Header, path: Path, line: int) -> bool:
         return True
     if key in ("timestamps", "missing", "univariate", "equallength"):
         header.flags[key] = flag()
-        if key == "timestamps" and header.flags[key]:
-            raise ImportFailed(
-                "series with time stamps are not read from .ts files: save them as CSV with the columns "
-                "series_id, time, value.",
-                file=path,
-                line=line,
-            )
     elif key in ("dimension", "dimensions"):
         header.dimensions = integer()
     elif key == "serieslength":
@@ -171,6 +180,54 @@ def _read_line(text: str, header: _Header, path: Path, line: int) -> tuple[list[
             line=line,
         )
     return channels, label
+
+
+def _read_stamped(
+    text: str, header: _Header, path: Path, line: int
+) -> tuple[NDArray[Any], list[NDArray[Any]], Any]:
+    """Times, channels and label of a line of ``(time,value)``; the channels share the union of times."""
+    end = text.rfind(")")
+    body, rest = text[: end + 1], text[end + 1 :].lstrip(":").strip()
+    label = _read_label(rest, header, path, line) if header.labelled else None
+    if not body or (rest and not header.labelled):
+        raise ImportFailed("the series is not of the form (time,value),….", file=path, line=line)
+    found: list[dict[Any, float]] = []
+    for number, channel in enumerate(re.split(r"(?<=\)):(?=\()|(?<=:)\s*(?=:)", body), 1):
+        places = list(_STAMPED.finditer(channel))
+        if "".join(place[0] for place in places) != channel.strip(" :"):
+            raise ImportFailed(f"channel {number} is not of the form (time,value),….", file=path, line=line)
+        stamps = _read_times([place[1] for place in places], number, path, line)
+        values = _read_channel(",".join(place[2] for place in places), number - 1, path, line)
+        if len(np.unique(stamps)) < len(stamps):
+            raise ImportFailed(f"a time occurs twice in channel {number}.", file=path, line=line)
+        found.append(dict(zip(stamps.tolist(), values.tolist(), strict=True)))
+    if header.dimensions is not None and len(found) != header.dimensions:
+        raise ImportFailed(
+            f"the series has {len(found)} channels where @dimensions says {header.dimensions}.",
+            file=path,
+            line=line,
+        )
+    try:
+        times = sorted(set().union(*found))
+    except TypeError:
+        raise ImportFailed("some times are numbers, others dates.", file=path, line=line) from None
+    stamped = np.array(times, dtype=np.float64 if isinstance(times[0], float) else "datetime64[us]")
+    return stamped, [np.array([each.get(time, math.nan) for time in times]) for each in found], label
+
+
+def _read_times(words: list[str], channel: int, path: Path, line: int) -> NDArray[Any]:
+    try:
+        return np.array(words, dtype=np.float64)
+    except ValueError:
+        pass
+    try:
+        return np.array([word.strip().replace(" ", "T") for word in words], dtype="datetime64[us]")
+    except ValueError as error:
+        raise ImportFailed(
+            f"a time of channel {channel} is neither a number nor a date like 2024-01-31 12:00:00.",
+            file=path,
+            line=line,
+        ) from error
 
 
 def _read_channel(part: str, number: int, path: Path, line: int) -> NDArray[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from workbench.datasets.files import Build
 from workbench.datasets.importers import Source
 from workbench.errors import ImportFailed
 
-__all__ = ["BOMB_BYTES", "BOMB_RATIO", "unpacked"]
+__all__ = ["BOMB_BYTES", "BOMB_RATIO", "check_zip", "unpacked"]
 
 #: What unpacks to more than both is refused; real tables pack three to thirty times.
 BOMB_BYTES, BOMB_RATIO = 256 << 20, 100
@@ -44,6 +45,23 @@ def unpacked(sources: Sequence[Source], build: Build) -> Iterator[list[Source]]:
         if original is None:
             raise
         raise ImportFailed(error.problem, file=original, line=error.line, column=error.column) from error
+
+
+def check_zip(path: Path) -> None:
+    """Refuse a zip archive that unpacks to far more than it is.
+
+    Raises
+    ------
+    ImportFailed
+    zipfile.BadZipFile
+    """
+    with zipfile.ZipFile(path) as archive:
+        total = sum(info.file_size for info in archive.infolist())
+    if total > BOMB_BYTES and total > BOMB_RATIO * path.stat().st_size:
+        raise ImportFailed(
+            f"unpacks to more than {BOMB_RATIO} times its size: unpack it yourself if you trust it.",
+            file=path,
+        )
 
 
 def _unpack(path: Path, target: Path, build: Build) -> None:

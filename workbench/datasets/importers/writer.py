@@ -38,8 +38,16 @@ class SeriesWriter:
         self._next, self._waiting = 0, 0
         self._clear()
 
-    def add(self, values: NDArray[Any], label: Any = None, split: str | None = None) -> None:
-        """Add one series of shape (T, d)."""
+    def add(
+        self,
+        values: NDArray[Any],
+        label: Any = None,
+        split: str | None = None,
+        times: NDArray[Any] | None = None,
+    ) -> None:
+        """Add one series of shape (T, d); steps are numbered where there are no `times` of shape (T,)."""
+        if times is not None:
+            self._times.append(times)
         self._values.append(np.asarray(values, self._dtype))
         self._labels.append(label)
         self._splits.append(split)
@@ -64,7 +72,10 @@ class SeriesWriter:
         lengths = np.array([len(values) for values in self._values])
         ids = np.arange(self._next, self._next + len(lengths), dtype=np.int32)
         starts = np.cumsum(lengths) - lengths
-        times = np.arange(lengths.sum(), dtype=np.int32) - np.repeat(starts, lengths).astype(np.int32)
+        times: NDArray[Any] = np.arange(lengths.sum(), dtype=np.int32)
+        times -= np.repeat(starts, lengths).astype(np.int32)
+        if self._times:
+            times = np.concatenate(self._times)
         columns: dict[str, Any] = {"series_id": np.repeat(ids, lengths), "time": times}
         stacked = np.concatenate(self._values)
         for j, channel in enumerate(self.channels):
@@ -79,6 +90,7 @@ class SeriesWriter:
 
     def _clear(self) -> None:
         self._values: list[NDArray[Any]] = []
+        self._times: list[NDArray[Any]] = []
         self._labels: list[Any] = []
         self._splits: list[str | None] = []
         self._waiting = 0
