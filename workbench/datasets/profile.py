@@ -196,7 +196,7 @@ def _put_exact(
     floats = {
         column.name
         for column, low, high in zip(columns, *_raw_extremes(connection, columns), strict=True)
-        if low is not None and not (math.isfinite(low) and math.isfinite(high))
+        if low is not None and high is not None and not (math.isfinite(low) and math.isfinite(high))
     }
     parts = []
     for column in columns:

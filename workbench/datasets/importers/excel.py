@@ -24,7 +24,7 @@ def read_excel(sources: Sequence[Source], build: Build, options: Mapping[str, An
     unknown = set(options) - {"sheet"}
     if unknown:
         raise UsageError(f"Excel files have no option {unknown.pop()!r}: there is sheet.")
-    tables = []
+    tables: list[Any] = []
     for source in sources:
         build.say(len(tables) / len(sources), f"reading {source.path.name}")
         table = _table(source.path, options.get("sheet"))
