@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import os
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,6 +15,7 @@ from tests.datasets.conftest import leftovers
 from workbench.datasets.names import check_name, suggest_name
 from workbench.errors import DatasetError, ImportFailed, UsageError
 
+DOCS = Path(__file__).parents[2] / "docs" / "importing.md"
 TS = "@univariate false\n@dimensions 2\n@equalLength false\n@classLabel true a b\n@data\n1,2:3,4:a\n"
 
 #: File name, content, line, column, and what the sentence says.
@@ -188,3 +191,23 @@ def test_unknown_option_and_format(datasets, tmp_path):
         datasets.import_files(tmp_path / "a.csv", options={"sep": ","})
     with pytest.raises(UsageError, match="no format 'xls'"):
         datasets.import_files(tmp_path / "a.csv", format="xls")
+
+
+def test_faults_are_documented(shared, tmp_path):
+    """The table in the manual holds each fault with its exact sentence."""
+    rows = ["| fault | what is said |", "|---|---|"]
+    for fault, (name, content, *_) in FAULTS.items():
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        with pytest.raises(ImportFailed) as caught:
+            shared.import_files(path)
+        sentence = str(caught.value).replace(f"{tmp_path}/", "").replace("|", "\\|")
+        rows.append(f"| {fault} | {sentence} |")
+    text = DOCS.read_text(encoding="utf-8")
+    head, _, rest = text.partition("<!-- faults -->\n")
+    written, end, tail = rest.partition("<!-- end -->")
+    table = "\n".join(rows) + "\n"
+    if os.environ.get("WORKBENCH_WRITE_DOCS"):
+        DOCS.write_text(f"{head}<!-- faults -->\n{table}{end}{tail}", encoding="utf-8")
+    else:
+        assert written == table

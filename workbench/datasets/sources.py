@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from workbench.datasets.files import Build
 from workbench.datasets.importers import Imported, format_of, importer, sources_of
@@ -39,7 +39,7 @@ _BATCH_ROWS = 50_000
 def bare(url: str) -> str:
     """`url` without user, password, options and fragment: what may be kept and shown."""
     parts = urlsplit(url)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def import_database(datasets: Datasets, url: str, query: str, name: str) -> Dataset:

@@ -29,9 +29,9 @@ _SNIFF_ROWS, _SNIFF_CELLS = 20_480, 1_000_000  # looked at before types are sett
 _CHUNK = 1 << 20
 _WIDE = 1000  # columns from which the delimiter is counted instead of tried out, which takes minutes
 _MAX_COLUMNS = 25_000  # about a minute; every later statement pays for each column, too
-_EXACT = "9007199254740992"  # whole numbers up to here are all doubles
+_EXACT = "9007199254740992"  # 2**53: whole numbers below are doubles, and no other rounds to them
 _WHOLE = (
-    "CASE WHEN {0} IS NULL OR ({0} = trunc({0}) AND abs({0}) <= " + _EXACT + ") THEN {0}::BIGINT "
+    "CASE WHEN {0} IS NULL OR ({0} = trunc({0}) AND abs({0}) < " + _EXACT + ") THEN {0}::BIGINT "
     "WHEN {0} = trunc({0}) AND isfinite({0}) THEN error('large number in {1}.') "
     "ELSE error('fraction in {1}.') END"
 )
@@ -111,7 +111,7 @@ def _settled(
         looks = [
             f"bool_or(NOT {whole.format(names[number])} AND NOT ({names[number]}::DOUBLE "
             f"= trunc({names[number]}::DOUBLE) AND abs({names[number]}::DOUBLE) <= {_EXACT})), "
-            f"max(abs({names[number]}::DOUBLE)) > {_EXACT}"
+            f"max(abs({names[number]}::DOUBLE)) >= {_EXACT}"
             for number in numbers
         ]
         as_text = replace(
