@@ -152,16 +152,16 @@ def test_a_run_that_always_dies_is_given_up_with_one_sentence(store):
 
 def test_a_frozen_worker_is_replaced_and_harms_nothing_when_it_thaws(store):
     table = publish_table(store)
-    run = store.submit("probes:Sleeper", table, params={"seconds": 4})
+    run = store.submit("probes:Sleeper", table, params={"seconds": 12})
     with Workers(store) as workers:
-        frozen = workers.start(lease=1.0)
+        frozen = workers.start(lease=4.0)
         until(lambda: intervals(run.folder))
         first = run.refresh()
         frozen.send_signal(19)  # SIGSTOP: alive to the kernel, dead to the store
-        workers.start(lease=1.0)
+        workers.start(lease=4.0)
         until(lambda: run.refresh().attempt == first.attempt + 1)
         frozen.send_signal(18)
-        done = run.wait(60)
+        done = run.wait(120)
         assert frozen.poll() is None
     assert (done.state, done.attempt) == ("done", 2)
     worked = intervals(run.folder)

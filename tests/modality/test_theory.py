@@ -34,7 +34,8 @@ def test_small_first_weights_make_modalities_compete_and_large_ones_do_not():
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_joint_training_is_worse_than_the_better_modality(seed):
     found = experiment(seed)
-    assert found.alone_error == pytest.approx([0.10, 0.30], abs=0.02)
+    # .02 for the statement, and about as much for the finite test sample.
+    assert found.alone_error == pytest.approx([0.10, 0.30], abs=0.03)
     assert found.joint_error > found.alone_error.min()
     assert found.joint_error < found.mixture + 0.03
     assert found.ensemble_error < 0.01

@@ -37,6 +37,9 @@ class Launcher(Protocol):
     def stop(self, job: str, *, force: bool = False) -> None:
         """Ask the job to save a checkpoint and end; with `force` end it and all its processes now."""
 
+    def abandon(self, job: str) -> None:
+        """Kill what this launcher started, and nothing else: the run is another worker's now."""
+
     def sweep(self, folder: Path) -> None:
         """Kill whatever is still alive of the run in `folder`, whoever started it."""
 
@@ -83,6 +86,11 @@ class LocalLauncher:
         if child.returncode is None:  # not yet reaped, so the number is still ours
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGKILL if force else signal.SIGTERM)
+
+    def abandon(self, job: str) -> None:
+        child, _ = self._children[job]
+        self.stop(job, force=True)
+        child.wait()
 
     def sweep(self, folder: Path) -> None:
         deadline = time.monotonic() + 5

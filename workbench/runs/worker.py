@@ -255,9 +255,7 @@ class Worker:
 
     def _drop(self, run: _Active) -> None:
         if run.job:
-            run.launcher.stop(run.job, force=True)
-            if run.launcher.poll(run.job) is None:
-                return  # not yet gone: the next look stops it again
+            run.launcher.abandon(run.job)
         del self._active[run.id]
 
     def _ingest(self, run: _Active) -> bool:
