@@ -11,9 +11,6 @@ from workbench.runs import queue
 from workbench.runs.launchers import find_gpus
 from workbench.runs.worker import Worker, any_alive
 
-# A worker inside the test process is dropped with the test, also where its child is still to be reaped.
-pytestmark = pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
-
 
 def work(store, run, **options):
     Worker(store.dir, ["cpu"], **options).run_until_done(run.id)
