@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 PY      = $(VENV)/bin/python
 DATA   ?= ../shared/data
+# Still to join: tests/datasets (servers) and tests/modality/test_theory.py; `make slow SLOW=tests` runs all.
+SLOW   ?= tests/timeseries tests/training tests/runs tests/bidding tests/modality/test_analyzer.py
 
 .PHONY: run test slow proof lint format evidence clean
 
@@ -16,7 +18,7 @@ test: $(VENV)/.dev
 	$(PY) -m pytest -n 2 --dist loadfile
 
 slow: $(VENV)/.dev
-	$(PY) -m pytest -m slow
+	$(PY) -m pytest -m slow $(SLOW)
 	$(PY) -m pytest -m crash
 	$(PY) -m pytest -m browser
 
