@@ -7,5 +7,10 @@ from __future__ import annotations
 
 from workbench.timeseries.classifier import CSLClassifier
 from workbench.timeseries.csl import CSL
+from workbench.timeseries.tloss import TLoss
+from workbench.timeseries.tnc import TNC
+from workbench.timeseries.ts2vec import TS2Vec
+from workbench.timeseries.tst import TST
+from workbench.timeseries.tstcc import TSTCC
 
-__all__ = ["CSL", "CSLClassifier"]
+__all__ = ["CSL", "TNC", "TST", "TSTCC", "CSLClassifier", "TLoss", "TS2Vec"]
