@@ -2,7 +2,20 @@
 
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from workbench.timeseries import CSL, TNC, TST, TSTCC, CSLClassifier, TLoss, TS2Vec
+from workbench.timeseries import (
+    CSL,
+    TNC,
+    TST,
+    TSTCC,
+    CSLClassifier,
+    TLoss,
+    TS2Vec,
+    UniTSClassifier,
+    UniTSClusterer,
+    UniTSRegressor,
+)
+
+TINY = TS2Vec(n_epochs=1, n_features=8, n_hidden=4, depth=2, random_state=0, device="cpu")
 
 ROUNDING = (
     "float32 sums of a convolution differ in the last digit with the place in a batch, and the check allows "
@@ -26,6 +39,9 @@ def expected_failures(estimator):
         TS2Vec(n_epochs=1, n_features=4, n_hidden=4, depth=2, device="cpu"),
         TNC(n_epochs=1, n_features=4, n_hidden=4, n_pairs=2, device="cpu"),
         TSTCC(n_epochs=1, n_features=8, device="cpu"),
+        UniTSClassifier([TINY], mode="fine_tune", n_epochs=2, device="cpu"),
+        UniTSRegressor([TINY], device="cpu"),
+        UniTSClusterer(2, [TINY], device="cpu"),
         TST(n_epochs=1, n_features=4, n_heads=2, n_layers=1, n_hidden=4, device="cpu"),
     ],
     expected_failed_checks=expected_failures,

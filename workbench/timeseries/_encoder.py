@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import torch
 
     from workbench.timeseries._networks import Pretraining
+    from workbench.timeseries.units_classifier import UniTSClassifier
 
 __all__ = ["COMMON", "NetworkEncoder", "StepEncoder"]
 
@@ -142,6 +143,50 @@ class NetworkEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SeriesEn
         ndarray of float32, shape (n, n_features)
         """
         return self._encode(X, lambda encoder, x: (encoder(x),))[0]
+
+    def fine_tune(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        *,
+        n_epochs: int = 100,
+        batch_size: int = 64,
+        learning_rate: float = 1e-3,
+        optimizer: str = "adam",
+        freeze: bool = False,
+    ) -> UniTSClassifier:
+        """Train a classifier that starts from this encoder and adapts it; self stays as it is.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, T, d) or (n, T)
+        y : array-like of shape (n,)
+            Labels; a missing one as of `UniTSClassifier.fit`.
+        n_epochs, batch_size, learning_rate, optimizer
+            Of `UniTSClassifier`.
+        freeze : bool
+            Fit the head only.
+
+        Returns
+        -------
+        UniTSClassifier
+            Fitted.
+        """
+        from workbench.timeseries.units_classifier import UniTSClassifier
+
+        check_is_fitted(self)
+        return UniTSClassifier(
+            [self],
+            mode="freeze" if freeze else "fine_tune",
+            n_epochs=n_epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            optimizer=optimizer,
+            device=self.device,
+            precision=self.precision,
+            random_state=self.random_state,
+            verbose=self.verbose,
+        ).fit(X, y)
 
     def _prepare_fit(self, X: Series) -> None:
         """Whatever else is learnt from the series before the network is drawn."""
