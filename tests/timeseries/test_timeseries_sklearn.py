@@ -10,8 +10,11 @@ from workbench.timeseries import (
     CSLClassifier,
     TLoss,
     TS2Vec,
+    UniTSAnomalyDetector,
     UniTSClassifier,
     UniTSClusterer,
+    UniTSForecaster,
+    UniTSImputer,
     UniTSRegressor,
 )
 
@@ -42,6 +45,9 @@ def expected_failures(estimator):
         UniTSClassifier([TINY], mode="fine_tune", n_epochs=2, device="cpu"),
         UniTSRegressor([TINY], device="cpu"),
         UniTSClusterer(2, [TINY], device="cpu"),
+        UniTSForecaster(1, 1, [TINY], device="cpu"),
+        UniTSAnomalyDetector(1, [TINY], device="cpu"),
+        UniTSImputer(1, [TINY], device="cpu"),
         TST(n_epochs=1, n_features=4, n_heads=2, n_layers=1, n_hidden=4, device="cpu"),
     ],
     expected_failed_checks=expected_failures,

@@ -13,8 +13,11 @@ from workbench.timeseries.tnc import TNC
 from workbench.timeseries.ts2vec import TS2Vec
 from workbench.timeseries.tst import TST
 from workbench.timeseries.tstcc import TSTCC
+from workbench.timeseries.units_anomaly import UniTSAnomalyDetector
 from workbench.timeseries.units_classifier import UniTSClassifier
 from workbench.timeseries.units_clusterer import UniTSClusterer
+from workbench.timeseries.units_forecaster import UniTSForecaster
+from workbench.timeseries.units_imputer import UniTSImputer
 from workbench.timeseries.units_regressor import UniTSRegressor
 
 __all__ = [
@@ -27,8 +30,11 @@ __all__ = [
     "Projection",
     "TLoss",
     "TS2Vec",
+    "UniTSAnomalyDetector",
     "UniTSClassifier",
     "UniTSClusterer",
+    "UniTSForecaster",
+    "UniTSImputer",
     "UniTSRegressor",
     "WeightedSum",
 ]
