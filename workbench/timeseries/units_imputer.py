@@ -186,7 +186,7 @@ class UniTSImputer(TransformerMixin, WindowTask):
         else:
             self.blend_ = np.zeros(len(_DISTANCES) + 1)
         self.head_weight_, self.head_bias_, _ = ridge(features, flat)
-        self.history_: list[dict[str, float]] = []
+        self.history_ = []
         if self.mode == "fine_tune":
             counted = (hidden & known).reshape(len(true), -1)
             seed = int(source.randint(2**31 - 1))
@@ -243,7 +243,7 @@ class UniTSImputer(TransformerMixin, WindowTask):
             raise ValueError("The mask hides no observed value of these series; give longer ones.")
         given = np.where(hidden, np.nan, series)
         found, lines = self.transform(given if np.ndim(X) != 2 else given[:, :, 0]), interpolate(given)
-        result = {}
+        result: dict[str, float] = {}
         for name, values in (("", found.reshape(series.shape)), ("linear_", lines)):
             error = ((values - series) / self.scale_)[hidden]
             result |= {f"{name}mse": float((error**2).mean()), f"{name}mae": float(np.abs(error).mean())}
@@ -281,12 +281,12 @@ class UniTSImputer(TransformerMixin, WindowTask):
         return lines + np.where(missing, weight, 0.0) * (found - lines)
 
 
-def interpolate(X: NDArray[np.float64]) -> NDArray[np.float64]:
+def interpolate(X: Series) -> NDArray[np.float64]:
     """Series (n, T, d) whose gaps are bridged by straight lines and whose ends are prolonged.
 
     A variable that is never observed in a series becomes 0.
     """
-    filled = X.copy()
+    filled = X.astype(np.float64)
     missing = np.isnan(X)
     for i, d in np.argwhere(missing.any(axis=1)):
         gaps, seen = np.flatnonzero(missing[i, :, d]), np.flatnonzero(~missing[i, :, d])
