@@ -167,8 +167,9 @@ class UniTSForecaster(WindowTask):
         series, lengths = self._checked_fit(X)
         room = int(lengths.max()) - self.horizon
         if room < 1:
+            table = f" (n_features={self.n_features_in_})" if self.n_dims_in_ == 2 else ""
             raise ValueError(
-                f"horizon={self.horizon} leaves nothing to see of series of {lengths.max()} steps; "
+                f"horizon={self.horizon} leaves nothing to see of series of {lengths.max()} steps{table}; "
                 "foretell fewer steps, or give longer series."
             )
         columns = self._checked_exog(exog, len(series), np.asarray(X).shape[1])
@@ -209,7 +210,7 @@ class UniTSForecaster(WindowTask):
         ndarray of float64, shape (n, horizon, d), or (n, horizon) where `X` has two dimensions
         """
         found, _ = self._predict(X, exog)
-        return found[:, :, 0] if np.ndim(X) == 2 else found
+        return found[:, :, 0] if np.asarray(X).ndim == 2 else found
 
     def predict_quantiles(
         self, X: ArrayLike, quantiles: Sequence[float] = (0.1, 0.5, 0.9), exog: ArrayLike | None = None

@@ -217,7 +217,7 @@ class UniTSImputer(TransformerMixin, WindowTask):
             if gaps.any():
                 values = self._fill(scaled[i, :length]) * self.scale_ + self.mean_
                 filled[i, :length][gaps] = values[gaps]
-        return filled[:, :, 0] if np.ndim(X) == 2 else filled
+        return filled[:, :, 0] if np.asarray(X).ndim == 2 else filled
 
     def held_out_error(self, X: ArrayLike, random_state: int = 0) -> dict[str, float]:
         """Errors on observed values that are hidden as in training, in units of the variables' deviation.
@@ -242,7 +242,10 @@ class UniTSImputer(TransformerMixin, WindowTask):
         if not hidden.any():
             raise ValueError("The mask hides no observed value of these series; give longer ones.")
         given = np.where(hidden, np.nan, series)
-        found, lines = self.transform(given if np.ndim(X) != 2 else given[:, :, 0]), interpolate(given)
+        found, lines = (
+            self.transform(given if np.asarray(X).ndim != 2 else given[:, :, 0]),
+            interpolate(given),
+        )
         result: dict[str, float] = {}
         for name, values in (("", found.reshape(series.shape)), ("linear_", lines)):
             error = ((values - series) / self.scale_)[hidden]
