@@ -27,6 +27,11 @@ BIDDERS: dict[str, tuple[str, str]] = {
     "AdaptivePacing": ("control", "AdaptivePacingBidder"),
     "MirrorDescent": ("control", "MirrorDescentBidder"),
     "OnlineLP": ("lp", "OnlineLPBidder"),
+    "Truthful": ("rules", "TruthfulBidder"),
+    "OCPC": ("constrained", "OCPCBidder"),
+    "IQL": ("iql", "IQLBidder"),
+    "DRLB": ("drlb", "DRLBBidder"),
+    "USCB": ("uscb", "USCBBidder"),
     "Bandit": ("dcmab", "BanditBidder"),
     "A2C": ("dcmab", "A2CBidder"),
     "DDPG": ("dcmab", "DDPGBidder"),
@@ -52,7 +57,7 @@ class MarketComparison(BaseEstimator):
     ----------
     bidders : str, default="Manual, UniformScale, AdaptivePacing, DCMAB"
         Names, divided by commas: Manual, UniformScale, Linear, ORTB, PID, AdaptivePacing, MirrorDescent,
-        OnlineLP, Bandit, A2C, DDPG, DCMAB.
+        OnlineLP, Truthful, OCPC, IQL, DRLB, USCB, Bandit, A2C, DDPG, DCMAB.
     mechanism : {"gsp", "vcg", "first", "second"}, default="gsp"
         Auction. With "second" there is one slot whatever `slots` says.
     slots : int, default=3

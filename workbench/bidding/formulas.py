@@ -42,13 +42,21 @@ def ortb2(value: ArrayLike, c: float, lam: ArrayLike) -> Array:
 
 
 def pid_signal(
-    error: float, total: float, change: float, p: float, i: float, d: float, low: float, high: float
-) -> float:
+    error: ArrayLike,
+    total: ArrayLike,
+    change: ArrayLike,
+    p: float,
+    i: float,
+    d: float,
+    low: ArrayLike,
+    high: ArrayLike,
+) -> Array:
     """Control signal ``clip(p·e + i·Σe + d·Δe)``; the bid is multiplied by its exponential.
 
     Zhang, Rong, Wang, Zhu, Wang, "Feedback control of real-time display advertising", WSDM 2016, eq. 7.
     """
-    return float(np.clip(p * error + i * total + d * change, low, high))
+    signal = p * np.asarray(error) + i * np.asarray(total) + d * np.asarray(change)
+    return np.clip(signal, np.asarray(low), np.asarray(high))
 
 
 def pacing_step(mu: ArrayLike, step: float, rate: ArrayLike, paid: ArrayLike, top: float) -> Array:

@@ -163,6 +163,31 @@ class BidLog:
             consumers=np.asarray(consumers),
         )
 
+    @classmethod
+    def from_values(cls, values: ArrayLike) -> BidLog:
+        """Every merchant in every auction, bidding what winning is worth to it.
+
+        Parameters
+        ----------
+        values : array-like of shape (n_auctions, n_merchants)
+            Auctions in the order of time. A click is certain, and so is the conversion.
+        """
+        v = np.array(values, dtype=np.float64)
+        n, k = v.shape
+        flat, certain = v.ravel(), np.ones(n * k)
+        return cls(
+            indptr=np.arange(n + 1, dtype=np.int64) * k,
+            hour=np.arange(n) / n,
+            consumer=np.zeros(n, dtype=np.int32),
+            merchant=np.tile(np.arange(k, dtype=np.int32), n),
+            bid=flat,
+            pctr=certain,
+            pcvr=certain,
+            ppb=flat,
+            merchants=np.arange(k),
+            consumers=np.arange(1),
+        )
+
     def to_frame(self) -> pd.DataFrame:
         """One row a candidate, as `from_frame` reads it."""
         r = self.request_of
