@@ -40,40 +40,40 @@ def double_q_target(reward: Tensor, done: Tensor, online: Tensor, target: Tensor
 class Best:
     """RewardNet's table: the most that any day through a start, state and action has brought in all.
 
-    States are told apart to one digit.
+    States are told apart to one digit; rows stand in the order of their keys.
     """
 
     def __init__(self) -> None:
-        self.slots: dict[bytes, int] = {}
-        self.most: list[float] = []
+        self.keys, self.most = np.zeros(0, dtype=np.int64), np.zeros(0)
 
-    def enter(
-        self,
-        start: NDArray[Any],
-        state: NDArray[np.float64],
-        action: NDArray[Any],
-        total: NDArray[np.float64],
+    @staticmethod
+    def key(
+        start: NDArray[np.integer[Any]], state: NDArray[np.float64], action: NDArray[Any]
     ) -> NDArray[np.int64]:
-        """The slots of the rows, their maxima updated."""
-        keys = np.column_stack([start, np.round(10 * state), action]).astype(np.int32)
-        found = np.empty(len(keys), dtype=np.int64)
-        for i, (key, value) in enumerate(zip(keys, total, strict=True)):
-            slot = self.slots.setdefault(key.tobytes(), len(self.most))
-            if slot == len(self.most):
-                self.most.append(float(value))
-            elif value > self.most[slot]:
-                self.most[slot] = float(value)
-            found[i] = slot
-        return found
+        """One number for each row of (start, state, action), by FNV's hash."""
+        parts = np.column_stack([start, np.round(10 * state), action]).astype(np.int64).astype(np.uint64)
+        found = np.full(len(parts), 0xCBF29CE484222325, dtype=np.uint64)
+        for column in parts.T:
+            found = (found ^ column) * np.uint64(0x100000001B3)
+            found ^= found >> np.uint64(29)
+        return found.view(np.int64)
+
+    def enter(self, keys: NDArray[np.int64], totals: NDArray[np.float64]) -> None:
+        """Raise each key's maximum to its total where that is more."""
+        every, values = np.r_[self.keys, keys], np.r_[self.most, totals]
+        order = np.argsort(every, kind="stable")
+        first = np.flatnonzero(np.r_[True, np.diff(every[order]) != 0])
+        self.keys, self.most = every[order][first], np.maximum.reduceat(values[order], first)
+
+    def look_up(self, keys: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The maxima of keys that were entered."""
+        return self.most[np.searchsorted(self.keys, keys)]
 
     def state_dict(self) -> dict[str, Tensor]:
-        keys = np.frombuffer(b"".join(self.slots), dtype=np.uint8).copy()
-        return {"keys": torch.from_numpy(keys), "most": torch.tensor(self.most, dtype=torch.float64)}
+        return {"keys": torch.from_numpy(self.keys), "most": torch.from_numpy(self.most)}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        raw, self.most = state["keys"].numpy().tobytes(), state["most"].tolist()
-        size = len(raw) // max(len(self.most), 1)
-        self.slots = {raw[i * size : (i + 1) * size]: i for i in range(len(self.most))}
+        self.keys, self.most = state["keys"].numpy().copy(), state["most"].numpy().copy()
 
 
 class _Nets(nn.Module):
@@ -97,9 +97,10 @@ def train(
     parameters = [*nets.q.parameters(), *nets.reward.parameters()]
     optimizer = torch.optim.Adam(parameters, lr=bidder.lr, fused=True)
     fields: dict[str, tuple[int, ...]] = {
-        "state": (SHORT,), "action": (), "direct": (), "slot": (), "next": (SHORT,), "done": (),
+        "state": (SHORT,), "action": (), "direct": (), "next": (SHORT,), "done": (),
     }  # fmt: skip
     memory = Memory(bidder.memory_size, fields)
+    memory.data["key"] = torch.zeros(bidder.memory_size, dtype=torch.int64)
     # Nine tenths of the way down after three fifths of the episodes.
     decay = 0.9 / max(0.6 * bidder.n_episodes * bidder.n_steps, 1.0)
 
@@ -144,14 +145,15 @@ def _remember(memory: Memory, best: Best, trace: Trace, by_campaign: bool) -> No
     total = trace.reward.sum(axis=0) / trace.units.reward
     start = np.arange(trace.n) if by_campaign else np.zeros(trace.n, dtype=np.int64)
     states = [trace.short_state(t) for t in range(trace.n_steps)]
+    keys = [best.key(start, state, trace.choice[t, :, 0]) for t, state in enumerate(states)]
+    best.enter(np.concatenate(keys), np.tile(total, trace.n_steps))
     for t, state in enumerate(states):
         last = t == trace.n_steps - 1
-        action = trace.choice[t, :, 0]
         memory.extend(
             state=state,
-            action=action,
+            action=trace.choice[t, :, 0],
             direct=trace.reward[t] / trace.units.reward,
-            slot=best.enter(start, state, action, total),
+            key=keys[t],
             next=np.zeros_like(state) if last else states[t + 1],
             done=np.full(trace.n, float(last)),
         )
@@ -163,7 +165,7 @@ def _update(
     action = batch["action"].long()
     chosen = torch.nn.functional.one_hot(action, ACTIONS).float()
     pair = torch.cat([batch["state"], chosen], dim=1)[None]
-    goal = torch.tensor([best.most[int(slot)] for slot in batch["slot"]], dtype=torch.float32)
+    goal = torch.as_tensor(best.look_up(batch["key"].numpy()), dtype=torch.float32)
     predicted = nets.reward(pair)[0, :, 0]
     reward_loss = ((predicted - goal) ** 2).mean()
     with torch.no_grad():

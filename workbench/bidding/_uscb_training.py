@@ -79,8 +79,9 @@ def train(
             state = bidder.state(trace, t)
             with torch.no_grad():
                 action = nets.actions(torch.as_tensor(state, dtype=torch.float32)).double().numpy()
-            now, later = t == first[-1], t > first[-1]
-            action[now] = np.clip(action[now] + bidder.noise * rng.standard_normal((now.sum(), k)), -1.0, 1.0)
+            now, later = np.equal(first[-1], t), np.less(first[-1], t)
+            noise = bidder.noise * rng.standard_normal((int(now.sum()), k))
+            action[now] = np.clip(action[now] + noise, -1.0, 1.0)
             action[later] = 0.0
             met[-1][0][now], met[-1][1][now] = state[now], action[now]
             return weights_after(bidder, trace, t, bidder.move * action)

@@ -272,12 +272,13 @@ def run_tick(
     for a in range(n):
         live[a] = alpha[a] if budgets[a] - spent[a] >= MIN_BUDGET else 0.0
     scores = np.empty(n)
+    bits, keys = scores.view(np.int64), np.empty(n + 15, dtype=np.int64)
     top, at = np.zeros(4), np.zeros(4, dtype=np.uint64)
     least = 0.0
     for r in range(start, stop):
         for a in range(n):
             scores[a] = live[a] * p_value[r, a]
-        best_four(scores, n, 0, top, at)
+        best_four(scores, bits, keys, n, 0, top, at)
         least += top[3]
         above_seen = True
         for k in range(3):

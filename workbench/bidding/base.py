@@ -131,13 +131,14 @@ class BaseBidder(BaseEstimator):
             self, X, reset=reset, dtype=np.float64, ensure_non_negative=True, ensure_min_samples=2,
             ensure_min_features=2,
         )  # fmt: skip
-        log = BidLog.from_values(values)
-        market = AuctionMarket(log, "second", slots=1, budgets=ARRAY_BUDGET, interval=min(3, log.n_requests))
         if isinstance(self, MarketBidder):
-            return market
-        replay = market.replay(log.merchants[0])
-        paid = replay.price[replay.bid >= replay.price].sum()
-        return ReplayMarket(replay, budget=max(ARRAY_BUDGET * float(paid), float(replay.price.mean())))
+            log = BidLog.from_values(values)
+            return AuctionMarket(
+                log, "second", slots=1, budgets=ARRAY_BUDGET, interval=min(3, log.n_requests)
+            )
+        replay = ReplayLog.from_values(values)
+        paid = replay.price[replay.pctr * replay.value_per_click >= replay.price].sum()
+        return ReplayMarket(replay, budget=max(ARRAY_BUDGET * float(paid), float(replay.price.mean()), 1.0))
 
 
 class MarketBidder(BaseBidder, ABC):

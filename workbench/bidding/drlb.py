@@ -34,7 +34,7 @@ def is_unimodal(q: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Whether each row of values rises up to one action and falls after it, shape (n,)."""
     rises = np.diff(q, axis=1) > 0
     # Once it has fallen it must not rise again.
-    return ~(rises[:, 1:] & ~rises[:, :-1]).any(axis=1)
+    return np.logical_not((rises[:, 1:] & ~rises[:, :-1]).any(axis=1))
 
 
 class DRLBBidder(StepBidder):

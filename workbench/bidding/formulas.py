@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -94,20 +96,22 @@ def mpid(ctr: ArrayLike, cvr: ArrayLike, p: float, q: float, cpc: float) -> Arra
 
 
 def uscb(
-    value: ArrayLike, weight: float, constraints: tuple[tuple[float, ArrayLike, ArrayLike, float, bool], ...]
+    value: ArrayLike,
+    weight: ArrayLike,
+    constraints: Sequence[tuple[ArrayLike, ArrayLike, ArrayLike, float, bool]] = (),
 ) -> Array:
     """Unified bid ``w0·v − Σ_j w_j·(q_j·(1 − 1[cost_j]) − k_j·p_j)`` (He et al., KDD 2021, eq. 5).
 
     Parameters
     ----------
     value : array-like
-    weight : float
+    weight : array-like
         w0.
-    constraints : tuple of (w, q, p, k, cost_related)
+    constraints : sequence of (w, q, p, k, cost_related)
     """
-    bid = weight * np.asarray(value, dtype=np.float64)
+    bid = np.asarray(weight, dtype=np.float64) * np.asarray(value, dtype=np.float64)
     for w, q, p, k, cost_related in constraints:
-        bid = bid - w * (np.asarray(q) * (0.0 if cost_related else 1.0) - k * np.asarray(p))
+        bid = bid - np.asarray(w) * (np.asarray(q) * (0.0 if cost_related else 1.0) - k * np.asarray(p))
     return bid
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -79,7 +80,7 @@ class Trajectories:
         return cls._join(parts)
 
     @classmethod
-    def _join(cls, parts: list[tuple[NDArray[Any], ...]]) -> Trajectories:
+    def _join(cls, parts: Sequence[tuple[NDArray[Any], ...]]) -> Trajectories:
         return cls(
             *(np.concatenate([part[i].reshape(-1, *part[i].shape[2:]) for part in parts]) for i in range(5))
         )

@@ -309,6 +309,19 @@ class ReplayLog:
         }
         return cls(**columns, **more)
 
+    @classmethod
+    def from_values(cls, values: ArrayLike) -> ReplayLog:
+        """The auctions of the first of some merchants that bid what winning is worth to them.
+
+        Parameters
+        ----------
+        values : array-like of shape (n_auctions, n_merchants)
+            The price is the highest value among the others; `pctr` is the own one over its largest.
+        """
+        v = np.array(values, dtype=np.float64)
+        top = float(v[:, 0].max()) or 1.0
+        return cls(price=v[:, 1:].max(axis=1), pctr=v[:, 0] / top, click=v[:, 0] / top, value_per_click=top)
+
     def censor(self, bid: ArrayLike) -> ReplayLog:
         """What a bidder that bid `bid` would have seen: prices of lost auctions become NaN."""
         made = np.broadcast_to(np.asarray(bid, dtype=np.float64), self.price.shape).copy()

@@ -42,8 +42,8 @@ class USCBBidder(StepBidder):
 
     v is an impression's predicted value, and with a limit C on the cost of a result p its chance to
     bring one: a click in a replay, a conversion in a market. A step multiplies each weight by ``1 + a``. The
-    critic is fitted to what the rest of a day brings when the weights are held where the action put them (seen
-    by holding them, not by bootstrapping); the actor climbs it. All campaigns share one policy.
+    critic is fitted to what the rest of a day brings when the weights are held where the action put them
+    (seen by holding them, not by bootstrapping); the actor climbs it. All campaigns share one policy.
 
     Parameters
     ----------
