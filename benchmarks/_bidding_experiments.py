@@ -19,8 +19,8 @@ TRIALS = 4
 LEARNERS = ("Bandit", "A2C", "DDPG", "DCMAB")
 STEPWISE = ("IQL", "DRLB", "USCB")
 RULES = (
-    "Manual", "UniformScale", "Linear", "ORTB", "PID", "AdaptivePacing", "MirrorDescent", "OnlineLP", "Truthful",
-    "OCPC",
+    "Manual", "UniformScale", "Linear", "ORTB", "PID", "AdaptivePacing", "MirrorDescent", "OnlineLP",
+    "Truthful", "OCPC",
 )  # fmt: skip
 BESIDE = ("Manual", "UniformScale", "AdaptivePacing")
 #: What each kind of learner is given in every cell, tuned or not.

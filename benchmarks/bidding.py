@@ -39,9 +39,11 @@ def load() -> Cells:
     return json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
 
 
-def save(results: Cells) -> None:
+def keep(name: str, cell: dict[str, Any]) -> None:
+    """Add a finished cell to the file as it is now: another process may run other cells."""
+    results = {**load(), name: cell}
     RESULTS.parent.mkdir(exist_ok=True)
-    temporary = RESULTS.with_suffix(".writing")
+    temporary = RESULTS.with_suffix(f".{os.getpid()}")
     temporary.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
     os.replace(temporary, RESULTS)
 
@@ -83,7 +85,7 @@ def run(wanted: list[str], results: Cells, data: Path | None, minutes: float) ->
             if time.monotonic() - start > 60 * minutes:
                 return
             results[cell] = run_cell(cell, results, data)
-            save(results)
+            keep(cell, results[cell])
             print(f"{cell}: {results[cell].get('gmv', '')} in {results[cell]['seconds']:.1f} s", flush=True)
 
 
@@ -156,7 +158,7 @@ def verdicts(results: Cells) -> list[str]:
     lines = []
     for group, cells in sorted(groups().items()):
         done = [results[c]["gmv"] for c in cells if c in results]
-        if "DCMAB" not in group and not group.startswith(("fig5a", "table3")) or not done:
+        if not done or not ("DCMAB" in group or group.startswith(("fig5a", "table3"))):
             continue
         room = group.rpartition("/")[0]
         beside = f"{room}/UniformScale" if room.startswith(("reserve", "fig5b")) else "table1/UniformScale"
@@ -200,9 +202,8 @@ def ope_table(results: Cells) -> str:
             ]
             for name in ("IPS", "SNIPS", "DR"):
                 e = cell[f"{what}_{name}"]
-                row.append(
-                    f"{1e3 * e['value']:.4f} ± {1e3 * e['half_width']:.4f}, {e['covered']} of {len(ope.SEEDS)}"
-                )
+                value = f"{1e3 * e['value']:.4f} ± {1e3 * e['half_width']:.4f}"
+                row.append(f"{value}, {e['covered']} of {len(ope.SEEDS)}")
             rows.append([*row, cell["commit"]])
     head = [
         "campaign",
