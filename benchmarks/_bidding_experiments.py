@@ -43,7 +43,9 @@ GRID: dict[str, list[dict[str, Any]]] = {
     "OnlineLP": [{"n_steps": n} for n in (6, 12, 24, 48)],
     "OCPC": [{"threshold": threshold} for threshold in (0.2, 0.4, 0.6, 0.8)],
     "IQL": [{"expectile": e, "temperature": t} for e in (0.7, 0.9) for t in (3.0, 10.0)],
-    "DRLB": [{"reward": reward, "lr": lr} for reward in ("rewardnet", "direct") for lr in (1e-3, 3e-4)],
+    "DRLB": [
+        {"reward_source": source, "lr": lr} for source in ("rewardnet", "direct") for lr in (1e-3, 3e-4)
+    ],
     "USCB": [{"move": move, "noise": noise} for move in (0.3, 0.1) for noise in (0.5, 1.0)],
     **dict.fromkeys(LEARNERS, _RATES),
 }

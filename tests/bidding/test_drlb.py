@@ -98,11 +98,11 @@ def test_a_replay_without_a_budget_is_refused():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("reward", ["rewardnet", "direct"])
-def test_a_bad_start_is_made_good(reward):
+@pytest.mark.parametrize("source", ["rewardnet", "direct"])
+def test_a_bad_start_is_made_good(source):
     """λ begins far off: a day of that λ brings little, the policy much more (the paper's experiment)."""
     market = ReplayMarket(dear_and_cheap(), budget=1_500.0, episode=200)
-    bidder = DRLBBidder(n_steps=20, n_episodes=60, reward=reward, random_state=0).fit(market)
+    bidder = DRLBBidder(n_steps=20, n_episodes=60, reward_source=source, random_state=0).fit(market)
     for factor in (0.2, 5.0):
         fixed = market.run(factor * bidder.alpha_[0] * market.log.pctr).clicks
         start = bidder.alpha_.copy()

@@ -72,7 +72,7 @@ def test_same_seed_same_policy(log):
     market = AuctionMarket(log, budgets=0.3)
     first, second = (USCBBidder(**QUICK).fit(market) for _ in range(2))
     np.testing.assert_array_equal(first.actor_[0], second.actor_[0])
-    assert set(first.history_[0]) == {"reward", "critic_loss"}
+    assert set(first.history_[0]) == {"gmv", "critic_loss"}
 
 
 @pytest.mark.slow

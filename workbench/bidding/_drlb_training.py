@@ -127,7 +127,8 @@ def train(
             for _ in range(bidder.updates_per_episode):
                 losses.append(_update(nets, optimizer, memory.sample(bidder.batch_size, rng), best, bidder))
         q_loss, reward_loss = np.mean(losses, axis=0) if losses else (0.0, 0.0)
-        return {"reward": float(trace.reward.sum()), "q_loss": q_loss, "reward_loss": reward_loss}
+        won = "gmv" if isinstance(market, AuctionMarket) else "clicks"
+        return {won: float(trace.reward.sum()), "q_loss": q_loss, "reward_loss": reward_loss}
 
     log = market.log
     loop = EpisodeLoop(
@@ -170,7 +171,7 @@ def _update(
     reward_loss = ((predicted - goal) ** 2).mean()
     with torch.no_grad():
         # A day's total stands at each of its steps; divided by them the values stay of the size of a day.
-        reward = predicted / bidder.n_steps if bidder.reward == "rewardnet" else batch["direct"]
+        reward = predicted / bidder.n_steps if bidder.reward_source == "rewardnet" else batch["direct"]
         following = batch["next"][None]
         y = double_q_target(
             reward, batch["done"], nets.q(following)[0], nets.target(following)[0], bidder.gamma

@@ -97,7 +97,8 @@ def train(
             if step % bidder.critic_steps == 0:
                 _actor_step(nets, optimizer, batch)
         day = penalised(trace.reward.sum(0), trace.cost.sum(0), trace.results.sum(0), bidder.cpa)
-        return {"reward": float(day.sum()), "critic_loss": float(np.mean(losses))}
+        won = "gmv" if isinstance(market, AuctionMarket) else "clicks"
+        return {won: float(day.sum()), "critic_loss": float(np.mean(losses))}
 
     loop = EpisodeLoop(
         nets, optimizer, episode, n_episodes=bidder.n_episodes, generator=generator,

@@ -48,8 +48,8 @@ class DRLBBidder(StepBidder):
     ----------
     n_steps : int, default=96
         Decisions of a day (one in 15 minutes).
-    reward : {"rewardnet", "direct"}, default="rewardnet"
-        The learned reward, or what the step brought.
+    reward_source : {"rewardnet", "direct"}, default="rewardnet"
+        Whether an action's reward is the learned one, or what its step brought.
     n_episodes : int, default=40
         Times that the training log is lived through.
     updates_per_episode : int, default=150
@@ -70,7 +70,7 @@ class DRLBBidder(StepBidder):
     alpha_, value_, reward_ : ndarray of shape (n_merchants,) or (1,)
         1 / λ that a day begins with, and the units of states and rewards.
     history_ : list of dict
-        Reward and losses of every episode.
+        What was won (GMV of a market, clicks of a replay) and losses of every episode.
 
     References
     ----------
@@ -81,7 +81,7 @@ class DRLBBidder(StepBidder):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_steps": [_COUNT],
-        "reward": [StrOptions({"rewardnet", "direct"})],
+        "reward_source": [StrOptions({"rewardnet", "direct"})],
         "n_episodes": [_COUNT],
         "updates_per_episode": [_COUNT],
         "batch_size": [_COUNT],
@@ -95,7 +95,7 @@ class DRLBBidder(StepBidder):
     def __init__(
         self,
         n_steps: int = 96,
-        reward: Literal["rewardnet", "direct"] = "rewardnet",
+        reward_source: Literal["rewardnet", "direct"] = "rewardnet",
         n_episodes: int = 40,
         updates_per_episode: int = 150,
         batch_size: int = 32,
@@ -106,7 +106,7 @@ class DRLBBidder(StepBidder):
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         self.n_steps = n_steps
-        self.reward = reward
+        self.reward_source = reward_source
         self.n_episodes = n_episodes
         self.updates_per_episode = updates_per_episode
         self.batch_size = batch_size

@@ -18,6 +18,7 @@ from workbench.bidding.learning import ClusterLearner
 from workbench.bidding.log import BidLog
 from workbench.bidding.market import AuctionMarket
 from workbench.bidding.outcome import Outcome
+from workbench.bidding.steps import StepBidder
 from workbench.errors import DatasetError
 from workbench.report import Report, Reporter
 
@@ -45,7 +46,7 @@ def simulate(estimator: Any, data: Data, split: Split, seed: int, reporter: Repo
     pairs = _bidders(estimator, plan, seed)
     train_rows, test_rows = split.indices(log.n_requests, column=column, seed=seed)
     train, test = plan.market(log.select(train_rows)), plan.market(log.select(test_rows))
-    slow = {name: isinstance(bidder, ClusterLearner) for name, bidder in pairs}
+    slow = {name: isinstance(bidder, (ClusterLearner, StepBidder)) for name, bidder in pairs}
     reporter.plan({name: 10.0 if slow[name] else 1.0 for name, _ in pairs} | {"report": 1.0})
     reporter.log(
         f"{log.n_requests:,} requests, {log.n_candidates:,} candidates, {log.n_merchants:,} merchants; "
@@ -155,14 +156,15 @@ def _tables(
     }
     curves, actions = [], []
     for name, bidder in fitted.items():
-        if not isinstance(bidder, ClusterLearner):
-            continue
-        history = pd.DataFrame(bidder.history_)
-        long = history.assign(episode=np.arange(1, len(history) + 1)).melt("episode", var_name="name")
-        curves.append(long.assign(bidder=name))
-        actions.append(_actions(name, bidder, test, seed))
+        if hasattr(bidder, "history_"):
+            history = pd.DataFrame(bidder.history_)
+            long = history.assign(episode=np.arange(1, len(history) + 1)).melt("episode", var_name="name")
+            curves.append(long.assign(bidder=name))
+        if isinstance(bidder, ClusterLearner):
+            actions.append(_actions(name, bidder, test, seed))
     if curves:
         tables["curve"] = pd.concat(curves, ignore_index=True)
+    if actions:
         tables["actions"] = pd.concat(actions, ignore_index=True)
     return tables
 
