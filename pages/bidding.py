@@ -40,8 +40,9 @@ st.caption(choices.summary(dataset))
 
 with st.form("start", border=False):
     params = {}
+    chosen = bidding.bidders()
     with guard():
-        params = forms.parameters(cls, prefix="bidding")
+        params = {"bidders": chosen, **forms.parameters(cls, prefix="bidding", skip={"bidders"})}
     split, seed = forms.split(has_column="split" in dataset.roles)
     start = st.form_submit_button("Start", type="primary")
 

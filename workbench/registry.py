@@ -1,7 +1,8 @@
 """What is installed: estimators, recipes, plots and views, found through standard entry points.
 
 Groups: ``workbench.estimators`` (name → class), ``workbench.recipes`` (name → function),
-``workbench.plots`` (recipe name → ``figures(report) -> dict[str, Figure]``) and ``workbench.views``
+``workbench.plots`` (recipe name → ``figures(report) -> dict[str, Figure]``, and where a recipe's metrics
+are no losses, ``<recipe>.live`` → ``figure(metrics) -> Figure``) and ``workbench.views``
 (recipe name → ``view(run, report)``, the result page's body). Nothing is imported before it is asked for.
 """
 
@@ -25,6 +26,7 @@ __all__ = [
     "estimator_names",
     "figures_of",
     "import_file",
+    "live_of",
     "name_of",
     "recipe",
     "recipe_of",
@@ -92,6 +94,12 @@ def recipe_of(cls: type) -> str:
 def figures_of(recipe_name: str) -> Callable[..., Any] | None:
     """The function that draws a report of that recipe, if there is one."""
     point = _group("plots").get(recipe_name)
+    return None if point is None else point.load()
+
+
+def live_of(recipe_name: str) -> Callable[..., Any] | None:
+    """The function that draws the metrics of a running run of that recipe, if it has one."""
+    point = _group("plots").get(f"{recipe_name}.live")
     return None if point is None else point.load()
 
 

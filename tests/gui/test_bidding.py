@@ -26,7 +26,7 @@ def test_an_empty_store_offers_to_generate_a_log(store, open_page):
 
 def test_the_form_starts_a_comparison(store, auctions, open_page):
     app = open_page("bidding", data="auctions@1")
-    app.text_input(key="bidding.bidders").set_value("Manual, UniformScale")
+    app.multiselect(key="bidders").set_value(["Manual", "UniformScale"])
     app.button[-1].click().run(timeout=60)
     (run,) = store.runs()
     assert run.spec["recipe"] == "bidding.simulate"

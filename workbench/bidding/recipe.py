@@ -58,7 +58,7 @@ def simulate(estimator: Any, data: Data, split: Split, seed: int, reporter: Repo
             fitted[name] = bidder.fit(train)
     with reporter.stage("report", weight=1.0):
         clusters = Clusters.fit(train, int(plan.n_clusters), 3)
-        outcomes = {name: _outcome(bidder, test, seed) for name, bidder in fitted.items()}
+        outcomes = {name: _outcome(bidder, test, seed, clusters) for name, bidder in fitted.items()}
         tables = _tables(fitted, outcomes, train, test, clusters, seed)
     chosen = pairs[-1][0] if not isinstance(estimator, MarketComparison) else _best(outcomes)
     plan.names_, plan.bidders_ = list(fitted), list(fitted.values())
@@ -106,8 +106,8 @@ def _bidders(estimator: Any, plan: MarketComparison, seed: int) -> list[tuple[st
     return [*beside, (name, given)]
 
 
-def _outcome(bidder: BaseBidder, market: AuctionMarket, seed: int) -> Outcome:
-    found = bidder.simulate(market, seed=seed, count=True)
+def _outcome(bidder: BaseBidder, market: AuctionMarket, seed: int, clusters: Clusters) -> Outcome:
+    found = bidder.simulate(market, seed=seed, count=True, groups=clusters.groups(market.log))
     assert isinstance(found, Outcome)  # noqa: S101  (a market of many gives sums by merchant)
     return found
 
@@ -152,7 +152,9 @@ def _tables(
         "importance": _importance(outcomes, clusters),
         "spend": _spend(outcomes, test),
         "landscape": _landscape(train),
-        "budget_sweep": _sweep(fitted, test, seed),
+        "budget_sweep": _sweep(fitted, test, seed, clusters),
+        "winners": _winners(outcomes, clusters),
+        "multipliers": _multipliers(fitted, test),
     }
     curves, actions = [], []
     for name, bidder in fitted.items():
@@ -205,12 +207,36 @@ def _landscape(train: AuctionMarket) -> pd.DataFrame:
     )
 
 
-def _sweep(fitted: dict[str, BaseBidder], test: AuctionMarket, seed: int) -> pd.DataFrame:
+def _winners(outcomes: dict[str, Outcome], clusters: Clusters) -> pd.DataFrame:
+    """Share of each consumer cluster's GMV that each merchant cluster earns."""
+    parts = []
+    for name, out in outcomes.items():
+        earned = out.by_cluster("revenue", clusters.merchant, clusters.n).sum(axis=0)
+        share = earned / np.maximum(earned.sum(axis=0), 1e-12)
+        i, j = (index.ravel() for index in np.indices(share.shape))
+        parts.append(
+            pd.DataFrame({"bidder": name, "merchants": i + 1, "consumers": j + 1, "share": share.ravel()})
+        )
+    return pd.concat(parts, ignore_index=True)
+
+
+def _multipliers(fitted: dict[str, BaseBidder], test: AuctionMarket) -> pd.DataFrame:
+    """What each merchant's own bids are multiplied by on average when the day begins, a column a bidder."""
+    log, n = test.log, test.n_merchants
+    own = np.bincount(log.merchant, log.bid, n)
+    table = pd.DataFrame({"merchant": log.merchants, "own_bid": own / np.maximum(log.presence, 1)})
+    for name, bidder in fitted.items():
+        made = np.bincount(log.merchant, bidder.bid(test), n)
+        table[name] = np.divide(made, own, out=np.full(n, np.nan), where=own > 0)
+    return table
+
+
+def _sweep(fitted: dict[str, BaseBidder], test: AuctionMarket, seed: int, clusters: Clusters) -> pd.DataFrame:
     rows = []
     for fraction in BUDGET_SWEEP:
         market = test.with_options(budgets=float(fraction))
         for name, bidder in fitted.items():
-            out = _outcome(bidder, market, seed)
+            out = _outcome(bidder, market, seed, clusters)
             rows.append({"bidder": name, "fraction": fraction, **out.scores()})
     return pd.DataFrame(rows)
 

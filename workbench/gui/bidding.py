@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import streamlit as st
 
+from workbench.bidding.experiment import BIDDERS
 from workbench.gui import result
 from workbench.gui.context import store
+from workbench.gui.failures import guard
 from workbench.gui.panels import plot, table
 from workbench.plots import bidding as plots
 from workbench.report import Report
@@ -17,8 +19,10 @@ if TYPE_CHECKING:
     from workbench.bidding.market import AuctionMarket
     from workbench.runs import Run
 
-__all__ = ["generate", "view", "what_if"]
+__all__ = ["bidders", "generate", "view", "what_if"]
 
+#: Bidders chosen at first.
+DEFAULT = ["Manual", "UniformScale", "AdaptivePacing", "DCMAB"]
 #: Requests that the what-if runs at most, so that a moved slider is answered at once.
 MAX_REQUESTS = 100_000
 
@@ -30,8 +34,13 @@ def view(run: Run, report: Report) -> None:
     st.subheader("Bidders beside one another")
     plot(drawn["comparison"], "comparison")
     table(tables["comparison"].round(4), "comparison")
+    st.subheader("Who wins which consumers")
+    plot(drawn["winners"], "winners", data=tables["winners"])
+    st.subheader("Learned multipliers")
+    st.caption("What each merchant's own bids are multiplied by when the day begins, a column a bidder.")
+    table(tables["multipliers"].round(4), "multipliers-by-merchant")
     if "actions" in drawn:
-        st.subheader("What was learned")
+        st.subheader("What the agents do over the hours")
         st.caption(
             "a for each interval, agent and consumer cluster: a bid is multiplied by 1 + a · bratio, within "
             "the bid range. Blue raises bids, red lowers them."
@@ -52,6 +61,24 @@ def view(run: Run, report: Report) -> None:
             st.subheader("Learning")
             plot(drawn["learning"], "learning", data=tables["curve"])
     result.tables(report)
+    st.subheader("What if")
+    if st.toggle("Run the log's auctions again with other settings", key="what", bind="query-params"):
+        with guard():
+            what_if(run.spec["dataset"]["ref"])
+
+
+def bidders() -> str:
+    """A field for the bidders to compare, as `MarketComparison` takes them."""
+    chosen = st.multiselect(
+        "Bidders",
+        list(BIDDERS),
+        default=DEFAULT,
+        key="bidders",
+        bind="query-params",
+        help="Each is fitted on the training requests and tried on the others. IQL, DRLB, USCB, Bandit, A2C, "
+        "DDPG and DCMAB learn and take longer.",
+    )
+    return ", ".join(chosen)
 
 
 def generate(n_requests: int, n_merchants: int, seed: int) -> None:

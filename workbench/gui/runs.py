@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import streamlit as st
 
+from workbench import registry
 from workbench.gui import navigation
 from workbench.gui.context import store
 from workbench.gui.panels import plot
@@ -121,7 +122,8 @@ def live(run_id: str) -> None:
         st.caption(f"Running for {duration(run.seconds)} on {md(run.slot or 'a worker')}.")
     metrics = run.metrics()
     if len(metrics):
-        fig = curves(metrics, x="step", x_title="Epoch", y_title="Mean loss of the epoch")
+        draw = registry.live_of(run.spec["recipe"])
+        fig = draw(metrics) if draw else curves(metrics, x="step")
         fig.update_layout(uirevision=run.id)  # a zoom outlives the next second
         plot(fig, "live-curve")
     log_tail(run)
