@@ -70,6 +70,8 @@ class BidLog:
                     f"The column {name!r} has {len(getattr(self, name))} rows, not {self.n_candidates}."
                 )
             column(getattr(self, name), name, high=high)
+        if not self.bid.any():
+            raise DatasetError("All bids are zero, so that nothing would be sold; give the merchants' bids.")
         no_steps_back(self.hour, self.indptr[:-1] + 1)
 
     @property
