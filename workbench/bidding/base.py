@@ -19,7 +19,7 @@ from workbench.bidding.outcome import Outcome
 from workbench.bidding.replay import AuctionRule, ReplayMarket, ReplayOutcome, ReplayPolicy, Step
 from workbench.errors import DatasetError
 
-__all__ = ["BaseBidder", "FixedPolicy", "MarketBidder", "ReplayBidder"]
+__all__ = ["BaseBidder", "FixedPolicy", "MarketBidder", "ReplayBidder", "values_of"]
 
 #: Of a market made from a plain array: the budgets as a share of what the values would pay as bids.
 ARRAY_BUDGET = 0.5
@@ -125,12 +125,7 @@ class BaseBidder(BaseEstimator):
         return X
 
     def _array_market(self, X: Any, reset: bool) -> AuctionMarket | ReplayMarket:
-        if not isinstance(X, (list, tuple)) and not hasattr(X, "shape") and not hasattr(X, "__array__"):
-            raise DatasetError(f"A bidder takes a market, a log or an array, not {type(X).__name__}.")
-        values = validate_data(
-            self, X, reset=reset, dtype=np.float64, ensure_non_negative=True, ensure_min_samples=2,
-            ensure_min_features=2,
-        )  # fmt: skip
+        values = values_of(self, X, reset=reset)
         if isinstance(self, MarketBidder):
             log = BidLog.from_values(values)
             return AuctionMarket(
@@ -139,6 +134,16 @@ class BaseBidder(BaseEstimator):
         replay = ReplayLog.from_values(values)
         paid = replay.price[replay.pctr * replay.value_per_click >= replay.price].sum()
         return ReplayMarket(replay, budget=max(ARRAY_BUDGET * float(paid), float(replay.price.mean()), 1.0))
+
+
+def values_of(estimator: BaseEstimator, X: Any, *, reset: bool) -> NDArray[np.float64]:
+    """Values of auctions (rows) to merchants (columns), checked as scikit-learn checks its input."""
+    if not isinstance(X, (list, tuple)) and not hasattr(X, "shape") and not hasattr(X, "__array__"):
+        raise DatasetError(f"A bidder takes a market, a log or an array, not {type(X).__name__}.")
+    return validate_data(
+        estimator, X, reset=reset, dtype=np.float64, ensure_non_negative=True, ensure_min_samples=2,
+        ensure_min_features=2,
+    )  # fmt: skip
 
 
 class MarketBidder(BaseBidder, ABC):

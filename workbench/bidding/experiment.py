@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from workbench.bidding.base import BaseBidder
+from workbench.bidding.base import BaseBidder, values_of
 from workbench.bidding.kernels import MECHANISMS
 from workbench.bidding.log import BidLog
 from workbench.bidding.market import AuctionMarket
@@ -162,9 +162,19 @@ class MarketComparison(BaseEstimator):
             (n, make_bidder(n, n_merchant_clusters=self.n_clusters, **shared)) for n in dict.fromkeys(names)
         ]
 
-    def fit(self, X: BidLog | AuctionMarket, y: Any = None) -> MarketComparison:
-        """Fit every bidder on a log (in the market that the parameters describe) or in a given market."""
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.positive_only = True
+        return tags
+
+    def fit(self, X: Any, y: Any = None) -> MarketComparison:
+        """Fit every bidder on a log (in the market that the parameters describe) or in a given market.
+
+        An array of shape (n_auctions, n_merchants) is taken as the values of a log, as every bidder takes it.
+        """
         self._validate_params()
+        if not isinstance(X, (AuctionMarket, BidLog)):
+            X = BidLog.from_values(values_of(self, X, reset=True))
         market = X if isinstance(X, AuctionMarket) else self.market(X)
         pairs = self.unfitted()
         self.names_ = [name for name, _ in pairs]

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pandas as pd
+import numpy as np
 import streamlit as st
+from numpy.typing import NDArray
 
 from workbench.bidding.experiment import BIDDERS
 from workbench.gui import result
 from workbench.gui.context import store
 from workbench.gui.failures import guard
 from workbench.gui.panels import plot, table
+from workbench.gui.text import score
 from workbench.plots import bidding as plots
 from workbench.report import Report
 
@@ -104,6 +106,12 @@ def _market(ref: str) -> AuctionMarket:
     return AuctionMarket(log)
 
 
+@st.cache_data(max_entries=16, show_spinner=False)
+def _bid_quantiles(ref: str) -> NDArray[np.float64]:
+    """The bids' quantiles from 0 to 1 in steps of 0.05."""
+    return np.quantile(_market(ref).log.bid, np.linspace(0, 1, 21))
+
+
 def what_if(ref: str) -> None:
     """Auctions run again with moved sliders: one factor on all bids, slots, reserve, budgets."""
     free = _market(ref)
@@ -112,12 +120,13 @@ def what_if(ref: str) -> None:
     slots = second.slider("Slots", 1, 10, 3, key="what_slots")
     share = third.slider("Budget, share of manual cost", 0.1, 2.0, 0.35, 0.05, key="what_budget")
     quantile = fourth.slider("Reserve, quantile of bids", 0.0, 0.9, 0.0, 0.05, key="what_reserve")
-    reserve = float(pd.Series(free.log.bid).quantile(quantile)) if quantile > 0 else 0.0
+    reserve = float(_bid_quantiles(ref)[round(20 * quantile)]) if quantile > 0 else 0.0
     market = free.with_options(slots=slots, reserve=reserve, budgets=float(share))
     moved, manual = market.run(factor).scores(), market.run(1.0).scores()
     labels = {"gmv": "GMV", "platform_revenue": "Platform revenue", "roi": "ROI", "budget_use": "Budget use"}
-    with st.container(horizontal=True):
-        for name, label in labels.items():
-            change = moved[name] / manual[name] - 1 if manual[name] else 0.0
-            st.metric(label, f"{moved[name]:,.3g}", f"{change:+.1%} against factor 1", border=True)
+    for place, (name, label) in zip(st.columns(len(labels)), labels.items(), strict=True):
+        change = moved[name] / manual[name] - 1 if manual[name] else 0.0
+        text = f"{change:+.1%} against factor 1"
+        colour = "normal" if abs(change) >= 0.0005 else "off"
+        place.metric(label, score(moved[name]), text, border=True, delta_color=colour)
     st.caption(f"{market.log.n_requests:,} auctions, run twice.")
