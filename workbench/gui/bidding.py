@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
@@ -23,6 +24,17 @@ if TYPE_CHECKING:
 
 __all__ = ["bidders", "generate", "view", "what_if"]
 
+#: What the comparison shows of a bidder, and under which name.
+_COLUMNS = {
+    "bidder": "Bidder",
+    "gmv": "GMV",
+    "platform_revenue": "Platform revenue",
+    "roi": "ROI",
+    "budget_use": "Budget use",
+    "clicks": "Clicks",
+    "depth": "Bids an auction",
+    "gini": "Gini of GMV",
+}
 #: Bidders chosen at first.
 DEFAULT = ["Manual", "UniformScale", "AdaptivePacing", "DCMAB"]
 #: Requests that the what-if runs at most, so that a moved slider is answered at once.
@@ -35,7 +47,7 @@ def view(run: Run, report: Report) -> None:
     drawn = plots.figures(report)
     st.subheader("Bidders beside one another")
     plot(drawn["comparison"], "comparison")
-    table(tables["comparison"].round(4), "comparison")
+    _compared(tables["comparison"])
     st.subheader("Who wins which consumers")
     plot(drawn["winners"], "winners", data=tables["winners"])
     st.subheader("Learned multipliers")
@@ -90,6 +102,13 @@ def generate(n_requests: int, n_merchants: int, seed: int) -> None:
     world = LogGenerator(n_merchants=n_merchants, n_calibration=min(n_requests, 8_000), random_state=seed)
     frame = world.sample(n_requests).to_frame()
     store().datasets.publish_frame(frame, f"auctions-{n_requests}-{n_merchants}-{seed}")
+
+
+def _compared(comparison: pd.DataFrame) -> None:
+    """One row a bidder, the best first; by merchant cluster it is among the report's tables."""
+    total = comparison[comparison["cluster"] == "total"].sort_values("gmv", ascending=False)
+    shown = total[list(_COLUMNS)].map(lambda value: score(value) if isinstance(value, float) else str(value))
+    table(shown.rename(columns=_COLUMNS), "comparison")
 
 
 @st.cache_resource(max_entries=4, show_spinner="Reading the log …")

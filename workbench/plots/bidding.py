@@ -102,18 +102,18 @@ def live(metrics: pd.DataFrame) -> go.Figure:
 def winners(table: pd.DataFrame) -> go.Figure:
     """Heat map: the share of each consumer cluster's revenue that each merchant cluster earns."""
     fig = _grid(table, ["consumers"], "share", "Consumer cluster")
-    return fig.update_traces(zmin=0, zmax=1, colorscale=SEQUENTIAL, colorbar_title="share")
+    return fig.update_traces(zmin=0, zmax=1, colorscale=SEQUENTIAL, colorbar=_bar("share"))
 
 
 def actions(table: pd.DataFrame) -> go.Figure:
     """Heat map of a_ij: a row a bidder and merchant cluster, a column an interval and consumer cluster."""
     fig = _grid(table, ["interval", "consumers"], "action", "Interval (t) and consumer cluster (c)")
-    return fig.update_traces(zmin=-1, zmax=1, colorscale="RdBu", colorbar_title="a<sub>ij</sub>")
+    return fig.update_traces(zmin=-1, zmax=1, colorscale="RdBu", colorbar=_bar("a<sub>ij</sub>"))
 
 
 def _grid(table: pd.DataFrame, columns: list[str], value: str, x: str) -> go.Figure:
     """A heat map with a row a bidder and merchant cluster, the first bidder at the top."""
-    rows = (table["bidder"] + ", merchants " + table["merchants"].astype(str)).map(plain)
+    rows = (table["bidder"] + " m" + table["merchants"].astype(str)).map(plain)
     short = {"interval": "t", "consumers": "c"}
     named = [short[c] + table[c].astype(str) for c in columns]
     label = named[0] if len(named) == 1 else named[0].str.cat(named[1:], sep=", ")
@@ -121,7 +121,12 @@ def _grid(table: pd.DataFrame, columns: list[str], value: str, x: str) -> go.Fig
     grid = wide.pivot_table(index="row", columns="column", values=value, sort=False)
     fig = figure(x=x, y="", height=140 + 24 * max(len(grid), 4))
     fig.add_heatmap(z=grid.to_numpy().tolist(), x=list(grid.columns), y=list(grid.index))
-    return fig.update_yaxes(autorange="reversed", title="Merchant cluster, by bidder")
+    return fig.update_yaxes(autorange="reversed", title="Merchant cluster (m)")
+
+
+def _bar(title: str) -> dict[str, object]:
+    """A narrow colour bar, which leaves a telephone's screen to the map."""
+    return {"title": title, "thickness": 10, "xpad": 4}
 
 
 def _colour(k: int) -> str:
