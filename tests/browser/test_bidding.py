@@ -71,7 +71,7 @@ def test_the_result_shows_what_the_report_holds(page, server: Server, scenario: 
     comparison = run.report().tables["comparison"]
     total = comparison[comparison["cluster"] == "total"].set_index("bidder")["gmv"]
     bars = page.evaluate(
-        "document.querySelectorAll('.js-plotly-plot')[0].data.map(d => [[...d.x], [...d.y]])"
+        "document.querySelectorAll('.js-plotly-plot')[0]._fullData.map(d => [[...d.x], [...d.y]])"
     )
     sums = pd.concat([pd.Series(y, index=x) for x, y in bars]).groupby(level=0).sum()
     pd.testing.assert_series_equal(sums.sort_index(), total.sort_index(), check_names=False)
