@@ -48,6 +48,7 @@ with st.form("start", border=False):
 
 with guard():
     forms.check(cls, params)
+    cls(**params).unfitted()  # refuses what is no bidder, or none at all
     if start:
         run = store().submit(NAME, dataset, params=params, split=split, seed=seed, owner=access.owner())
         navigation.open_page("run", run=run.id)
