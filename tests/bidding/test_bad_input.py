@@ -108,7 +108,7 @@ def test_the_command_line_says_the_same(log, tmp_path):
     refused = call(
         "submit", "--estimator", "bidding.MarketComparison", "--data", "log", "--param", "budget_fraction=0"
     )
-    assert refused.returncode == 2
+    assert refused.returncode != 0
     assert "budget_fraction" in refused.stderr
     assert "Traceback" not in refused.stderr
     sent = call(

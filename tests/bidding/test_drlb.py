@@ -1,4 +1,4 @@
-"""DRLB's parts by hand, and that it finds back from a bad start."""
+"""DRLB's parts by hand."""
 
 from __future__ import annotations
 
@@ -95,18 +95,3 @@ def test_same_seed_same_network(log):
 def test_a_replay_without_a_budget_is_refused():
     with pytest.raises(UsageError, match="needs a budget"):
         DRLBBidder().fit(dear_and_cheap())
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("source", ["rewardnet", "direct"])
-def test_a_bad_start_is_made_good(source):
-    """λ begins far off: a day of that λ brings little, the policy much more (the paper's experiment)."""
-    market = ReplayMarket(dear_and_cheap(), budget=1_500.0, episode=200)
-    bidder = DRLBBidder(n_steps=20, n_episodes=60, reward_source=source, random_state=0).fit(market)
-    for factor in (0.2, 5.0):
-        fixed = market.run(factor * bidder.alpha_[0] * market.log.pctr).clicks
-        start = bidder.alpha_.copy()
-        bidder.alpha_ = factor * start
-        reached = bidder.simulate(market).clicks
-        bidder.alpha_ = start
-        assert reached > 1.2 * fixed

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from workbench.bidding import AuctionMarket, ReplayLog, ReplayMarket
+from workbench.bidding import AuctionMarket, DRLBBidder, ReplayLog, ReplayMarket, USCBBidder
 from workbench.bidding.steps import LONG, SHORT, Trace, Units, play
 
 
@@ -93,3 +93,19 @@ def test_a_campaign_without_a_budget_has_all_of_it_left():
     trace = Trace(2, 2, np.array([np.inf, 10.0]), units(2))
     trace.cost[0] = 5.0
     np.testing.assert_allclose(trace.budget_left(1), [1.0, 0.5])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "bidder",
+    [
+        DRLBBidder(n_steps=12, n_episodes=10, random_state=0),
+        USCBBidder(n_steps=12, n_episodes=30, random_state=0),
+    ],
+)
+def test_learning_beats_holding_the_first_multiplier_of_a_day(log, bidder):
+    market = AuctionMarket(log, budgets="fraction:0.333")
+    reached = bidder.fit(market).evaluate(market).iloc[0]["gmv"]
+    fixed = play(market, 12, bidder.units, steady)
+    assert reached > fixed.reward.sum()
+    assert reached > 2.0 * market.run(1.0).scores()["gmv"]
