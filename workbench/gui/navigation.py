@@ -16,12 +16,15 @@ _TITLES = {
     "home": ("Home", "home"),
     "datasets": ("Datasets", "table"),
     "sql": ("SQL", "terminal"),
+    "prepare": ("Prepare", "build"),
+    "labels": ("Labels", "label"),
     "time_series": ("Time series", "show_chart"),
     "modality": ("Modality", "layers"),
     "bidding": ("Bidding", "gavel"),
     "runs": ("Runs", "list"),
     "run": ("Run", "monitoring"),
     "models": ("Models", "deployed_code"),
+    "storage": ("Storage", "database"),
 }
 _HIDDEN = {"run"}  # reached by a link with an id
 
