@@ -19,10 +19,14 @@ editor.editor(store().datasets.complete, sql.ask)
 with st.container(horizontal=True, vertical_alignment="center"):
     st.button("Run", type="primary", on_click=sql.ask, help="Ctrl+Enter", key="run")
     st.button("Explain", on_click=sql.ask, kwargs={"plan": True}, help="The plan, without running it")
-    with st.popover("Tables", icon=":material/table:"):
-        sql.tables()
-    with st.popover("History", icon=":material/history:", width="content"):
-        sql.history()
-    with st.popover("Share", icon=":material/link:"):
-        sql.share()
+    # Drawn when they are opened: the text and the history change while the page stands still.
+    for label, icon, draw in (
+        ("Tables", "table", sql.tables),
+        ("History", "history", sql.history),
+        ("Share", "link", sql.share),
+    ):
+        popover = st.popover(label, icon=f":material/{icon}:", on_change="rerun", key=f"open.{label}")
+        if popover.open:
+            with popover:
+                draw()
 sql.answer()

@@ -165,7 +165,7 @@ def _put_extremes(
 ) -> None:
     """Extremes that doubles do not hold: of times, and of very large whole numbers."""
     chosen = [
-        (entry, identifier(column.name))
+        (entry, _plain_time(column))
         for entry, column in zip(described, columns, strict=True)
         if entry["distinct"]
         and (
@@ -200,7 +200,7 @@ def _put_exact(
     }
     parts = []
     for column in columns:
-        name, kind = identifier(column.name), kind_of(column.type)
+        name, kind = _plain_time(column), kind_of(column.type)
         finite = f" FILTER (isfinite({name}))" if column.name in floats else ""
         parts.append(f"count({name}){finite}")
         parts.append(f"approx_count_distinct({name})" if kind != "other" else "NULL")
@@ -219,6 +219,12 @@ def _put_exact(
             entry |= {"min": _plain(low), "max": _plain(high)}
         if entry["kind"] == "number":
             entry["mean"] = _plain(mean)
+
+
+def _plain_time(column: Column) -> str:
+    """A column as SQL that fetches without pytz, which DuckDB wants for time zones: those become UTC."""
+    name = identifier(column.name)
+    return f"timezone('UTC', {name})" if column.type == "TIMESTAMP WITH TIME ZONE" else name
 
 
 def _raw_extremes(

@@ -191,7 +191,7 @@ def lineage(dataset: Dataset) -> None:
         [p["customdata"][0] for p in state["selection"]["points"] if p.get("customdata")] if state else []
     )
     if picked and picked[0] != dataset.ref and picked[0] in facts:
-        navigation.open_page("datasets", data=picked[0], view="Lineage")
+        navigation.open_here(data=picked[0])
     python(f"import workbench as wb\n\nwb.open().datasets.lineage({dataset.ref!r})")
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["import_options", "import_panel", "refresh", "server_path"]
 
 _IMPORTED = "imported"  # what the last import made, to be said once
+_ROUND = "import.round"  # grows with every import: what was typed, and passwords above all, is gone then
 
 #: What a delimited file may be told: label -> value.
 DELIMITERS = {
@@ -52,12 +53,17 @@ def import_panel() -> None:
         {"Files": _files, "Database": _database, "Object store": _objects}[kind or "Files"]()
 
 
+def _key(name: str) -> str:
+    return f"{name}.{st.session_state.get(_ROUND, 0)}"
+
+
 def _files() -> None:
     folders = _import_folders()
-    with st.form("import", border=False):
+    with st.form(_key("import"), border=False):
         files = st.file_uploader(
             "Files (several make one data set: _TRAIN and _TEST in their names make its split)",
             accept_multiple_files=True,
+            key=_key("files"),
             help="CSV, TSV, Parquet, Arrow, JSON lines, .ts, .arff, .npz, .npy, libsvm, libffm, Excel, .gz",
         )
         path = ""
@@ -160,11 +166,12 @@ def _publish(make: Callable[[Progress], Dataset]) -> None:
 
         dataset = make(move)
     place.empty()
+    st.session_state[_ROUND] = st.session_state.get(_ROUND, 0) + 1
     st.session_state[_IMPORTED] = (
         f"Imported {md(dataset.ref)}: {count(dataset.n_rows)} rows, {bytes_(dataset.n_bytes)}, "
         f"in {duration(time.monotonic() - started)}."
     )
-    navigation.open_page("datasets", data=dataset.ref)
+    navigation.open_here(data=dataset.ref, view="Preview")
 
 
 @contextmanager
@@ -214,11 +221,9 @@ _FORGOTTEN = "User and password are used for this import and kept nowhere."
 
 
 def _database() -> None:
-    with st.form("import-database", border=False):
+    with st.form(_key("import-database"), border=False):
         address = st.text_input("Address", placeholder="postgresql+psycopg://host:5432/database")
-        left, right = st.columns(2)
-        user = left.text_input("User", autocomplete="off")
-        password = right.text_input("Password", type="password", autocomplete="new-password")
+        user, password = _database_credentials()
         st.caption(_FORGOTTEN)
         query = st.text_area("Query, in the database's own SQL", placeholder="SELECT * FROM readings")
         name = st.text_input("Name of the data set")
@@ -235,8 +240,17 @@ def _database() -> None:
             _publish(lambda _: import_database(store().datasets, url, query, name.strip()))
 
 
+def _database_credentials() -> tuple[str, str]:
+    left, right = st.columns(2)
+    user = left.text_input("User", autocomplete="off", key=_key("user"))
+    password = right.text_input(
+        "Password", type="password", autocomplete="new-password", key=_key("password")
+    )
+    return user, password
+
+
 def _objects() -> None:
-    with st.form("import-objects", border=False):
+    with st.form(_key("import-objects"), border=False):
         address = st.text_input("Address", placeholder="s3://bucket/folder/data.parquet")
         credentials = _object_credentials()
         st.caption(_FORGOTTEN)
@@ -257,8 +271,12 @@ def _objects() -> None:
 def _object_credentials() -> dict[str, str]:
     left, right = st.columns(2)
     return {
-        "key": left.text_input("Access key (empty: the server's own)", autocomplete="off"),
-        "secret": right.text_input("Secret key", type="password", autocomplete="new-password"),
+        "key": left.text_input(
+            "Access key (empty: the server's own)", autocomplete="off", key=_key("access")
+        ),
+        "secret": right.text_input(
+            "Secret key", type="password", autocomplete="new-password", key=_key("secret")
+        ),
         "region": left.text_input("Region", placeholder="us-east-1"),
         "endpoint": right.text_input("Endpoint, of a store other than Amazon's", placeholder="host:9000"),
     }
@@ -273,8 +291,7 @@ def refresh(dataset: Dataset) -> None:
         st.caption(f"Asks {md(origin['url'])} again, and makes the next version. {_FORGOTTEN}")
         if origin["kind"] == "database":
             st.code(origin["query"], language="sql")
-            user = st.text_input("User", autocomplete="off")
-            password = st.text_input("Password", type="password", autocomplete="new-password")
+            user, password = _database_credentials()
         else:
             credentials = _object_credentials()
         asked = st.form_submit_button("Refresh", type="primary")

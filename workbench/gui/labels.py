@@ -300,7 +300,7 @@ def changes(dataset: Dataset) -> None:
             with st.spinner("Saving the labels…"):
                 made = edits.save(dataset, column.strip() or None)
             st.session_state[_SAVED] = made.ref
-            navigation.open_page("labels", data=made.ref)
+            navigation.open_here(data=made.ref)
 
 
 def train(dataset: Dataset) -> None:

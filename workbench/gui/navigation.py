@@ -9,7 +9,9 @@ import streamlit as st
 
 from workbench.gui.config import PAGES
 
-__all__ = ["address", "link", "menu", "open_page", "page"]
+__all__ = ["address", "link", "menu", "open_here", "open_page", "page", "take_up"]
+
+_WANTED = "navigation.wanted"
 
 # name -> (title, icon); the name is the file in pages/ and, with hyphens, the address.
 _TITLES = {
@@ -55,6 +57,21 @@ def link(name: str, label: str, **params: str) -> None:
 def address(name: str, **params: str) -> str:
     """The relative address of a view, for links inside tables."""
     return f"/{name.replace('_', '-')}" + (f"?{urlencode(params)}" if params else "")
+
+
+def open_here(**params: str) -> None:
+    """Show another view of the page that is open: its widgets get these values, and with them the address.
+
+    A page whose widgets are bound to the address cannot be sent to another one (Streamlit refuses).
+    """
+    st.session_state[_WANTED] = params
+    st.rerun()
+
+
+def take_up() -> None:
+    """Put the values of :func:`open_here` into the widgets; called before a page draws them."""
+    for name, value in st.session_state.pop(_WANTED, {}).items():
+        st.session_state[name] = value
 
 
 def open_page(name: str, **params: str) -> None:

@@ -26,6 +26,7 @@ __all__ = ["about", "building", "outcome", "recipe_of", "start"]
 _STEPS = "prepare.steps"  # what stands in the forms: a list of {"id", "values"}
 MAX_LINK = 4000  #: characters of a recipe that the address carries
 PREVIEW_ROWS = 200
+_OWNERS = {"series_id": "series", "user": "users"}
 _MADE = ("window", "source", "session", "split", "label")  # columns that steps make
 
 
@@ -209,14 +210,14 @@ def _prepared(dataset: Dataset) -> bool:
 
 
 @st.cache_data(max_entries=30, show_spinner="Preparing a part…")
-def _preview(ref: str, revision: int, recipe: str, n: int) -> tuple[Preview, tuple[str, ...]]:
+def _preview(ref: str, revision: int, recipe: str, n: int) -> Preview:
     dataset = store().dataset(ref).with_roles(revision)
-    preparation = Preparation.from_json(recipe)
-    return preparation.preview(dataset, n=n), _words(preparation)
+    return Preparation.from_json(recipe).preview(dataset, n=n)
 
 
-def _words(preparation: Preparation) -> tuple[str, ...]:
-    known = [s.vocabulary for s in preparation.steps if isinstance(s, Vectorise) and s.vocabulary]
+def _words(preview: Preview) -> tuple[str, ...]:
+    """What the columns of a vector stand for."""
+    known = [s.vocabulary for s in preview.steps if isinstance(s, Vectorise) and s.vocabulary]
     return known[-1] if known else ()
 
 
@@ -245,20 +246,27 @@ def _previewing(dataset: Dataset, preparation: Preparation) -> None:
         key=f"prepare.upto.{len(titles)}",
         format_func=lambda i: titles[i - 1],
     )
-    whose = "users" if "user" in dataset.roles else "series"
-    n = right.number_input(f"First so many {whose}", 1, 50, 3, 1, key="prepare.n")
+    owner = next((word for role, word in _OWNERS.items() if role in dataset.roles), None)
+    n = 1
+    if owner is not None:
+        n = right.number_input(f"First so many {owner}", 1, 50, 3, 1, key="prepare.n")
     part = Preparation(preparation.steps[:upto])
     with guard():
-        preview, words = _preview(dataset.ref, dataset.role_revision, part.to_json(), int(n))
+        preview = _preview(dataset.ref, dataset.role_revision, part.to_json(), int(n))
         gone = "" if len(preview.after) else " Nothing is left: change a step."
         st.caption(
             f"{count(len(preview.before))} rows before, {count(len(preview.after))} after, of a part of the "
             f"data.{gone}"
         )
-        drawn = plots.figures(preview.before, preview.after, dataset.roles, preview.roles, words=words)
+        drawn = plots.figures(
+            preview.before, preview.after, dataset.roles, preview.roles, words=_words(preview)
+        )
+        small = [title for title in drawn if title.startswith("Rows by ")]
+        places = dict(zip(small, st.columns(2) if small else [], strict=False))
         for title, fig in drawn.items():
-            st.markdown(f"**{md(title)}**")
-            plot(fig, f"prepare-{title}")
+            with places.get(title, st.container()):
+                st.markdown(f"**{md(title)}**")
+                plot(fig, f"prepare-{title}")
         after, before = st.tabs(["Rows after", "Rows before"])
         after.dataframe(preview.after.head(PREVIEW_ROWS), hide_index=True, width="stretch")
         before.dataframe(preview.before.head(PREVIEW_ROWS), hide_index=True, width="stretch")

@@ -88,7 +88,7 @@ def _kind(step: str, name: str, hint: Any, parts: set[Any]) -> tuple[Kind, tuple
 
 def summary(kind: str) -> str:
     """What a step does, in its first sentence."""
-    return " ".join((inspect.getdoc(STEPS[kind]) or "").partition("\n\n")[0].split())
+    return " ".join((inspect.getdoc(STEPS[kind]) or "").partition("\n\n")[0].replace("`", "").split())
 
 
 def parsed(text: str) -> str | float | bool | None:
@@ -150,7 +150,7 @@ def draw(values: dict[str, Any], *, key: str, columns: Sequence[str]) -> dict[st
 
 
 def _input(place: Any, field: Field, value: Any, key: str, columns: Sequence[str]) -> Any:
-    label, hint = field.name.replace("_", " "), md(field.doc) if field.doc else None
+    label, hint = field.name.replace("_", " "), md(field.doc.replace("`", "")) if field.doc else None
     if field.kind == "choice":
         at = field.choices.index(value) if value in field.choices else 0
         return place.selectbox(label, field.choices, index=at, key=key, help=hint)

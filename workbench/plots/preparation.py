@@ -57,7 +57,7 @@ def figures(
     for role in ("split", "label"):
         if after_roles.get(role) and after_roles.get(role) != before_roles.get(role):
             name = after_roles[role][0]
-            drawn[f"Rows by {role}"] = counts(before.get(name), after[name], after_roles, name=name)
+            drawn[f"Rows by {role}"] = counts(before.get(name), after[name], name=name)
     for role, names in after_roles.items():
         if role.startswith("modality:") and role not in before_roles:
             drawn[f"Vectors of {role.partition(':')[2]}"] = vectors(after[list(names)], words)
@@ -150,11 +150,12 @@ def spans(after: pd.DataFrame, roles: Roles) -> go.Figure:
     return fig
 
 
-def counts(before: pd.Series | None, after: pd.Series, roles: Roles, *, name: str = "value") -> go.Figure:
+def counts(before: pd.Series | None, after: pd.Series, *, name: str = "value") -> go.Figure:
     """Rows of each value, before in grey and after in the value's own colour."""
     new = after.map(_name).value_counts()
     old = None if before is None else before.map(_name).value_counts()
     order = class_order({*new.index, *(old.index if old is not None else [])})
+    order.sort(key=lambda value: value == "test")  # after the train part
     colours = {**class_colours(order), "no label": CONTROL, **ROLES}
     fig = figure(x=plain(name), y="Rows in the preview", height=280)
     if old is not None:

@@ -52,11 +52,14 @@ class Preview:
         Rows of the same series (users, or first rows).
     roles : dict
         Those of `after`.
+    steps : tuple of Step
+        As they were taken, with what they learned.
     """
 
     before: pd.DataFrame
     after: pd.DataFrame
     roles: Roles
+    steps: tuple[Step, ...]
 
 
 @dataclass(frozen=True)
@@ -155,7 +158,7 @@ class Preparation:
             shop.narrow(n, max_rows)
             before = shop.frame(max_rows)
             roles = shop.run(self.steps)
-            return Preview(before, shop.frame(max_rows), roles)
+            return Preview(before, shop.frame(max_rows), roles, tuple(shop.steps))
 
     def apply(self, dataset: Dataset, name: str) -> Dataset:
         """Publish the result as the next version of `name`, with its lineage and its recipe.
