@@ -17,8 +17,8 @@ if not refs:
 sql.restore(f'SELECT *\nFROM "{refs[0].partition("@")[0]}"\nLIMIT 20')
 editor.editor(store().datasets.complete, sql.ask)
 with st.container(horizontal=True, vertical_alignment="center"):
-    st.button("Run", type="primary", on_click=sql.ask, help="Ctrl+Enter", key="run")
-    st.button("Explain", on_click=sql.ask, kwargs={"plan": True}, help="The plan, without running it")
+    run = st.button("Run", type="primary", help="Ctrl+Enter")
+    explain = st.button("Explain", help="The plan, without running it")
     # Drawn when they are opened: the text and the history change while the page stands still.
     for label, icon, draw in (
         ("Tables", "table", sql.tables),
@@ -29,4 +29,6 @@ with st.container(horizontal=True, vertical_alignment="center"):
         if popover.open:
             with popover:
                 draw()
+if run or explain:
+    sql.ask(plan=explain)
 sql.answer()

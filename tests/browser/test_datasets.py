@@ -23,7 +23,7 @@ pytestmark = pytest.mark.browser
 
 def upload(page, *paths: Path) -> None:
     """Give files to the import form; does not press Import."""
-    if not page.locator("input[type=file]").first.is_visible():
+    if not page.get_by_text("several make one data set").is_visible():
         page.get_by_text("Import data", exact=True).click()
     page.locator("input[type=file]").first.set_input_files(paths)
     expect(page.get_by_text(paths[0].name).first).to_be_visible(timeout=SLOW)
@@ -87,7 +87,7 @@ def test_a_strange_file_becomes_a_result(page, server: Server, strange: Path):
     store = wb.open(server.store)
     go(page, "/datasets")
     upload(page, strange)
-    page.get_by_label(re.compile("^Name ")).fill("pumpe")
+    page.get_by_role("textbox", name=re.compile(r"^Name \(empty")).fill("pumpe")
     page.get_by_role("button", name="Import", exact=True).click()
     expect(alert(page)).to_contain_text("is not UTF-8 text", timeout=SLOW)
     assert "pumpe" not in store.datasets
@@ -139,7 +139,7 @@ def test_a_strange_file_becomes_a_result(page, server: Server, strange: Path):
     field.press("Enter")
     expect(page.locator(".js-plotly-plot").nth(1)).to_be_visible(timeout=SLOW)
     settle(page)
-    page.get_by_label(re.compile("^Name")).fill("pumpe fenster")
+    page.get_by_role("textbox", name=re.compile(r"^Name \(")).last.fill("pumpe fenster")
     page.get_by_role("button", name="Publish").click()
     page.wait_for_url(re.compile("/datasets.*fenster"), timeout=SLOW)
     windows = store.dataset("pumpe fenster").to_series()

@@ -268,15 +268,14 @@ def _assigning(dataset: Dataset, kind: Kind, keys: list[Any]) -> None:
             key="labels.label",
             width=260,
         )
-        st.button("Assign", type="primary", disabled=not keys or not label, on_click=_assign,
-                  args=(dataset, kind, keys, label))  # fmt: skip
-        st.button("Clear their labels", disabled=not keys, on_click=_assign, args=(dataset, kind, keys, None))
-
-
-def _assign(dataset: Dataset, kind: Kind, keys: list[Any], label: str | None) -> None:
-    with guard():
-        value = None if label is None else typed_label(dataset, label)
-        pending(dataset).assign(kind, keys, value)
+        # Read here and not by callbacks, which would be given what was chosen when the page was last drawn.
+        assign = st.button("Assign", type="primary", disabled=not keys or not label)
+        clear = st.button("Clear their labels", disabled=not keys)
+    if assign or clear:
+        with guard():
+            value = None if clear else typed_label(dataset, label)
+            pending(dataset).assign(kind, keys, value)
+            st.rerun()
 
 
 def changes(dataset: Dataset) -> None:
