@@ -53,9 +53,9 @@ def test_an_object_store_by_its_address():
     url = object_url(
         "s3://bucket/a b.csv",
         key="K/",
-        secret="s+/",
+        secret="s+/",  # noqa: S106
         region="eu",
-        endpoint="http://127.0.0.1:9000/",  # noqa: S106
+        endpoint="http://127.0.0.1:9000/",
     )
     assert url.startswith("s3://K%2F:s%2B%2F@bucket/a b.csv?")
     system, path = fs.FileSystem.from_uri(url.replace(" ", "%20"))

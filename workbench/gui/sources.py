@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from workbench.errors import UsageError
 
@@ -20,8 +20,7 @@ def database_url(address: str, user: str = "", password: str = "") -> str:
         If it names no host: a database that is a file on the server is none of the reader's.
     """
     address = address.strip()
-    parts = urlsplit(address)
-    if not parts.scheme or not parts.hostname:
+    if not _parts(address).hostname or not _parts(address).scheme:
         raise UsageError(
             "Write the address as dialect://host/database, for example postgresql+psycopg://host/db."
         )
@@ -36,7 +35,7 @@ def object_url(address: str, *, key: str = "", secret: str = "", region: str = "
     UsageError
     """
     address = address.strip()
-    if not urlsplit(address).scheme or not urlsplit(address).netloc:
+    if not _parts(address).scheme or not _parts(address).netloc:
         raise UsageError("Write the address as s3://bucket/path.")
     address = _with_credentials(address, key, secret)
     options: dict[str, str] = {}
@@ -48,6 +47,13 @@ def object_url(address: str, *, key: str = "", secret: str = "", region: str = "
     parts = urlsplit(address)
     query = urlencode(dict(parse_qsl(parts.query)) | options)
     return urlunsplit(parts._replace(query=query))
+
+
+def _parts(address: str) -> SplitResult:
+    try:
+        return urlsplit(address)
+    except ValueError:  # brackets that do not close
+        return urlsplit("")
 
 
 def _with_credentials(address: str, user: str, password: str) -> str:
