@@ -2,8 +2,16 @@
 // before the caret may become; Tab or a click takes one, Ctrl+Enter runs the query.
 
 const WAIT = 120; // milliseconds without a key before the text is sent
-const WORD = /"[^"]*$|[A-Za-z_][\w.]*$/; // as workbench.datasets.assist has it
+const WORD = /[\p{L}_][\p{L}\p{N}_.]*$/u;
 const editors = new WeakMap(); // this function is called again whenever the server's answer changes
+
+// Where the word before the caret begins, as workbench.datasets.assist sees it: an open quote belongs to it,
+// the name of a table before a point does not.
+function begin(before) {
+  if ((before.split('"').length - 1) % 2) return before.lastIndexOf('"');
+  const found = WORD.exec(before);
+  return found ? found.index + found[0].lastIndexOf(".") + 1 : before.length;
+}
 
 export default function ({ parentElement, data, setStateValue, setTriggerValue }) {
   const area = parentElement.querySelector("textarea");
@@ -36,9 +44,7 @@ export default function ({ parentElement, data, setStateValue, setTriggerValue }
 
   const take = (word) => {
     const end = area.selectionStart;
-    const found = WORD.exec(area.value.slice(0, end));
-    let start = found ? found.index : end;
-    if (found && !found[0].startsWith('"')) start += found[0].lastIndexOf(".") + 1;
+    const start = begin(area.value.slice(0, end));
     area.setRangeText(word, start, end, "end");
     area.focus();
     clear();
