@@ -17,7 +17,6 @@ VIEWS = {
     "Lineage": care.lineage,
 }
 
-navigation.take_up()
 st.title("Datasets")
 st.caption("Import files as immutable versions, look at them, and say what their columns mean.")
 imports.import_panel()

@@ -6,7 +6,6 @@ from workbench.gui import choices, labels, navigation
 from workbench.gui.context import store
 from workbench.gui.failures import guard
 
-navigation.take_up()
 st.title("Labels")
 st.caption("Choose points, rows or stretches of a recording, say what they are, and train with it at once.")
 

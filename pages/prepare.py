@@ -20,7 +20,7 @@ if ref is None:
 dataset = store().dataset(ref)
 with guard():
     prepare.about(dataset)
-    prepare.start(dataset)
+    prepare.start()
     preparation = prepare.building(dataset)
     if preparation is not None:
         prepare.outcome(dataset, preparation)

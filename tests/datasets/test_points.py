@@ -81,7 +81,7 @@ def test_rows_are_found_by_what_they_contain(datasets):
     page, n = points.rows(dataset, limit=1, offset=2)
     assert n == 4
     assert page["row"].tolist() == [7]
-    with pytest.raises(DatasetError, match='has no column .x" OR'):
+    with pytest.raises(DatasetError, match=r'has no column .x" OR'):
         points.rows(dataset, 'x" OR 1=1')
 
 

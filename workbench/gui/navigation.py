@@ -12,6 +12,7 @@ from workbench.gui.config import PAGES
 __all__ = ["address", "link", "menu", "open_here", "open_page", "page", "take_up"]
 
 _WANTED = "navigation.wanted"
+_BOUND = ("data", "view")  # parameters that pages bind to their pickers
 
 # name -> (title, icon); the name is the file in pages/ and, with hyphens, the address.
 _TITLES = {
@@ -60,20 +61,22 @@ def address(name: str, **params: str) -> str:
 
 
 def open_here(**params: str) -> None:
-    """Show another view of the page that is open: its widgets get these values, and with them the address.
-
-    A page whose widgets are bound to the address cannot be sent to another one (Streamlit refuses).
-    """
+    """Show another view of the page that is open."""
     st.session_state[_WANTED] = params
     st.rerun()
 
 
+def open_page(name: str, **params: str) -> None:
+    """Go to a page at once.
+
+    An address whose parameters are bound to widgets of the page that is left cannot be given here (Streamlit
+    refuses), so that those are put into the widgets of the page that opens, which put them into the address.
+    """
+    st.session_state[_WANTED] = {key: params.pop(key) for key in _BOUND if key in params}
+    st.switch_page(page(name), query_params=params or None)
+
+
 def take_up() -> None:
-    """Put the values of :func:`open_here` into the widgets; called before a page draws them."""
+    """Put what :func:`open_here` and :func:`open_page` asked for into the widgets, before they are drawn."""
     for name, value in st.session_state.pop(_WANTED, {}).items():
         st.session_state[name] = value
-
-
-def open_page(name: str, **params: str) -> None:
-    """Go to a page at once."""
-    st.switch_page(page(name), query_params=params or None)

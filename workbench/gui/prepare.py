@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["about", "building", "outcome", "recipe_of", "start"]
 
 _STEPS = "prepare.steps"  # what stands in the forms: a list of {"id", "values"}
+_ADDRESS = "prepare.address"  # the recipe that the address was last given
 MAX_LINK = 4000  #: characters of a recipe that the address carries
 PREVIEW_ROWS = 200
 _OWNERS = {"series_id": "series", "user": "users"}
@@ -62,17 +63,17 @@ def _several(n: int, word: str) -> str:
 # --- the steps ----------------------------------------------------------------------------------
 
 
-def start(dataset: Dataset) -> None:
-    """Take up the recipe that the address names, once a visit."""
-    if _STEPS in st.session_state:
-        return
-    st.session_state[_STEPS] = []
+def start() -> None:
+    """Take up the recipe that the address names, unless this page has put it there itself."""
+    st.session_state.setdefault(_STEPS, [])
     asked, of = st.query_params.get("recipe"), st.query_params.get("of")
     with guard():
-        if asked:
-            _set(Preparation.from_json(asked))
-        elif of:
+        if of:
+            del st.query_params["of"]
             _set(recipe_of(of))
+        elif asked and asked != st.session_state.get(_ADDRESS):
+            st.session_state[_ADDRESS] = asked
+            _set(Preparation.from_json(asked))
 
 
 def recipe_of(ref: str) -> Preparation:
@@ -114,6 +115,7 @@ def building(dataset: Dataset) -> Preparation | None:
         if current:
             st.button("Clear", on_click=_put, args=([],), icon=":material/delete:")
     if not current:
+        st.query_params.pop("recipe", None)
         return None
     return Preparation.from_json(json.dumps([entry["values"] for entry in current]))
 
@@ -223,9 +225,9 @@ def _words(preview: Preview) -> tuple[str, ...]:
 
 def outcome(dataset: Dataset, preparation: Preparation) -> None:
     """Preview, publish, and the recipe as text."""
-    recipe = preparation.to_json()
+    recipe = json.dumps(json.loads(preparation.to_json())["steps"], separators=(",", ":"))
     if len(recipe) <= MAX_LINK:
-        st.query_params["recipe"] = json.dumps(json.loads(recipe)["steps"], separators=(",", ":"))
+        st.session_state[_ADDRESS] = st.query_params["recipe"] = recipe
     else:
         st.query_params.pop("recipe", None)
     st.subheader("Preview")
