@@ -143,8 +143,8 @@ def suggest(dataset: Dataset, found: Rhythm | None) -> dict[str, tuple[Step, ...
         if "split" not in roles:
             log.append(SplitRows(by="time", unit="row"))
         recipes["Sessions, split by time"] = tuple(log)
-    for column in _texts(dataset)[:2]:
-        recipes[f"Words of {column} as numbers"] = (Vectorise(column=column),)
+    for name in _texts(dataset)[:2]:
+        recipes[f"Words of {name} as numbers"] = (Vectorise(column=name),)
     for column in dataset.columns:
         base, bracket, rest = column.type.partition("[")
         if bracket and is_number(base) and rest[:-1].isdigit():
