@@ -73,7 +73,7 @@ def open_page(name: str, **params: str) -> None:
     refuses), so that those are put into the widgets of the page that opens, which put them into the address.
     """
     st.session_state[_WANTED] = {key: params.pop(key) for key in _BOUND if key in params}
-    st.switch_page(page(name), query_params=params or None)
+    st.switch_page(page(name), query_params=params)  # None would clear what is bound, which is refused too
 
 
 def take_up() -> None:
