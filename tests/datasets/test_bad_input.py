@@ -12,8 +12,9 @@ import pandas as pd
 import pytest
 
 from tests.datasets.conftest import leftovers
-from workbench.datasets.names import check_name, suggest_name
+from workbench.datasets.names import suggest_name
 from workbench.errors import DatasetError, ImportFailed, UsageError
+from workbench.naming import check_name
 
 DOCS = Path(__file__).parents[2] / "docs" / "importing.md"
 TS = "@univariate false\n@dimensions 2\n@equalLength false\n@classLabel true a b\n@data\n1,2:3,4:a\n"
@@ -136,7 +137,7 @@ def test_files_that_do_not_belong_together(datasets, tmp_path):
     "name", ["../x", "a/b", "a'b", 'a"b', "", " a", "a.", ".a", "é", "a" * 101, "a\n", "a@1"]
 )
 def test_names_that_are_refused(datasets, name):
-    with pytest.raises(DatasetError, match="cannot name a data set"):
+    with pytest.raises(UsageError, match="cannot be a name"):
         datasets.publish_arrays(np.ones((2, 2)), name=name)
 
 

@@ -249,7 +249,7 @@ def open_file(
     path: str | PathLike[str], roles: Mapping[str, str | Sequence[str]], ref: str | None = None
 ) -> DatasetFile:
     """Open one version file without any catalogue, as a run's own process does."""
-    from workbench.datasets.names import parse_ref
+    from workbench.naming import split_ref
 
-    name, version = parse_ref(ref) if ref else (None, None)
+    name, version = split_ref(ref) if ref else (None, None)
     return DatasetFile(path, roles, name=name, version=version)

@@ -18,11 +18,12 @@ from workbench.datasets.roles import Roles, is_number, is_time, layout
 from workbench.errors import DatasetError, UsageError
 
 if TYPE_CHECKING:
+    import pandas as pd
     import pyarrow as pa
 
     from workbench.datasets.dataset import Dataset
 
-__all__ = ["set_labels"]
+__all__ = ["set_labels", "versions"]
 
 Interval = tuple[Any, Any, Any, Any]
 
@@ -106,6 +107,37 @@ def set_labels(
     return Datasets(dataset._store).publish_build(
         dataset.name, fill, importer="labels", source=changed, parent=dataset.ref
     )
+
+
+def versions(datasets: Sequence[Dataset]) -> pd.DataFrame:
+    """Which of `datasets` were made by labelling, and how far they are labelled.
+
+    Columns ``ref, parent, change, created, column, labelled, missing, classes``: rows with and without a
+    label, and the number of different ones.
+    """
+    import pandas as pd
+
+    found = []
+    for dataset in datasets:
+        if dataset.importer != "labels":
+            continue
+        column = next(iter(dataset.roles.get("label", [])), None)
+        facts = next((each for each in dataset.profile["columns"] if each["name"] == column), None)
+        missing = facts["missing"] if facts else dataset.n_rows
+        found.append(
+            {
+                "ref": dataset.ref,
+                "parent": dataset.parent,
+                "change": dataset.source,
+                "created": dataset.created,
+                "column": column,
+                "labelled": dataset.n_rows - missing,
+                "missing": missing,
+                "classes": facts["distinct"] if facts else 0,
+            }
+        )
+    columns = ["ref", "parent", "change", "created", "column", "labelled", "missing", "classes"]
+    return pd.DataFrame(found, columns=columns)
 
 
 def _match_series(dataset: Dataset, ids: list[Any]) -> str:
