@@ -83,6 +83,8 @@ def show(arguments: argparse.Namespace) -> None:
         return
     print(f"{dataset.ref}: {dataset.n_rows:,} rows, {dataset.n_bytes:,} bytes, from {dataset.source or '—'}")
     print(f"versions: {', '.join(map(str, row['versions']))}")
+    for note in dataset.notes:
+        print(f"note: {note}")
     _print_columns(dataset)
 
 
@@ -124,6 +126,8 @@ def samples(arguments: argparse.Namespace) -> None:
 
 
 def _print_dataset(dataset: Dataset, as_json: bool) -> None:
+    for note in dataset.notes:
+        print(f"note: {note}", file=sys.stderr)
     if as_json:
         print_json(_row(dataset))
     else:
@@ -139,6 +143,7 @@ def _row(dataset: Dataset) -> dict[str, Any]:
         "columns": len(dataset.columns),
         "bytes": dataset.n_bytes,
         "importer": dataset.importer,
+        "notes": dataset.notes,
         "created": when(dataset.created),
     }
 

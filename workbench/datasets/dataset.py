@@ -205,6 +205,11 @@ class Dataset(DatasetFile):
         self.parent, self.sql, self.profile = entry.parent, entry.sql, entry.profile
         self.recipe = entry.recipe
 
+    @property
+    def notes(self) -> list[str]:
+        """What its owner should know of how it was read: guesses, and what may be wrong."""
+        return list(self.profile.get("notes", []))
+
     def with_roles(self, revision: int) -> Dataset:
         """The same version as seen by an earlier revision of its roles."""
         return Dataset(self._store, self._entry, revision)

@@ -1,9 +1,9 @@
 """The profile of a version: computed once when it is published, drawn by pages ever after.
 
 A table of at most :data:`SAMPLE_ROWS` rows is described exactly. Of a larger one, counts, extremes and
-means are exact and ``distinct`` is DuckDB's estimate, all in one pass; deviations, quantiles, histograms
-and most frequent values come from about :data:`SAMPLE_ROWS` rows, chosen by a hash of the row's number.
-``"sampled"`` tells which it was.
+means are exact, and ``distinct`` of whole numbers and text is DuckDB's estimate, all in one pass;
+deviations, quantiles, histograms, most frequent values and ``distinct`` of all else come from about
+:data:`SAMPLE_ROWS` rows, chosen by a hash of the row's number. ``"sampled"`` tells which it was.
 """
 
 from __future__ import annotations
@@ -203,7 +203,9 @@ def _put_exact(
         name, kind = identifier(column.name), kind_of(column.type)
         finite = f" FILTER (isfinite({name}))" if column.name in floats else ""
         parts.append(f"count({name}){finite}")
-        parts.append(f"approx_count_distinct({name})" if kind != "other" else "NULL")
+        # The values of measures are nearly all different: their number in the sample says as much.
+        counted = kind in ("text", "boolean") or "INT" in column.type
+        parts.append(f"approx_count_distinct({name})" if counted else "NULL")
         parts += (
             [f"min({name}){finite}", f"max({name}){finite}"] if kind in ("number", "time") else ["NULL"] * 2
         )
@@ -213,7 +215,7 @@ def _put_exact(
         present, distinct, low, high, mean = row[5 * number : 5 * number + 5]
         entry |= {
             "missing": n_rows - present,
-            "distinct": None if distinct is None else min(distinct, present),
+            "distinct": entry["distinct"] if distinct is None else min(distinct, present),
         }
         if entry["kind"] in ("number", "time"):
             entry |= {"min": _plain(low), "max": _plain(high)}
@@ -231,7 +233,7 @@ def _raw_extremes(
         else "NULL, NULL"
         for column in columns
     ]
-    (row,) = connection.execute(f"SELECT {', '.join(parts)} FROM data").fetchall()
+    (row,) = connection.execute(f"SELECT {', '.join(parts)} FROM data LIMIT 1").fetchall()
     return row[::2], row[1::2]
 
 

@@ -68,6 +68,8 @@ def publish(
         kept, shown = recipe() if recipe is not None else (None, sql)
         build.say(1.0, "profiling")
         facts = profile(build.connection, columns, n_rows, chosen)
+        if imported.notes:
+            facts["notes"] = list(imported.notes)
         n_bytes, checksum = build.seal()
         version = catalog.publish(
             store,
