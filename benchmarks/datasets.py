@@ -5,12 +5,12 @@
     python benchmarks/datasets.py                      # 2 million rows, about 165 MB
     python benchmarks/datasets.py --gigabytes 5        # a file of 5 GB, removed afterwards
 
-The CSV is made by a seeded generator: ten columns of whole numbers, measures, time stamps and text, one cell
-in ten of one column missing. Both sides read it in a process of their own, one after the other, with the same
-threads and memory limit, on the same disk: DuckDB's ``CREATE TABLE AS SELECT * FROM read_csv`` and a
+The CSV is made by a seeded generator: ten columns of whole numbers, measures, time stamps and text, one
+cell in ten of one column missing. Both sides read it in a process of their own, one after the other, with the
+same threads and memory limit, on the same disk: DuckDB's ``CREATE TABLE AS SELECT * FROM read_csv`` and a
 checkpoint; and ``Datasets.import_files``, which also checks every cell, profiles the table, takes the file's
-checksum and waits for the disk. ``RLIMIT_DATA`` caps what a process may allocate (mapped files apart), and the
-peak is the process's own ``VmHWM``. Seconds of processor time tell more than seconds where a machine is shared.
+checksum and waits for the disk. ``RLIMIT_DATA`` caps what a process may allocate (mapped files apart); the
+peak is the process's own ``VmHWM``. Where a machine is shared, processor seconds tell more than seconds.
 """
 
 from __future__ import annotations
@@ -144,11 +144,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--gigabytes", type=float, default=0.165, help="size of the CSV (default 0.165)")
-    parser.add_argument("--cap", type=int, default=1500, help="MB that each process may allocate (0: no cap)")
+    parser.add_argument("--cap", type=int, default=1500, help="MB each process may allocate (0: no cap)")
     parser.add_argument("--repeat", type=int, default=3, help="the best of so many (default 3)")
-    parser.add_argument(
-        "--folder", type=Path, help="where the CSV and the stores lie (default: a temporary one)"
-    )
+    parser.add_argument("--folder", type=Path, help="for the CSV and the stores (default: a temporary one)")
     parser.add_argument("--import-only", action="store_true")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     parser.add_argument("--file", type=Path, help=argparse.SUPPRESS)
@@ -200,7 +198,7 @@ def run(path: Path, arguments: argparse.Namespace) -> list[str]:
         lines += [
             f"one series of 10,000 (200 steps, 3 channels): {read['value']['one'] * 1000:.1f} ms; "
             f"all: {read['value']['all'] * 1000:.0f} ms",
-            f"from the cancel button to the end of a query over 50,000,000 rows: {stop['value'] * 1000:.0f} ms",
+            f"from cancelling a query over 50,000,000 rows to its end: {stop['value'] * 1000:.0f} ms",
         ]
     return lines
 

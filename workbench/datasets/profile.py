@@ -1,8 +1,8 @@
 """The profile of a version: computed once when it is published, drawn by pages ever after.
 
 A table of at most :data:`SAMPLE_ROWS` rows is described exactly. Of a larger one, counts, extremes and
-means are exact, and ``distinct`` of whole numbers and text is DuckDB's estimate, all in one pass;
-deviations, quantiles, histograms, most frequent values and ``distinct`` of all else come from about
+means are exact, and ``distinct`` of ids and names is DuckDB's estimate, all in one pass; deviations,
+quantiles, histograms, most frequent values and ``distinct`` of all else come from about
 :data:`SAMPLE_ROWS` rows, chosen by a hash of the row's number. ``"sampled"`` tells which it was.
 """
 
@@ -26,6 +26,7 @@ SAMPLE_ROWS = 100_000
 _QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 _BINS = 30
 _TOP = 10
+_FEW = 10_000  # different values in the sample, up to which their number is taken from it
 _BATCH_COLUMNS, _BATCH_CELLS = 500, 10_000_000  # read at once
 _TEXT_LENGTH = 80  # characters kept of a frequent value
 _EXACT_DOUBLE = 2.0**53  # whole numbers beyond are not all doubles
@@ -199,12 +200,12 @@ def _put_exact(
         if low is not None and high is not None and not (math.isfinite(low) and math.isfinite(high))
     }
     parts = []
-    for column in columns:
+    for column, entry in zip(columns, described, strict=True):
         name, kind = identifier(column.name), kind_of(column.type)
         finite = f" FILTER (isfinite({name}))" if column.name in floats else ""
         parts.append(f"count({name}){finite}")
-        # The values of measures are nearly all different: their number in the sample says as much.
-        counted = kind in ("text", "boolean") or "INT" in column.type
+        # Of few different values the sample holds nearly all; measures are nearly all different.
+        counted = (kind == "text" or "INT" in column.type) and entry["distinct"] > _FEW
         parts.append(f"approx_count_distinct({name})" if counted else "NULL")
         parts += (
             [f"min({name}){finite}", f"max({name}){finite}"] if kind in ("number", "time") else ["NULL"] * 2

@@ -134,8 +134,6 @@ def readings_of(
             reading = Reading("TIMESTAMP", "instant")
         elif not whole_file and type_ == "BIGINT":
             reading = replace(reading, how="number")
-        elif not whole_file and type_ == "TIMESTAMP" and not reading.format:
-            reading = replace(reading, how="instant")
         found[name] = reading
     return found
 

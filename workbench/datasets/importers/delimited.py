@@ -41,9 +41,16 @@ def read_csv(sources: Sequence[Source], build: Build, options: Mapping[str, Any]
     _check_columns_agree(dialects)
     dialects = _with(dialects, _common(dialects))
     notes = list(dict.fromkeys(note for dialect in dialects for note in dialect.notes))
-    settle = any(scan(d.path, d.source, d.options["delim"]).zero_padded for d in dialects) and any(
-        reading.how == "number" for reading in dialects[0].readings.values()
-    )
+    readings = dialects[0].readings.values()
+    numbers = any(reading.how == "number" for reading in readings)
+    times = any(_as_instant(reading) != reading for reading in readings)
+    found = [
+        scan(dialect.path, dialect.source, dialect.options["delim"], numbers=numbers, times=times)
+        for dialect in dialects
+    ]
+    if any(each.offsets for each in found):
+        dialects = _with(dialects, [_as_instant(reading) for reading in readings])
+    settle = any(each.zero_padded for each in found)
     same_ends = False
     for again in (False, True, True):
         if settle and not again:
@@ -104,6 +111,11 @@ def _refuse(name: str, dialects: Sequence[Dialect], build: Build) -> None:
             build.connection.execute(sql, values)
         except duckdb.Error as error:
             raise _explained(error, dialects) from error
+
+
+def _as_instant(reading: Reading) -> Reading:
+    stamped = reading.type == "TIMESTAMP" and reading.how == "plain" and not reading.format
+    return replace(reading, how="instant") if stamped else reading
 
 
 def _with(dialects: Sequence[Dialect], readings: Sequence[Reading]) -> list[Dialect]:
