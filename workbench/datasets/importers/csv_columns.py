@@ -13,13 +13,14 @@ from typing import Any
 
 from workbench.datasets.names import identifier, literal
 
-__all__ = ["MISSING", "Look", "Reading", "look_sql", "looked", "readings_of", "settled"]
+__all__ = ["MISSING", "WHOLE", "Look", "Reading", "look_sql", "looked", "readings_of", "settled"]
 
 #: What stands for a missing value in a column of numbers or dates; in a column of text it is text.
 MISSING = ("NA", "N/A", "n/a", "#N/A", "NULL", "null", "(null)", "None", "none", "\\N", "?", "-", "--", ".")
 _EXACT = "9007199254740992"  # 2**53: whole numbers below are doubles, and no other rounds to them
 _WORDS = ", ".join(literal(word) for word in MISSING)
-_WHOLE = r"regexp_full_match({0}, '[+-]?(0|[1-9]\d*)')"
+#: Types of whole numbers.
+WHOLE = ("TINYINT", "SMALLINT", "INTEGER", "INT", "BIGINT", "HUGEINT", "UINTEGER", "UBIGINT")
 # 1,234.5 1.234,5 1 234 10% $5 −3: numbers to people, text to a computer.
 _SHOWN = r"[+\-−]?[$€£]?\s?[+\-−]?\d{1,3}(\d*|([,.''\s\x{a0}\x{202f}]\d{3})*)([.,]\d+)?\s?[%$€£]?"
 _TIMES = ("DATE", "TIMESTAMP")
@@ -70,12 +71,12 @@ class Reading:
         if self.how != "text":
             return None
         cell = _cell(name, self.signs if self.type in ("BIGINT", "DOUBLE") else (".", ""))
-        fits = _WHOLE.format(cell) if self.type == "BIGINT" else "true"
-        value = (
-            f"try_strptime({cell}, {literal(self.format)})::{self.type}"
-            if self.format
-            else f"TRY_CAST({cell} AS {self.type})"
-        )
+        fits = f"regexp_full_match({cell}, '[+-]?\\d+')" if self.type in WHOLE else "true"
+        value = f"TRY_CAST({cell} AS {self.type})"
+        if self.format:
+            value = f"try_strptime({cell}, {literal(self.format)})::{self.type}"
+        elif self.type == "TIMESTAMP":
+            value = f"make_timestamp(epoch_us(TRY_CAST({cell} AS TIMESTAMP WITH TIME ZONE)))"
         return (
             f"CASE WHEN {column} IS NULL OR trim({column}) IN ('', {_WORDS}) THEN NULL "
             f"WHEN {fits} AND {value} IS NOT NULL THEN {value} ELSE error({odd}) END AS {column}"
@@ -93,6 +94,7 @@ class Look:
     large: int
     real: int
     times: int
+    dates: int
     shown: int
     example: str | None
     kinds: list[str] | None
@@ -108,7 +110,8 @@ class Look:
 
     def _counts(self) -> tuple[int, ...]:
         return (
-            self.present, self.words, self.whole, self.padded, self.large, self.real, self.times, self.shown,
+            self.present, self.words, self.whole, self.padded, self.large, self.real, self.times, self.dates,
+            self.shown,
         )  # fmt: skip
 
 
@@ -159,6 +162,7 @@ def look_sql(names: Sequence[str], formats: Mapping[str, str], signs: tuple[str,
             f"count(*) FILTER ({whole} AND TRY_CAST({cell} AS BIGINT) IS NULL)",
             f"count(*) FILTER ({real})",
             f"count(*) FILTER ({time})",
+            f"count(*) FILTER (regexp_full_match({raw}, '\\d{{4}}-\\d\\d-\\d\\d'))",
             f"count(*) FILTER (regexp_full_match({raw}, '{_SHOWN}'))",
             f"min({raw}) FILTER ({odd})",
             f"list(DISTINCT {raw}) FILTER ({known})",
@@ -187,6 +191,9 @@ def settled(name: str, look: Look, reading: Reading) -> tuple[Reading, str | Non
         return replace(reading, type="DOUBLE", how="text", format=""), missing
     if look.times == look.values and reading.type in _TIMES:
         return replace(reading, how="text"), missing
+    if look.times == look.values and look.words:  # without the words the sniffer would have known
+        type_ = "DATE" if look.dates == look.values else "TIMESTAMP"
+        return replace(reading, type=type_, how="text"), missing
     if look.shown == look.values and look.real < look.values:
         return Reading("VARCHAR"), (
             f"{name!r} is text, though its cells look like numbers ({look.example!r}): name the decimal "

@@ -57,7 +57,7 @@ def explained(error: duckdb.Error, source: Source, path: Path, names: Sequence[s
     if "nterminated quote" in text:
         return ImportFailed("a quoted text is not closed.", file=file, line=line)
     if "aximum line size" in text:
-        return ImportFailed("a line is longer than 2 MB: is this a CSV file?", file=file)
+        return ImportFailed("a line is longer than 2 MB: look whether this is a CSV file.", file=file)
     if "automatically detect the CSV" in text:
         line, column = first_bad_byte(path)
         if line is not None:

@@ -42,7 +42,7 @@ def read_csv(sources: Sequence[Source], build: Build, options: Mapping[str, Any]
     dialects = _with(dialects, _common(dialects))
     notes = list(dict.fromkeys(note for dialect in dialects for note in dialect.notes))
     readings = dialects[0].readings.values()
-    numbers = any(reading.how == "number" for reading in readings)
+    numbers = any(reading.type == "BIGINT" and reading.how != "plain" for reading in readings)
     times = any(_as_instant(reading) != reading for reading in readings)
     found = [
         scan(dialect.path, dialect.source, dialect.options["delim"], numbers=numbers, times=times)

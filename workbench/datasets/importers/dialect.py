@@ -16,7 +16,7 @@ import duckdb
 
 from workbench.datasets.files import Build
 from workbench.datasets.importers import Source
-from workbench.datasets.importers.csv_columns import Reading, look_sql, looked, readings_of, settled
+from workbench.datasets.importers.csv_columns import WHOLE, Reading, look_sql, looked, readings_of, settled
 from workbench.datasets.importers.csv_faults import explained, line_ends_differ
 from workbench.datasets.importers.text_file import as_utf8, one_line_end
 from workbench.datasets.names import identifier
@@ -33,7 +33,6 @@ _CHUNK = 1 << 20
 _WIDE = 1000  # columns from which the delimiter is counted instead of tried out, which takes minutes
 _MAX_COLUMNS = 25_000  # every later statement pays for each column, too
 _TYPE = re.compile(r"[A-Za-z]+( [A-Za-z]+)*(\(\d+(, ?\d+)?\))?")
-_WHOLE_TYPES = ("TINYINT", "SMALLINT", "INTEGER", "INT", "BIGINT", "HUGEINT", "UINTEGER", "UBIGINT")
 
 
 @dataclass(frozen=True)
@@ -222,7 +221,7 @@ def _named_types(
             raise ImportFailed(f"has no column {name!r} to be read as {type_}.", file=source.path)
         if not _TYPE.fullmatch(type_):
             raise UsageError(f"{type_!r} is not a column type.")
-        how = "text" if type_.upper() in (*_WHOLE_TYPES, "DOUBLE") else "plain"
+        how = "text" if type_.upper() in (*WHOLE, "DOUBLE") else "plain"
         named[name] = replace(readings[name], type=type_.upper(), how=how)
     return named
 
