@@ -134,8 +134,9 @@ def test_what_was_guessed_is_said(datasets, tmp_path, content, says):
 
 
 def test_fractions_are_never_rounded_to_the_type_asked_for(datasets, tmp_path):
-    with pytest.raises(ImportFailed, match="'1.5'|odd cell"):
+    with pytest.raises(ImportFailed, match=r"'1\.5' in column 'a' is not INTEGER") as caught:
         _import(datasets, tmp_path, "a,b\n1,1\n1.5,2\n", types={"a": "INTEGER"})
+    assert (caught.value.line, caught.value.column) == (3, 1)
 
 
 def test_dates_that_tell_are_not_remarked_on(datasets, tmp_path):

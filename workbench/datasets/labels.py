@@ -2,6 +2,10 @@
 
 Versions are immutable, so a change of labels is a version like any other: runs of earlier ones stay what they
 were, and the next run uses the new labels at once. What has no label is None (partial labels).
+
+A version is one file that needs nothing else: it is checksummed, sent to another host and deleted on its own.
+So the data are copied, in one pass; a file of labels beside the data would save that, and every reader,
+the SQL box and each run would have to join the two.
 """
 
 from __future__ import annotations

@@ -70,17 +70,29 @@ class Reading:
             return f"make_timestamp(epoch_us({column})) AS {column}"
         if self.how != "text":
             return None
-        cell = _cell(name, self.signs if self.type in ("BIGINT", "DOUBLE") else (".", ""))
+        missing, fits, value = self._checks(name)
+        return (
+            f"CASE WHEN {missing} THEN NULL WHEN {fits} AND {value} IS NOT NULL THEN {value} "
+            f"ELSE error({odd}) END AS {column}"
+        )
+
+    def refuses(self, name: str) -> str:
+        """SQL that is true where :meth:`select` refuses the text cell `name`."""
+        missing, fits, value = self._checks(name)
+        return f"NOT ({missing}) AND NOT coalesce({fits} AND {value} IS NOT NULL, false)"
+
+    def _checks(self, name: str) -> tuple[str, str, str]:
+        """SQL for whether a text cell is missing, whether it looks right, and its value."""
+        column, number = identifier(name), self.type in (*WHOLE, "DOUBLE")
+        cell = _cell(name, self.signs if number else (".", ""))
+        missing = f"{column} IS NULL OR trim({column}) IN ('', {_WORDS})"
         fits = f"regexp_full_match({cell}, '[+-]?\\d+')" if self.type in WHOLE else "true"
         value = f"TRY_CAST({cell} AS {self.type})"
         if self.format:
             value = f"try_strptime({cell}, {literal(self.format)})::{self.type}"
         elif self.type == "TIMESTAMP":
             value = f"make_timestamp(epoch_us(TRY_CAST({cell} AS TIMESTAMP WITH TIME ZONE)))"
-        return (
-            f"CASE WHEN {column} IS NULL OR trim({column}) IN ('', {_WORDS}) THEN NULL "
-            f"WHEN {fits} AND {value} IS NOT NULL THEN {value} ELSE error({odd}) END AS {column}"
-        )
+        return missing, fits, value
 
 
 @dataclass(frozen=True)

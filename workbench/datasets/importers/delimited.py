@@ -70,7 +70,7 @@ def read_csv(sources: Sequence[Source], build: Build, options: Mapping[str, Any]
                 dialects, more = _settled(dialects, build)
                 notes += more
             else:
-                raise _explained(error, dialects) from error
+                raise _odd_cell(error, dialects, build) or _explained(error, dialects) from error
     notes += _afterwards(dialects[0], build)
     return Imported(notes=tuple(dict.fromkeys(notes)))
 
@@ -111,6 +111,31 @@ def _refuse(name: str, dialects: Sequence[Dialect], build: Build) -> None:
             build.connection.execute(sql, values)
         except duckdb.Error as error:
             raise _explained(error, dialects) from error
+
+
+def _odd_cell(error: duckdb.Error, dialects: Sequence[Dialect], build: Build) -> ImportFailed | None:
+    """The cell that a check refused, where that is what happened."""
+    name = next((name for name in dialects[0].readings if f"odd cell in {name}" in str(error)), None)
+    if name is None:
+        return None
+    column = identifier(name)
+    for dialect in dialects:
+        reading = dialect.readings[name]
+        source, values = dialect.text()
+        row = build.connection.execute(
+            f"SELECT n, cell FROM (SELECT row_number() OVER () AS n, {column} AS cell FROM {source}) "
+            f"WHERE {reading.refuses('cell')} LIMIT 1",
+            values,
+        ).fetchone()
+        if row is not None:
+            return ImportFailed(
+                f"{row[1]!r} in column {name!r} is not {reading.type}: correct it, or import that column as "
+                f"text (types={{{name!r}: 'VARCHAR'}}).",
+                file=dialect.source.path,
+                line=row[0] + dialect.options["skip"] + bool(dialect.options["header"]),
+                column=list(dialect.readings).index(name) + 1,
+            )
+    return None
 
 
 def _as_instant(reading: Reading) -> Reading:
