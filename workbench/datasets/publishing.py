@@ -60,6 +60,7 @@ def publish(
     check_name(name)
     with plain_failures(source or name), Build(store, progress) as build:
         imported = fill(build)
+        notes = [*imported.notes, *_put_in_utc(build)]
         columns = build.columns()
         n_rows = build.n_rows() if columns else 0
         if n_rows == 0:
@@ -68,8 +69,8 @@ def publish(
         kept, shown = recipe() if recipe is not None else (None, sql)
         build.say(1.0, "profiling")
         facts = profile(build.connection, columns, n_rows, chosen)
-        if imported.notes:
-            facts["notes"] = list(imported.notes)
+        if notes:
+            facts["notes"] = notes
         n_bytes, checksum = build.seal()
         version = catalog.publish(
             store,
@@ -88,6 +89,18 @@ def publish(
             recipe=kept,
         )
     return Dataset(store, catalog.entry(store, f"{name}@{version}"))
+
+
+def _put_in_utc(build: Build) -> list[str]:
+    """Points in time become time stamps in UTC, which mean the same on every machine; says so."""
+    notes = []
+    for column in build.columns():
+        if column.type == "TIMESTAMP WITH TIME ZONE":
+            name = identifier(column.name)
+            utc = f"make_timestamp(epoch_us({name}))"
+            build.run(f"ALTER TABLE data ALTER {name} SET DATA TYPE TIMESTAMP USING {utc}")
+            notes.append(f"The times in {column.name!r} are in UTC.")
+    return notes
 
 
 def _roles(build: Build, given: Mapping[str, str | Sequence[str]] | None, columns: Sequence[Column]) -> Roles:
