@@ -9,8 +9,8 @@ The CSV is made by a seeded generator: ten columns of whole numbers, measures, t
 cell in ten of one column missing. Both sides read it in a process of their own, one after the other, with the
 same threads and memory limit, on the same disk: DuckDB's ``CREATE TABLE AS SELECT * FROM read_csv`` and a
 checkpoint; and ``Datasets.import_files``, which also checks every cell, profiles the table, takes the file's
-checksum and waits for the disk. ``RLIMIT_DATA`` caps what a process may allocate (mapped files apart); the
-peak is the process's own ``VmHWM``. Where a machine is shared, processor seconds tell more than seconds.
+checksum and waits for the disk. ``RLIMIT_DATA`` caps what the workbench's process may allocate (mapped files
+apart; DuckDB's runs free); the peak is the process's own ``VmHWM``. Where a machine is shared, processor seconds tell more than seconds.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--gigabytes", type=float, default=0.165, help="size of the CSV (default 0.165)")
-    parser.add_argument("--cap", type=int, default=1500, help="MB each process may allocate (0: no cap)")
+    parser.add_argument("--cap", type=int, default=1500, help="MB the workbench may allocate (0: no cap)")
     parser.add_argument("--repeat", type=int, default=3, help="the best of so many (default 3)")
     parser.add_argument("--folder", type=Path, help="for the CSV and the stores (default: a temporary one)")
     parser.add_argument("--import-only", action="store_true")
@@ -174,14 +174,14 @@ def run(path: Path, arguments: argparse.Namespace) -> list[str]:
     best: dict[str, dict[str, Any]] = {}
     for _ in range(arguments.repeat):
         for kind in ("plain", "ours"):
-            found = child(kind, path, arguments.cap)
+            found = child(kind, path, arguments.cap if kind == "ours" else 0)
             assert found["value"] == rows, found
             if kind not in best or found["cpu"] < best[kind]["cpu"]:
                 best[kind] = found
     lines = [
         f"commit {commit()}; {command()}",
-        f"DuckDB {duckdb.__version__}; {path.stat().st_size / 1e9:.2f} GB, {rows:,} rows, 10 columns; each "
-        f"process capped at {arguments.cap} MB (RLIMIT_DATA); best of {arguments.repeat}",
+        f"DuckDB {duckdb.__version__}; {path.stat().st_size / 1e9:.2f} GB, {rows:,} rows, 10 columns; "
+        f"the workbench capped at {arguments.cap} MB (RLIMIT_DATA); best of {arguments.repeat}",
         "",
         table(
             ["import", "seconds", "CPU seconds", "peak MB"],

@@ -131,7 +131,7 @@ def _explained(error: duckdb.Error, file: Path, paths: Sequence[Path]) -> Except
     if "JSON" in text:
         line, problem = _first_bad_json(file)
         return ImportFailed(problem or first_sentence(text), file=file, line=line)
-    if "magic bytes" in text or "too small" in text or "footer" in text:
+    if "ecompression" in text or "magic bytes" in text or "too small" in text or "footer" in text:
         return ImportFailed("is damaged, cut short or not a Parquet file.", file=file)
     return ImportFailed(first_sentence(text), file=file)
 

@@ -83,7 +83,7 @@ def _settled(dialects: Sequence[Dialect], build: Build) -> tuple[list[Dialect], 
         if name not in first.given and (reading.how != "plain" or reading.type in ("DOUBLE", "DATE"))
     ]  # fmt: skip
     looks: dict[str, Look] = {}
-    for dialect in dialects:
+    for dialect in dialects if names else ():
         source, values = dialect.text()
         row = build.connection.execute(
             f"SELECT {look_sql(names, dialect.formats, dialect.signs)} FROM {source}", values
