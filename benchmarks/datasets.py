@@ -10,7 +10,8 @@ cell in ten of one column missing. Both sides read it in a process of their own,
 same threads and memory limit, on the same disk: DuckDB's ``CREATE TABLE AS SELECT * FROM read_csv`` and a
 checkpoint; and ``Datasets.import_files``, which also checks every cell, profiles the table, takes the file's
 checksum and waits for the disk. ``RLIMIT_DATA`` caps what the workbench's process may allocate (mapped files
-apart; DuckDB's runs free); the peak is the process's own ``VmHWM``. Where a machine is shared, processor seconds tell more than seconds.
+apart; DuckDB's runs free); the peak is the process's own ``VmHWM``. Where a machine is shared, processor
+seconds tell more than seconds.
 """
 
 from __future__ import annotations

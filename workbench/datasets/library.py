@@ -86,7 +86,7 @@ class Datasets:
 
         return sizes(self.store)
 
-    def retain(self, **rules: Any) -> list[str]:  # type: ignore[valid-type]
+    def retain(self, **rules: Any) -> Sequence[str]:
         """Delete old versions that no run refers to; see :func:`workbench.datasets.care.retain`."""
         from workbench.datasets.care import retain
 

@@ -25,6 +25,7 @@ WHOLE = ("TINYINT", "SMALLINT", "INTEGER", "INT", "BIGINT", "HUGEINT", "UINTEGER
 _SHOWN = r"[+\-−]?[$€£]?\s?[+\-−]?\d{1,3}(\d*|([,.''\s\x{a0}\x{202f}]\d{3})*)([.,]\d+)?\s?[%$€£]?"
 _TIMES = ("DATE", "TIMESTAMP")
 _MOSTLY = 0.5
+_COUNTS = ("present", "words", "whole", "padded", "large", "real", "times", "dates", "shown")
 
 
 @dataclass(frozen=True)
@@ -116,15 +117,9 @@ class Look:
         return self.present - self.words
 
     def __add__(self, other: Look) -> Look:
-        example = other.example if self.example is None else self.example
-        counts = (ours + theirs for ours, theirs in zip(self._counts(), other._counts(), strict=True))
-        return Look(*counts, example, [*(self.kinds or ()), *(other.kinds or ())])
-
-    def _counts(self) -> tuple[int, ...]:
-        return (
-            self.present, self.words, self.whole, self.padded, self.large, self.real, self.times, self.dates,
-            self.shown,
-        )  # fmt: skip
+        summed: dict[str, Any] = {name: getattr(self, name) + getattr(other, name) for name in _COUNTS}
+        summed["example"] = other.example if self.example is None else self.example
+        return Look(**summed, kinds=[*(self.kinds or ()), *(other.kinds or ())])
 
 
 def _cell(name: str, signs: tuple[str, str]) -> str:

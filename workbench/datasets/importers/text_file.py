@@ -109,7 +109,8 @@ def scan(path: Path, source: Source, delimiter: str, *, numbers: bool, times: bo
             here = rest + chunk
             padded = padded or (numbers and _has_padded(here, ord(delimiter[:1] or ",")))
             offsets = offsets or (times and _has_offsets(here))
-            rest = chunk[-4:]  # looked at again, with what follows
+            rest = here[-4:]  # looked at again, with what follows
+    padded = padded or (numbers and _has_padded(rest + b"\n\n", ord(delimiter[:1] or ",")))
     return Bytes(padded, offsets)
 
 
