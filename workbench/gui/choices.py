@@ -77,9 +77,15 @@ def pick(label: str, options: Sequence[str], *, key: str, place: Any = st) -> st
     A widget leaves its default out of the address, and the first of a list changes: such a link would not
     restore the view. So the default is nothing, and the first option is chosen like a user would.
     """
+    navigation.take_up()  # where the page runs without its frame, as in tests
     if options and key not in st.query_params and key not in st.session_state:
         st.query_params[key] = options[0]
         st.session_state[key] = options[0]
+    elif options and key in st.session_state:
+        # What another page's picker held is carried over only if it is put here anew; what was cleared, or is
+        # no option here, becomes the first one.
+        held = st.session_state[key]
+        st.session_state[key] = held if held in options else options[0]
     chosen: str | None = place.selectbox(label, options, index=None, key=key, bind="query-params")
     return chosen
 
