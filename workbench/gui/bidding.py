@@ -128,7 +128,7 @@ def _market(ref: str) -> AuctionMarket:
 @st.cache_data(max_entries=16, show_spinner=False)
 def _bid_quantiles(ref: str) -> NDArray[np.float64]:
     """The bids' quantiles from 0 to 1 in steps of 0.05."""
-    return np.quantile(_market(ref).log.bid, np.linspace(0, 1, 21))
+    return np.asarray(np.quantile(_market(ref).log.bid, np.linspace(0, 1, 21)), dtype=np.float64)
 
 
 def what_if(ref: str) -> None:
@@ -146,6 +146,6 @@ def what_if(ref: str) -> None:
     for place, (name, label) in zip(st.columns(len(labels)), labels.items(), strict=True):
         change = moved[name] / manual[name] - 1 if manual[name] else 0.0
         text = f"{change:+.1%} against factor 1"
-        colour = "normal" if abs(change) >= 0.0005 else "off"
-        place.metric(label, score(moved[name]), text, border=True, delta_color=colour)
+        same = abs(change) < 0.0005
+        place.metric(label, score(moved[name]), text, border=True, delta_color="off" if same else "normal")
     st.caption(f"{market.log.n_requests:,} auctions, run twice.")
