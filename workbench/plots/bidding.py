@@ -116,7 +116,7 @@ def _grid(table: pd.DataFrame, columns: list[str], value: str, x: str) -> go.Fig
     rows = (table["bidder"] + " m" + table["merchants"].astype(str)).map(plain)
     short = {"interval": "t", "consumers": "c"}
     named = [short[c] + table[c].astype(str) for c in columns]
-    label = named[0] if len(named) == 1 else named[0].str.cat(named[1:], sep=", ")
+    label = named[0] if len(named) == 1 else named[0] + ", " + named[1]
     wide = table.assign(row=rows, column=label)
     grid = wide.pivot_table(index="row", columns="column", values=value, sort=False)
     fig = figure(x=x, y="", height=140 + 24 * max(len(grid), 4))
