@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -180,11 +182,13 @@ def evidence(**changes):
     facts = {
         "alone": {"text": 0.74, "image": 0.22},
         "joint": 0.66,
-        "best_combination": 0.69,
+        "combination": "stacking",
         "gap": 0.08,
         "gap_error": 0.01,
         "headroom": 0.03,
+        "headroom_error": 0.01,
         "retention": {"text": 0.99, "image": 0.97},
+        "retention_error": {"text": 0.01, "image": 0.02},
         "lost": (),
         "winner": None,
         "metric": "accuracy",
@@ -192,29 +196,44 @@ def evidence(**changes):
     return Evidence(**{**facts, **changes})
 
 
-def test_verdicts_in_plain_words():
+def test_fusion_overfit_is_a_gap_with_an_intact_encoder():
     overfit = evidence()
     assert failure_mode(overfit) == "fusion overfit"
     # That the weak modality lost too does not explain why the strong one alone is better.
     assert failure_mode(evidence(lost=("image",), winner="text")) == "fusion overfit"
     assert failure_mode(evidence(lost=("text",), winner="image")) == "encoder competition"
+    assert failure_mode(evidence(gap_error=0.05)) == "none"  # the gap is noise
     assert "text alone is better" in headline(overfit)
     assert [action for action, _ in advice(overfit)] == ["weighted_ensemble", "drop image", "early_stopping"]
-    competition = evidence(
-        alone={"audio": 0.57, "face": 0.52},
-        joint=0.60,
-        gap=-0.03,
-        lost=("face",),
-        winner="audio",
-        retention={"audio": 0.99, "face": 0.25},
-        headroom=0.09,
-    )
+
+
+def test_encoder_competition_is_a_lost_encoder_that_costs_score():
+    # Both modalities are as good, so none is much better than the joint net; but their ensemble is.
+    facts = {"alone": {"audio": 0.57, "face": 0.56}, "joint": 0.60, "gap": -0.03, "headroom": 0.09}
+    facts |= {"lost": ("face",), "winner": "audio", "retention": {"audio": 0.99, "face": 0.25}}
+    facts |= {"retention_error": {"audio": 0.01, "face": 0.03}, "combination": "ensemble"}
+    competition = evidence(**facts)
     assert failure_mode(competition) == "encoder competition"
-    assert headline(competition).startswith("audio wins and face loses: its encoder keeps 25 %")
+    assert headline(competition) == (
+        "audio wins and face loses: its encoder keeps 25 ± 6 % of what it learns alone, and an ensemble of "
+        "separate networks is better by 0.090 (joint accuracy 0.600, best alone 0.570 (audio))."
+    )
     assert advice(competition)[0][0] == "auxiliary"
+    free = evidence(**{**facts, "headroom": 0.01, "headroom_error": 0.01})
+    assert failure_mode(free) == "none"
+    assert headline(free).startswith("No competition here: the joint network is better than any")
+    assert "face's encoder keeps 25 ± 6 % of what it learns alone costs no score" in headline(free)
+
+
+def test_no_competition():
     fine = evidence(alone={"a": 0.8, "b": 0.8}, joint=0.95, gap=-0.15, headroom=0.0)
+    fine = replace(fine, retention={"a": 0.99, "b": 1.0}, retention_error={"a": 0.02, "b": 0.01})
     assert failure_mode(fine) == "none"
-    assert headline(fine).startswith("No competition here")
+    assert headline(fine) == (
+        "No competition here: the joint network is better than any modality alone (joint accuracy 0.950, "
+        "best alone 0.800 (a)), and no encoder learns less than alone beyond noise "
+        "(least: a, which keeps 99 ± 4 %)."
+    )
     assert advice(fine) == [("leave as it is", "joint training loses nothing that could be measured")]
 
 

@@ -203,6 +203,10 @@ def test_unknown_remedy_options_are_refused(two_views):
     X, y = two_views
     with pytest.raises(ModalitiesError, match="'ogm' has no option 'beta': it has alpha"):
         LateFusionClassifier(remedy="ogm", remedy_options={"beta": 1}).fit(X, y)
+    with pytest.raises(ModalitiesError, match="'pmr' must be 'hard' or 'soft', not 'x'"):
+        LateFusionClassifier(remedy="pmr", remedy_options={"weights": "x"}).fit(X, y)
+    with pytest.raises(ModalitiesError, match="alpha of the remedy 'ogm' must be a number of at least 0"):
+        LateFusionClassifier(remedy="ogm", remedy_options={"alpha": "much"}).fit(X, y)
     assert set(REMEDIES) >= {
         "none",
         "auxiliary",
