@@ -216,6 +216,6 @@ class Bootstrap:
 
 
 def _larger_error(by_seed: ArrayLike, resampled: ArrayLike) -> float:
-    values = np.asarray(by_seed, float)
-    between = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else 0.0
-    return float(max(np.nanstd(resampled, ddof=1), between))
+    values, drawn = np.asarray(by_seed, float), np.asarray(resampled, float)
+    between = float(values.std(ddof=1)) / np.sqrt(len(values)) if len(values) > 1 else 0.0
+    return max(float(np.nanstd(drawn, ddof=1)), between)

@@ -126,7 +126,7 @@ def check_options(remedy: str, options: Mapping[str, Any] | None) -> None:
                     f"{name} of the remedy {remedy!r} must be {' or '.join(map(repr, info.choices[name]))}, "
                     f"not {value!r}."
                 )
-        elif not isinstance(value, Real) or isinstance(value, bool) or not 0 <= value < float("inf"):
+        elif not isinstance(value, Real) or isinstance(value, bool) or not 0 <= float(value) < float("inf"):
             raise ModalitiesError(
                 f"{name} of the remedy {remedy!r} must be a number of at least 0, not {value!r}."
             )
