@@ -29,7 +29,7 @@ def figures(metrics: pd.DataFrame) -> dict[str, go.Figure]:
     if table.empty:
         drawn = metrics[metrics["name"].str.endswith("/loss")]
         return {"Training": curves(drawn, x="step", x_title="Epoch", y_title="Mean loss of the epoch")}
-    latest = table.loc[table["time"].idxmax(), "stage"]
+    latest = table.sort_values("time")["stage"].iloc[-1]
     table = table[table["stage"] == latest].fillna({"training": "1"})
     found = {f"Validation loss of each modality ({latest})": losses(table)}
     if (table["quantity"] == "gradient_share").any():
@@ -87,6 +87,5 @@ def race_figures(metrics: pd.DataFrame) -> dict[str, go.Figure]:
     # A remedy's loss has terms of its own; only the joint head's can be compared.
     chosen = own | ((quantity == "loss") & ~stage.isin(stage[own]))
     drawn = metrics[chosen].assign(name=stage[chosen].str.replace("_", " "))
-    return {
-        "Training loss of the joint head": curves(drawn, x="step", x_title="Epoch", y_title="Training loss")
-    }
+    fig = curves(drawn, x="step", x_title="Epoch", y_title="Training loss")
+    return {"Training loss of the joint head": fig}
