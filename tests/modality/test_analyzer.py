@@ -222,7 +222,9 @@ def test_encoder_competition_is_a_lost_encoder_that_costs_score():
     free = evidence(**{**facts, "headroom": 0.01, "headroom_error": 0.01})
     assert failure_mode(free) == "none"
     assert headline(free).startswith("No competition here: the joint network is better than any")
-    assert "face's encoder keeps 25 ± 6 % of what it learns alone costs no score" in headline(free)
+    assert "; face's encoder keeps 25 ± 6 % of what it learns alone, at no cost to the score." in headline(
+        free
+    )
 
 
 def test_no_competition():

@@ -13,7 +13,7 @@ def test_the_waterfall_starts_at_the_prior_and_ends_with_all():
         columns=["value_function", "modality", "value", "sd"],
     )
     trace = modality.contributions(table, "mask").data[0]
-    assert list(trace.x) == ["prior", "audio", "motion", "all"]
+    assert list(trace.x) == ["none", "audio", "motion", "all"]
     assert list(trace.y)[:3] == [0.2, 0.3, 0.4]
     assert list(trace.measure) == ["absolute", "relative", "relative", "total"]
 

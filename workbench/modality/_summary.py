@@ -64,8 +64,12 @@ def summarise(
     bootstrap = Bootstrap(test_rows, groups)
     overall = _overall(seeds, metric, bootstrap)
     modality, evidence = _by_modality(seeds, metric, overall, bootstrap)
+    differences = [
+        (name, getattr(evidence, name), np.nan, getattr(evidence, f"{name}_error"))
+        for name in ("gap", "headroom")
+    ]
     tables = {
-        "scores": overall,
+        "scores": pd.concat([overall, pd.DataFrame(differences, columns=overall.columns)], ignore_index=True),
         "modalities": modality,
         "contributions": _contributions(seeds),
         "interactions": _interactions(seeds),

@@ -115,9 +115,11 @@ def headline(e: Evidence) -> str:
     )
     if e.lost:
         whose = _and([f"{name}'s" for name in e.lost])
-        encoders = f"that {whose} {'encoder keeps' if one else 'encoders keep'} "
-        encoders += f"{shares} of what {'it learns' if one else 'they learn'} "
-        return f"No competition here: {said} ({against}); {encoders}alone costs no score."
+        keeps, learns = ("encoder keeps", "it learns") if one else ("encoders keep", "they learn")
+        return (
+            f"No competition here: {said} ({against}); {whose} {keeps} {shares} of what {learns} alone, "
+            "at no cost to the score."
+        )
     least = min(e.retention, key=lambda name: _number(e.retention[name]))
     return (
         f"No competition here: {said} ({against}), and no encoder learns less than alone beyond noise "
