@@ -7,7 +7,7 @@ from workbench.gui import access, choices, forms, modality, navigation
 from workbench.gui.context import store
 from workbench.gui.failures import guard
 from workbench.gui.panels import python
-from workbench.modality import RemedyRace, columns, guess_modalities
+from workbench.modality import RemedyRace, guess_modalities
 from workbench.modality.recipe import modalities_of_roles
 
 st.title("Modality")
@@ -38,6 +38,11 @@ if "label" not in dataset.roles:
     navigation.link("datasets", "Give it roles", data=ref)
     st.stop()
 
+if not features:
+    st.info("The data set has no features: give columns the role 'field', or 'modality:<name>'.")
+    navigation.link("datasets", "Give it roles", data=ref)
+    st.stop()
+
 with st.form("start", border=False):
     st.subheader("Modalities")
     st.caption(
@@ -60,7 +65,7 @@ with guard():
     params["modalities"] = chosen
     forms.check(cls, params)
     if start:
-        columns.assign(chosen, features)
+        modality.check(chosen, dataset, rivals=hasattr(cls, "_recipe"))
     if start and apart:
         modality.submit_each(dataset, params, split, seed)
         navigation.open_page("runs")

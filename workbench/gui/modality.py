@@ -12,6 +12,7 @@ from workbench.gui import access, navigation, result
 from workbench.gui.context import store
 from workbench.gui.panels import plot, table
 from workbench.gui.text import md, score
+from workbench.modality import columns
 from workbench.modality.remedies import REMEDIES
 from workbench.plots import modality as plots
 from workbench.report import Report
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
     from workbench.datasets import Dataset
     from workbench.runs import Run
 
-__all__ = ["assignment", "race_view", "submit_each", "view"]
+__all__ = ["assignment", "check", "race_view", "submit_each", "view"]
+
+#: Rows by which a column is judged to be text before a run.
+_FIRST_ROWS = 1000
 
 
 def assignment(guessed: dict[str, list[str]], names: list[str], *, key: str) -> dict[str, list[str]]:
@@ -81,6 +85,30 @@ def assignment(guessed: dict[str, list[str]], names: list[str], *, key: str) -> 
     return chosen
 
 
+def check(chosen: dict[str, list[str]], dataset: Dataset, *, rivals: bool) -> None:
+    """Refuse, before a run is queued, what the first rows show to be impossible.
+
+    Parameters
+    ----------
+    chosen : dict of str to list of str
+        Columns of each modality.
+    dataset : Dataset
+    rivals : bool
+        Whether modalities will be compared, so that there have to be two.
+
+    Raises
+    ------
+    ModalitiesError
+    """
+    names = [column.name for column in dataset.columns]
+    columns.assign(chosen, names)
+    if rivals:
+        columns.check_rivals(chosen, len(names))
+    columns.check_text(
+        dataset.frame([c for part in chosen.values() for c in part], limit=_FIRST_ROWS), chosen
+    )
+
+
 def submit_each(dataset: Dataset, params: dict[str, object], split: Split, seed: int) -> list[Run]:
     """Queue a run of its own for each remedy of a race; they are compared in the list of runs.
 
@@ -120,8 +148,8 @@ def view(run: Run, report: Report) -> None:
         st.subheader("Alone and together")
         plot(plots.score_overview(tables["scores"]), "scores", data=tables["scores"])
         st.caption(
-            "Blue is the joint network, orange a network for one modality, grey what combines the latter; "
-            "linear reads all columns. Whiskers are one standard error over seeds and test rows."
+            "Blue is the joint network, the other colours networks for one modality each, grey what combines "
+            "these; linear reads all columns at once. Whiskers are one standard error."
         )
     with right:
         st.subheader("What each encoder keeps")
@@ -157,7 +185,7 @@ def _cards(report: Report) -> None:
     ]
     with st.container(horizontal=True):
         for (title, value, caption), row in zip(cards, ("", "", "gap", "headroom"), strict=True):
-            with st.container(border=True, width=250):
+            with st.container(border=True, width=208):
                 signed = f"{value:+.3f} ± {2 * error[row]:.3f}" if row else score(value)
                 st.metric(md(title), signed)
                 st.caption(md(caption))
@@ -167,8 +195,8 @@ def _advice(steps: pd.DataFrame, run: Run) -> None:
     st.subheader("What to do")
     for step in steps.itertuples():
         action = str(step.action)
-        does = f" ({REMEDIES[action].does})" if action in REMEDIES else ""
-        st.markdown(f"- **{md(action.replace('_', ' '))}**{md(does)}: {md(str(step.reason))}.")
+        does = f" ({md(REMEDIES[action].does)})" if action in REMEDIES else ""
+        st.markdown(f"- **{md(action.replace('_', ' '))}**{does}: {md(str(step.reason))}.")
     if "leave as it is" not in set(steps["action"]):
         navigation.link(
             "modality",

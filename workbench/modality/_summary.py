@@ -163,6 +163,7 @@ def _by_modality(
         headroom_error=_error(seeds, metric, bootstrap, combination, "joint"),
         retention=dict(zip(names, kept.astype(float), strict=True)),
         retention_error=dict(zip(names, table["retention_error"].astype(float), strict=True)),
+        delta=dict(zip(names, loss.delta.astype(float), strict=True)),
         lost=tuple(m for m, lost in zip(names, loss.lost, strict=True) if lost),
         winner=None if loss.winner is None else names[loss.winner],
         metric=metric.words,

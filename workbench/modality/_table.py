@@ -21,7 +21,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from workbench.modality.columns import ModalitiesError
+from workbench.modality.columns import ModalitiesError, check_rivals
 
 __all__ = ["TableEstimator", "Target", "check_comparison", "holdout_rows"]
 
@@ -138,11 +138,7 @@ def check_comparison(
         If there is one modality, too few rows, one class among the rows that count, or a modality that is
         absent in every row of a class.
     """
-    if len(modalities) < 2:
-        raise ModalitiesError(
-            "Only one modality was found, and one has nobody to compete with: assign columns to two or more "
-            f"(n_features = {frame.shape[1]})."
-        )
+    check_rivals(modalities, frame.shape[1])
     if len(frame) < _LEAST_ROWS:
         raise ModalitiesError(
             f"The table has {len(frame)} samples; at least {_LEAST_ROWS} are needed for training, validation "

@@ -34,6 +34,8 @@ class Evidence:
         The combination's score minus the joint one, and its standard error.
     retention, retention_error : dict of str to float
         Share of what an encoder learns alone that it also learns in joint training.
+    delta : dict of str to float
+        Score of the probe of the encoder trained alone, less that of the jointly trained one.
     lost : tuple of str
         Modalities whose encoder learned less in joint training, beyond noise.
     winner : str or None
@@ -50,6 +52,7 @@ class Evidence:
     headroom_error: float
     retention: Mapping[str, float]
     retention_error: Mapping[str, float]
+    delta: Mapping[str, float]
     lost: tuple[str, ...]
     winner: str | None
     metric: str
@@ -65,6 +68,18 @@ class Evidence:
         return self.gap > max(LEAST_GAP, 2 * self.gap_error)
 
     @property
+    def weakened(self) -> tuple[str, ...]:
+        """The modalities whose encoders joint training harmed.
+
+        Those that lost beyond noise, and the best one where most of a gap is its encoder's loss: the gap is
+        that loss plus what the joint head makes of the encoder, and a loss that varies much from seed to seed
+        may be large and yet not be beyond noise.
+        """
+        if self.fails and self.best not in self.lost and self.delta[self.best] > self.gap / 2:
+            return (*self.lost, self.best)
+        return self.lost
+
+    @property
     def wastes(self) -> bool:
         """Whether it is worse than a combination of the modalities' own networks, beyond noise."""
         return self.headroom > max(LEAST_GAP, 2 * self.headroom_error)
@@ -74,7 +89,7 @@ def failure_mode(e: Evidence) -> FailureMode:
     """Which of two different things went wrong, if any.
 
     *Fusion overfit*: the joint network is worse than its best modality, although that one's encoder learned
-    all it learns alone: a joint head that read it only would do better.
+    what it learns alone, or most of it: a joint head that read it only would do better.
 
     *Encoder competition*: some encoder learned less than it does alone, and it shows in the score. Where the
     modalities are about equally good no gap to the best of them need open, so the joint network is also
@@ -83,9 +98,9 @@ def failure_mode(e: Evidence) -> FailureMode:
 
     *None*: an encoder may still have learned less than alone, at no cost to the score.
     """
-    if e.fails and e.best not in e.lost:
+    if e.fails and e.best not in e.weakened:
         return "fusion overfit"
-    return "encoder competition" if e.lost and (e.fails or e.wastes) else "none"
+    return "encoder competition" if e.weakened and (e.fails or e.wastes) else "none"
 
 
 def headline(e: Evidence) -> str:
@@ -97,11 +112,11 @@ def headline(e: Evidence) -> str:
             f"The encoder of {e.best} is intact but the joint head over-uses weaker modalities: {e.best} "
             f"alone is better ({against})."
         )
-    one, shares = len(e.lost) == 1, _and([_kept(e, name) for name in e.lost])
+    one, shares = len(e.weakened) == 1, _and([_kept(e, name) for name in e.weakened])
     if mode == "encoder competition":
-        losers = _and(e.lost)
+        losers = _and(e.weakened)
         said = f"Joint training weakens {losers}"
-        if e.winner:
+        if e.winner and e.winner not in e.weakened:
             said = f"{e.winner} wins and {losers} {'loses' if one else 'lose'}"
         cost = f"{e.best} alone" if e.fails else _COMBINATIONS[e.combination]
         cost = f"{cost} is better by {e.gap if e.fails else e.headroom:.3f}"
@@ -113,8 +128,8 @@ def headline(e: Evidence) -> str:
     said = (
         f"the joint network is {'better than' if better else 'as good, within noise, as'} any modality alone"
     )
-    if e.lost:
-        whose = _and([f"{name}'s" for name in e.lost])
+    if e.weakened:
+        whose = _and([f"{name}'s" for name in e.weakened])
         keeps, learns = ("encoder keeps", "it learns") if one else ("encoders keep", "they learn")
         return (
             f"No competition here: {said} ({against}); {whose} {keeps} {shares} of what {learns} alone, "

@@ -4,17 +4,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pandas as pd
 import plotly.graph_objects as go
 
 from workbench.plots import scores
-from workbench.plots.template import CONTROL, PALETTE, class_colours, figure, plain, translucent
+from workbench.plots.template import CONTROL, PALETTE, figure, plain, translucent
 from workbench.report import Report
 
 __all__ = [
     "FUNCTIONS",
     "QUANTITIES",
     "class_winners",
+    "component_colours",
     "contributions",
     "dynamics",
     "figures",
@@ -64,6 +67,13 @@ QUANTITIES = {
 }
 
 
+def component_colours(components: Iterable[str]) -> dict[str, str]:
+    """A colour for the joint network, the same in every figure, and one for each modality."""
+    names = [name for name in dict.fromkeys(components) if name != "joint"]
+    colours = {name: PALETTE[1 + i % (len(PALETTE) - 1)] for i, name in enumerate(names)}
+    return {"joint": PALETTE[0], **colours}
+
+
 def score_overview(table: pd.DataFrame) -> go.Figure:
     """Scores of the modalities alone, of the joint network and of what combines the modalities' own networks.
 
@@ -77,9 +87,8 @@ def score_overview(table: pd.DataFrame) -> go.Figure:
     ]
     part = table.set_index("name").loc[shown[::-1]]
     fig = figure(x="Score on the test rows", y="", height=90 + 26 * len(shown))
-    colour = [
-        PALETTE[0] if n == "joint" else PALETTE[1] if n.startswith("alone/") else CONTROL for n in part.index
-    ]
+    colours = component_colours(n.removeprefix("alone/") for n in shown if n.startswith("alone/"))
+    colour = [colours.get(n.removeprefix("alone/"), CONTROL) for n in part.index]
     fig.add_bar(
         orientation="h",
         x=part["mean"].tolist(),
@@ -235,7 +244,9 @@ def dynamics(table: pd.DataFrame, quantity: str, *, network: str = "joint") -> g
     """
     part = table[(table["quantity"] == quantity) & (table["network"] == network)].dropna(subset="value")
     fig = figure(x="Epoch", y=QUANTITIES.get(quantity, (quantity,))[0])
-    for component, colour in class_colours(part["component"]).items():
+    colours = component_colours(part["component"])
+    for component in pd.unique(part["component"]):
+        colour = colours[component]
         curve = (
             part[part["component"].astype(str) == component]
             .groupby("epoch")["value"]

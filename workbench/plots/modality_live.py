@@ -7,8 +7,9 @@ import re
 import pandas as pd
 import plotly.graph_objects as go
 
+from workbench.plots.modality import component_colours
 from workbench.plots.scores import curves
-from workbench.plots.template import class_colours, figure, plain
+from workbench.plots.template import figure, plain
 
 __all__ = ["figures", "gradient_share", "losses", "race_figures"]
 
@@ -47,7 +48,7 @@ def losses(table: pd.DataFrame) -> go.Figure:
     joint = set(table.loc[table["quantity"] == "gradient_share", "training"])
     part = table[table["quantity"] == "validation_loss"]
     fig = figure(x="Epoch", y="Validation loss")
-    colours = class_colours(part["component"])
+    colours = component_colours(part["component"])
     for (training, component), curve in part.groupby(["training", "component"], sort=False):
         together = training in joint or component == "joint"
         fig.add_scatter(
@@ -66,7 +67,7 @@ def gradient_share(table: pd.DataFrame) -> go.Figure:
     """How the joint loss's gradient is shared out between the encoders."""
     part = table[table["quantity"] == "gradient_share"]
     fig = figure(x="Epoch", y="Share of the gradient's norm (%)")
-    colours = class_colours([*part["component"], "joint"])
+    colours = component_colours(part["component"])
     for component, curve in part.groupby("component", sort=False):
         fig.add_scatter(
             x=curve["step"].tolist(),
