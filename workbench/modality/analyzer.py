@@ -41,13 +41,10 @@ class ModalityCompetitionAnalyzer(TableEstimator):
     """Find out which modality wins in joint training, which is never learned, and what each contributes.
 
     For every seed the uni-modal networks and the joint network are trained on the same rows from the same
-    first
-    weights of each branch, and measured on rows kept apart: scores, linear probes of the encoders trained
-    alone
-    and jointly, contributions by Shapley values, permutation tests, gradients over time, and what combining
-    the
-    uni-modal networks could still gain. The phenomenon is described in [1]_; "no competition here" is an
-    answer.
+    first weights of each branch, and measured on rows kept apart: scores, linear probes of the encoders
+    trained alone and jointly, contributions by Shapley values, permutation tests, gradients over time, and
+    what combining the uni-modal networks could still gain. The phenomenon is described in [1]_; "no
+    competition here" is an answer.
 
     Parameters
     ----------
