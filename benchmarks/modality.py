@@ -259,10 +259,9 @@ def show_scores(one: dict[str, Any], reference: dict[str, float]) -> None:
         print(f"  {key:<14}{ours:.3f}   reference {theirs:.3f}   {ours - theirs:+.3f} {verdict}{kept}")
     others = ("ensemble", "weighted_ensemble", "stacking", "linear")
     print("  " + "   ".join(f"{k} {scores[k]:.3f}" for k in others))
-    print(
-        f"  {one.get('n_seeds', len(SEEDS))} seeds, {one['epochs']} epochs, {one['seconds']} s ({one['cpu_seconds']} s of "
-        f"processor), commit {one['commit']}: {one['command']}"
-    )
+    n_seeds = one.get("n_seeds", len(SEEDS))
+    time = f"{one['seconds']} s, of which {one['cpu_seconds']} s of one processor"
+    print(f"  {n_seeds} seeds, {one['epochs']} epochs, {time}, commit {one['commit']}: {one['command']}")
 
 
 def show_remedies(name: str, results: dict[str, Any]) -> None:

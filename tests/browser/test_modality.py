@@ -18,30 +18,21 @@ SCREENSHOTS = Path(__file__).resolve().parents[2] / "docs" / "screenshots"
 pytestmark = pytest.mark.browser
 
 
-def table(folder: Path) -> Path:
+def activities() -> pd.DataFrame:
     """Three activities; ears tell talking from the rest, limbs walking from the rest."""
     rng = np.random.default_rng(5)
     y = rng.integers(3, size=300)
     ears = rng.normal(size=(300, 4)) + 2.5 * (y == 0)[:, None]
     limbs = rng.normal(size=(300, 3)) + 2.5 * (y == 1)[:, None]
-    frame = (
-        pd.DataFrame(ears.round(3))
-        .add_prefix("ears_")
-        .join(pd.DataFrame(limbs.round(3)).add_prefix("limbs_"))
-    )
-    frame["activity"] = np.array(["talk", "walk", "rest"])[y]
-    path = folder / "activities.csv"
-    frame.to_csv(path, index=False)
-    return path
+    parts = [pd.DataFrame(ears).add_prefix("ears_"), pd.DataFrame(limbs).add_prefix("limbs_")]
+    return pd.concat(parts, axis=1).assign(activity=np.array(["talk", "walk", "rest"])[y])
 
 
 @pytest.fixture(scope="module")
-def data(server: Server, tmp_path_factory: pytest.TempPathFactory) -> str:
-    store = wb.open(server.store)
-    imported = store.datasets.publish_frame(
-        pd.read_csv(table(tmp_path_factory.mktemp("table"))), "Activities", roles={"label": "activity"}
-    )
-    return imported.ref
+def data(server: Server) -> str:
+    frame = activities()
+    roles = {"label": "activity", "field": [name for name in frame if name != "activity"]}
+    return wb.open(server.store).datasets.publish_frame(frame, "Activities", roles=roles).ref
 
 
 def fill(page, label: str, value: object) -> None:
