@@ -147,6 +147,26 @@ def test_cancel(page, server: Server):
     expect(page.get_by_test_id("stDataFrame")).to_be_visible(timeout=SLOW)
 
 
+def test_a_kept_model_is_applied_to_another_data_set(page, server: Server):
+    store = wb.open(server.store)
+    run = store.runs(state="done")[0]
+    go(page, f"/run?run={run.id}")
+    page.get_by_role("button", name="Keep the model").click()
+    page.get_by_label(re.compile("^Name")).fill("pointer")
+    page.get_by_role("button", name="Keep", exact=True).click()
+    expect(page.get_by_text("Saved as pointer@1")).to_be_visible(timeout=SLOW)
+
+    go(page, "/models?model=pointer@1&data=Draw%20or%20point@1")
+    page.get_by_role("button", name="Apply", exact=True).click()
+    applied = store.run(run_id(page)).wait(timeout=600)
+    assert applied.state == "done", applied.error
+    expect(page.get_by_text(applied.headline).first).to_be_visible(timeout=SLOW)
+    features = applied.report().tables["features"]
+    assert len(features) == 200
+    expected = run.estimator().transform(store.dataset("Draw or point").to_series().X)
+    assert features.drop(columns="id").to_numpy() == pytest.approx(expected, rel=1e-4, abs=1e-5)
+
+
 @pytest.mark.parametrize("width", WIDTHS)
 def test_every_page_fits_and_is_photographed(page, server: Server, width: int):
     store = wb.open(server.store)

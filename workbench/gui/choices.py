@@ -14,8 +14,9 @@ from workbench import registry
 from workbench.errors import WorkbenchError
 from workbench.gui import navigation
 from workbench.gui.context import store
-from workbench.gui.estimate import Past
+from workbench.gui.estimate import Estimate, Past, from_rehearsal
 from workbench.gui.text import ago, bytes_, count
+from workbench.runs.rehearsal import Rehearsal, rehearse
 
 if TYPE_CHECKING:
     from workbench.datasets import Dataset
@@ -28,6 +29,7 @@ __all__ = [
     "model_frame",
     "past",
     "pick",
+    "rehearsed",
     "series_estimators",
     "series_refs",
     "summary",
@@ -111,6 +113,18 @@ def past(estimator: str, limit: int = 50) -> list[Past]:
         work = epochs(registry.estimator(estimator), run.spec["params"]) * rows[run.dataset]
         found.append(Past(run.seconds or 0.0, work, run.dataset))
     return found
+
+
+def rehearsed(estimator: str, ref: str, params: dict[str, Any], n_epochs: int) -> Estimate | None:
+    """Expected time by a rehearsal, which takes some seconds; None where it fails or takes too long."""
+    root = str(store().dir.root)
+    found = _rehearse(estimator, ref, {k: v for k, v in params.items() if k != "n_epochs"}, root)
+    return None if found is None else from_rehearsal(found, n_epochs)
+
+
+@st.cache_data(show_spinner="Rehearsing on a few rows …", max_entries=100)
+def _rehearse(estimator: str, ref: str, params: dict[str, Any], root: str) -> Rehearsal | None:
+    return rehearse(estimator, ref, params, store=root)
 
 
 def waiting() -> int:
