@@ -18,6 +18,12 @@ SCREENSHOTS = Path(__file__).resolve().parents[2] / "docs" / "screenshots"
 pytestmark = pytest.mark.browser
 
 
+@pytest.fixture(autouse=True)
+def _patient(page) -> None:
+    """A page and a run beside one another on a busy machine take their time."""
+    page.set_default_timeout(4 * SLOW)
+
+
 def activities() -> pd.DataFrame:
     """Three activities; ears tell talking from the rest, limbs walking from the rest."""
     rng = np.random.default_rng(5)
@@ -44,9 +50,9 @@ def fill(page, label: str, value: object) -> None:
 def test_from_a_table_to_a_run_and_its_result(page, server: Server, data: str):
     go(page, f"/modality?data={data}&estimator=modality.ModalityCompetitionAnalyzer")
     # Both tables are canvases; what they chose stands in the Python below.
-    expect(page.get_by_text("Column by column (7)")).to_be_visible(timeout=SLOW)
+    expect(page.get_by_text("Column by column (7)")).to_be_visible(timeout=4 * SLOW)
     page.get_by_text("Show the Python", exact=True).click()
-    expect(page.get_by_text("'ears': ['ears_0'").first).to_be_visible(timeout=SLOW)
+    expect(page.get_by_text("'ears': ['ears_0'").first).to_be_visible(timeout=4 * SLOW)
     fill(page, "n_epochs", 40)
     fill(page, "hidden", 16)
     page.get_by_role("button", name="Start", exact=True).click()
@@ -64,7 +70,7 @@ def test_from_a_table_to_a_run_and_its_result(page, server: Server, data: str):
         "limbs": [f"limbs_{i}" for i in range(3)],
     }
     go(page, f"/run?run={run}")
-    expect(page.get_by_text(done.headline[:40]).first).to_be_visible(timeout=SLOW)
+    expect(page.get_by_text(done.headline[:40]).first).to_be_visible(timeout=4 * SLOW)
     for title in (
         "What to do",
         "What each encoder keeps",
@@ -72,12 +78,12 @@ def test_from_a_table_to_a_run_and_its_result(page, server: Server, data: str):
         "What each modality contributes",
         "Over the epochs",
     ):
-        expect(page.get_by_role("heading", name=title)).to_be_visible(timeout=SLOW)
+        expect(page.get_by_role("heading", name=title)).to_be_visible(timeout=4 * SLOW)
     report = done.report()
     kept = report.tables["modalities"].set_index("modality")["retention"]
     page.wait_for_function(
         "() => [...document.querySelectorAll('.js-plotly-plot')].filter(p => p.data).length >= 6",
-        timeout=SLOW,
+        timeout=4 * SLOW,
     )
     drawn = page.evaluate(
         "[...document.querySelectorAll('.js-plotly-plot')].map(p => p.data.map(t => [t.type, t.x, t.y]))"
@@ -102,7 +108,7 @@ def test_the_result_fits_and_is_photographed(page, server: Server, width: int):
     }.items():
         go(page, path)
         main = page.get_by_test_id("stMain")
-        expect(main.get_by_text("Show the Python").first).to_be_visible(timeout=SLOW)
+        expect(main.get_by_text("Show the Python").first).to_be_visible(timeout=4 * SLOW)
         assert main.evaluate("e => e.scrollWidth - e.clientWidth") <= 0, f"{name} is wider than {width} px"
         page.set_viewport_size({"width": width, "height": min(main.evaluate("e => e.scrollHeight"), 4000)})
         settle(page)
@@ -110,7 +116,7 @@ def test_the_result_fits_and_is_photographed(page, server: Server, width: int):
             "() => !document.querySelector('[data-testid=stSkeleton]')"
             " && [...document.querySelectorAll('[data-testid=stPlotlyChart]')]"
             ".every(chart => chart.querySelector('.main-svg'))",
-            timeout=SLOW,
+            timeout=4 * SLOW,
         )
         page.screenshot(path=SCREENSHOTS / f"{name}-{width}.png", timeout=2 * SLOW)
         page.set_viewport_size({"width": width, "height": 900})
@@ -126,7 +132,7 @@ def test_what_cannot_be_analysed_is_one_sentence_before_a_run(page, server: Serv
     go(page, f"/modality?data={ref}&estimator=modality.ModalityCompetitionAnalyzer")
     page.get_by_role("button", name="Start", exact=True).click()
     alert = page.get_by_test_id("stAlert")
-    expect(alert).to_contain_text("'note_text' of the modality 'notes' holds raw text", timeout=SLOW)
+    expect(alert).to_contain_text("'note_text' of the modality 'notes' holds raw text", timeout=4 * SLOW)
     assert "Traceback" not in alert.inner_text()
     assert len(store.runs()) == before
 

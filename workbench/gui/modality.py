@@ -186,9 +186,8 @@ def _cards(report: Report) -> None:
     with st.container(horizontal=True):
         for (title, value, caption), row in zip(cards, ("", "", "gap", "headroom"), strict=True):
             with st.container(border=True, width=208):
-                signed = f"{value:+.3f} ± {2 * error[row]:.3f}" if row else score(value)
-                st.metric(md(title), signed)
-                st.caption(md(caption))
+                st.metric(md(title), f"{value:+.3f}" if row else score(value))
+                st.caption(md(f"± {2 * error[row]:.3f}; {caption}" if row else caption))
 
 
 def _advice(steps: pd.DataFrame, run: Run) -> None:

@@ -213,6 +213,8 @@ def interactions(table: pd.DataFrame, function: str) -> go.Figure:
     square = part.pivot_table(index="modality", columns="other", values="value").reindex(
         index=names, columns=names
     )
+    # A faint colour for what is small, however small the largest is.
+    widest = max(0.1, float(square.abs().max(axis=None)))
     fig = figure(x="", y="", height=140 + 40 * len(names))
     fig.add_heatmap(
         z=square.to_numpy().tolist(),
@@ -220,7 +222,8 @@ def interactions(table: pd.DataFrame, function: str) -> go.Figure:
         y=[plain(n) for n in names],
         texttemplate="%{z:+.3f}",
         colorscale=_DIVERGING,
-        zmid=0,
+        zmin=-widest,
+        zmax=widest,
         showscale=False,
         xgap=2,
         ygap=2,
