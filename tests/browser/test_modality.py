@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
@@ -135,16 +134,3 @@ def test_what_cannot_be_analysed_is_one_sentence_before_a_run(page, server: Serv
     expect(alert).to_contain_text("'note_text' of the modality 'notes' holds raw text", timeout=4 * SLOW)
     assert "Traceback" not in alert.inner_text()
     assert len(store.runs()) == before
-
-
-def test_a_race_may_be_a_run_for_each_remedy(page, server: Server, data: str):
-    store = wb.open(server.store)
-    before = {run.id for run in store.runs()}
-    go(page, f"/modality?data={data}&estimator=modality.RemedyRace&RemedyRace.n_epochs=2")
-    page.get_by_text("A run of its own for each remedy").click()
-    page.get_by_role("button", name="Start", exact=True).click()
-    page.wait_for_url(re.compile("/runs"))
-    settle(page)
-    runs = [run for run in store.runs() if run.id not in before]
-    remedies = {json.dumps(run.spec["params"].get("remedy", "none")) for run in runs}
-    assert len(runs) == len(remedies) == 7
