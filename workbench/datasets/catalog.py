@@ -17,8 +17,8 @@ from typing import Any
 
 from workbench.datasets import files
 from workbench.datasets.files import Column
-from workbench.datasets.names import parse_ref
 from workbench.errors import DatasetError, DatasetNotFound
+from workbench.naming import split_ref
 from workbench.store import StoreDir
 
 __all__ = ["Entry", "add_roles", "delete", "entry", "latest", "publish", "roles_of", "sweep", "versions"]
@@ -111,7 +111,7 @@ def publish(
 
 def entry(store: StoreDir, ref: str) -> Entry:
     """The version `ref` names, the latest one where it names none."""
-    name, version = parse_ref(ref)
+    name, version = split_ref(ref)
     row = store.connection.execute(
         "SELECT * FROM dataset_versions WHERE name = ? AND version = coalesce(?, version) "
         "ORDER BY version DESC LIMIT 1",
@@ -140,7 +140,7 @@ def names(store: StoreDir) -> list[str]:
 
 def versions(store: StoreDir, name: str) -> list[Entry]:
     """All versions of a data set, the newest first."""
-    name, _ = parse_ref(name)
+    name, _ = split_ref(name)
     rows = store.connection.execute(
         "SELECT * FROM dataset_versions WHERE name = ? ORDER BY version DESC", [name]
     ).fetchall()
@@ -184,7 +184,7 @@ def delete(store: StoreDir, ref: str) -> list[str]:
     DatasetError
         If a run refers to any of them: nothing is removed then.
     """
-    name, version = parse_ref(ref)
+    name, version = split_ref(ref)
     with store.write() as connection:
         found = [
             row[0]

@@ -124,6 +124,19 @@ class Preparation:
                 f"{path} cannot be read: {getattr(error, 'strerror', None) or error}."
             ) from error
 
+    @classmethod
+    def of(cls, dataset: Dataset) -> Preparation:
+        """The preparation that made `dataset`.
+
+        Raises
+        ------
+        DatasetError
+            If none did.
+        """
+        if dataset.importer != "prepare" or not dataset.recipe:
+            raise DatasetError(f"{dataset.ref} was not made by a preparation: there is no recipe to replay.")
+        return cls.from_json(dataset.recipe)
+
     # -- what it does --------------------------------------------------------------------------
 
     def to_python(self, ref: str = "name", name: str = "prepared") -> str:
