@@ -1,9 +1,9 @@
 """What is installed: estimators, recipes, plots and views, found through standard entry points.
 
 Groups: ``workbench.estimators`` (name → class), ``workbench.recipes`` (name → function),
-``workbench.plots`` (recipe name → ``figures(report) -> dict[str, Figure]``, and where a recipe's metrics
-are no losses, ``<recipe>.live`` → ``figure(metrics) -> Figure``) and ``workbench.views``
-(recipe name → ``view(run, report)``, the result page's body). Nothing is imported before it is asked for.
+``workbench.plots`` (recipe name → ``figures(report) -> dict[str, Figure]``), ``workbench.views``
+(recipe name → ``view(run, report)``, the result page's body) and ``workbench.live`` (recipe name →
+``figures(metrics) -> dict[str, Figure]``, while it runs). Nothing is imported before it is asked for.
 """
 
 from __future__ import annotations
@@ -98,8 +98,8 @@ def figures_of(recipe_name: str) -> Callable[..., Any] | None:
 
 
 def live_of(recipe_name: str) -> Callable[..., Any] | None:
-    """The function that draws the metrics of a running run of that recipe, if it has one."""
-    point = _group("plots").get(f"{recipe_name}.live")
+    """The function that draws the metrics of a running recipe, if it has one of its own."""
+    point = _group("live").get(recipe_name)
     return None if point is None else point.load()
 
 

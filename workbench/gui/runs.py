@@ -120,13 +120,24 @@ def live(run_id: str) -> None:
     else:
         st.progress(min(max(run.progress, 0.0), 1.0), text=_progress_text(run))
         st.caption(f"Running for {duration(run.seconds)} on {md(run.slot or 'a worker')}.")
-    metrics = run.metrics()
-    if len(metrics):
-        draw = registry.live_of(run.spec["recipe"])
-        fig = draw(metrics) if draw else curves(metrics, x="step")
-        fig.update_layout(uirevision=run.id)  # a zoom outlives the next second
-        plot(fig, "live-curve")
+    _live_figures(run)
     log_tail(run)
+
+
+def _live_figures(run: Run) -> None:
+    metrics = run.metrics()
+    if metrics.empty:
+        return
+    draw = registry.live_of(run.spec["recipe"])
+    if draw is None:
+        drawn = {"": curves(metrics, x="step", x_title="Epoch", y_title="Mean loss of the epoch")}
+    else:
+        drawn = draw(metrics)
+    for i, (title, fig) in enumerate(drawn.items()):
+        if title:
+            st.subheader(md(title))
+        fig.update_layout(uirevision=run.id)  # a zoom outlives the next second
+        plot(fig, f"live-{i}")
 
 
 def _waiting(run: Run) -> None:

@@ -90,13 +90,13 @@ def learning(curve: pd.DataFrame) -> go.Figure:
     return fig
 
 
-def live(metrics: pd.DataFrame) -> go.Figure:
+def live(metrics: pd.DataFrame) -> dict[str, go.Figure]:
     """`learning` from a running run's metrics: columns name (``bidder/figure``), step and value."""
     parts = metrics["name"].str.rpartition("/")
     curve = pd.DataFrame(
         {"bidder": parts[0], "name": parts[2], "episode": metrics["step"], "value": metrics["value"]}
     )
-    return learning(curve)
+    return {"learning": learning(curve)}
 
 
 def winners(table: pd.DataFrame) -> go.Figure:
