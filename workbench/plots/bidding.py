@@ -96,7 +96,7 @@ def live(metrics: pd.DataFrame) -> dict[str, go.Figure]:
     curve = pd.DataFrame(
         {"bidder": parts[0], "name": parts[2], "episode": metrics["step"], "value": metrics["value"]}
     )
-    return {"learning": learning(curve)}
+    return {"Learning": learning(curve)}
 
 
 def winners(table: pd.DataFrame) -> go.Figure:
