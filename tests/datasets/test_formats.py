@@ -257,7 +257,7 @@ def test_points_in_time_become_utc(datasets):
     dataset = datasets.publish_frame(pd.DataFrame({"time": times, "x": [1.0, 2.0, 3.0]}), "zoned")
     assert dataset.columns[0].type == "TIMESTAMP"
     assert dataset.notes == ["The times in 'time' are in UTC."]
-    found = dataset.frame()["time"].astype(str).tolist()
+    found = [str(time) for time in dataset.frame()["time"]]
     assert found == ["2023-12-31 23:00:00", "NaT", "2024-06-30 22:00:00"]
 
 

@@ -240,7 +240,7 @@ def retention() -> None:
     if not going:
         st.info("Nothing would go by this rule. What a run uses is never deleted.")
     else:
-        frame = store().datasets.sizes().set_index("ref").loc[going].reset_index()
+        frame = store().datasets.sizes().set_index("ref").loc[list(going)].reset_index()
         freed = bytes_(float(frame["n_bytes"].sum()))
         st.dataframe(size_frame(frame, time.time()).drop(columns="share"), hide_index=True, width="stretch")
         with st.popover(f"Delete these {len(going)}, {freed}", icon=":material/delete:"):

@@ -214,7 +214,7 @@ def interactions(table: pd.DataFrame, function: str) -> go.Figure:
         index=names, columns=names
     )
     # A faint colour for what is small, however small the largest is.
-    widest = max(0.1, float(square.abs().max(axis=None)))
+    widest = max(0.1, float(np.nanmax(np.abs(square.to_numpy()))))
     fig = figure(x="", y="", height=140 + 40 * len(names))
     fig.add_heatmap(
         z=square.to_numpy().tolist(),
