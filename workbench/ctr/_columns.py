@@ -14,7 +14,7 @@ from sklearn.utils.validation import _check_feature_names, _check_n_features, va
 
 from workbench.errors import DatasetError
 
-__all__ = ["Columns", "FieldsError", "as_columns", "batches_of", "is_stream", "to_float"]
+__all__ = ["Columns", "FieldsError", "as_columns", "batches_of", "is_stream", "n_rows", "to_float"]
 
 #: Name of a column → its values, all of one length.
 Columns = dict[str, pa.Array]
@@ -22,6 +22,11 @@ Columns = dict[str, pa.Array]
 
 class FieldsError(DatasetError, ValueError):
     """A table whose fields cannot be used as asked."""
+
+
+def n_rows(columns: Columns) -> int:
+    """Rows of a table."""
+    return len(next(iter(columns.values())))
 
 
 def is_stream(X: Any) -> bool:

@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from workbench.ctr._columns import Columns, FieldsError, as_columns, batches_of, is_stream, to_float
+from workbench.ctr._columns import Columns, FieldsError, as_columns, batches_of, is_stream, n_rows, to_float
 from workbench.ctr._vocabulary import (
     MISSING,
     RESERVED,
@@ -214,7 +214,7 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
 
     def _encode(self, columns: Columns) -> Encoded:
         layout = self.layout()
-        n = len(next(iter(columns.values())))
+        n = n_rows(columns)
         ids = np.empty((n, sum(f.kind == "categorical" for f in layout.fields)), dtype=np.int32)
         numbers = np.empty((n, sum(f.kind == "numeric" for f in layout.fields)), dtype=np.float32)
         lists = []
@@ -338,7 +338,7 @@ class _Numbers:
             return {"edges": edges}
         if numeric == "quantile":
             quantiles = np.quantile(sample, np.linspace(0, 1, min(len(sample), 1001)))
-            ranks = _ranks(sample, quantiles)
+            ranks = _ranks(sample, quantiles.astype(np.float64))
             return {"quantiles": quantiles, "mean": float(ranks.mean()), "scale": _scale(float(ranks.std()))}
         total, squares = self.sums[0 if numeric == "standard" else 1]
         n = max(self.n, 1)

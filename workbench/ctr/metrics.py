@@ -251,7 +251,8 @@ def _user_areas(y: Floats, score: Floats, user: NDArray[np.intp], weight: Floats
     area = np.bincount(owner, clicks * (below + others / 2), n_users)
     pairs = all_clicks * all_others
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(pairs > 0, area / pairs, np.nan), all_clicks + all_others
+        areas: Floats = np.where(pairs > 0, area / pairs, np.nan)
+    return areas, (all_clicks + all_others).astype(np.float64)
 
 
 def _arrays(y: ArrayLike, score: ArrayLike, weight: ArrayLike | None) -> tuple[Floats, Floats, Floats]:
