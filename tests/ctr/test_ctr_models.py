@@ -25,6 +25,7 @@ from workbench.ctr import (
     LRClassifier,
     metrics,
 )
+from workbench.ctr._training import build
 
 FAST = {"n_epochs": 6, "batch_size": 128, "learning_rate": 0.01, "random_state": 0}
 ALL = (LRClassifier, FMClassifier, DeepFMClassifier, DCNv2Classifier, DLRMClassifier, DINClassifier)
@@ -151,10 +152,9 @@ def test_mini_batch_aware_pull_is_one_over_the_frequency():
     y = np.array([0, 1] * 5)
     model = LRClassifier(optimizer="sgd", learning_rate=0.1, l2=2.0, l2_by_frequency=True, random_state=0)
     encoder = FieldEncoder().fit(X)
-    start = {"bias": np.zeros(1), "weight": np.zeros((5, 1)), "scale": np.ones(1)}
-    start = {name: value.astype(np.float32) for name, value in start.items()}
+    start = build("lr", encoder.layout(), 1, {}, 0).requires_grad_(False)
     gradient = clone(model).set_params(l2=0.0).fit_encoded(encoder, encoder.encode(X), y, start=start)
-    start["weight"][:] = 0.5
+    start.weight[:] = 0.5
     free = clone(model).set_params(l2=0.0).fit_encoded(encoder, encoder.encode(X), y, start=start)
     pulled = model.fit_encoded(encoder, encoder.encode(X), y, start=start)
     assert np.abs(gradient.weights_["weight"]).sum() > 0

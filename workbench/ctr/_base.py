@@ -88,7 +88,8 @@ class CTRClassifier(ClassifierMixin, BaseEstimator):
         weights: NDArray[np.float64] | None = None,
         *,
         gated: Gated | None = None,
-        start: dict[str, NDArray[Any]] | None = None,
+        start: Network | None = None,
+        layout: Layout | None = None,
     ) -> Self:
         """Train on rows that `encoder` has encoded already: `fit` without repeating its first half.
 
@@ -101,14 +102,20 @@ class CTRClassifier(ClassifierMixin, BaseEstimator):
         weights : ndarray, shape (n,), optional
         gated : optional
             What learns gates beside the network.
-        start : dict of str to ndarray, optional
-            ``weights_`` of a model of the same fields to start from.
+        start : Network, optional
+            Of the same fields, whose weights to start from; it stays as it is.
+        layout : Layout, optional
+            Of the encoded rows, where they hold other fields than the encoder's.
         """
         self._adopt(encoder)
+        if layout is not None:
+            self.layout_ = layout.to_list()
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        if start is not None:
+            self.network_options_ = dict(start.options)
         network = self._network(seed)
         if start is not None:
-            self._load(network, {name: np.array(value) for name, value in start.items()})
+            self._load(network, {name: value.numpy().copy() for name, value in start.state_dict().items()})
         if weights is not None:
             counted = weights > 0
             if not counted.all():
@@ -289,6 +296,35 @@ class CTRClassifier(ClassifierMixin, BaseEstimator):
         layout = Layout.from_list(self.layout_)
         return build(self._kind, layout, getattr(self, "embedding_dim", 1), self.network_options_, seed)
 
+    def pruned(self, keep: NDArray[np.bool_], gates: NDArray[Any] | None = None) -> Self:
+        """This model without some fields, and with the gates of the others as part of it.
+
+        Parameters
+        ----------
+        keep : ndarray of bool, shape (n_fields,)
+            In the order of ``layout_``.
+        gates : ndarray, shape (n_fields,), optional
+
+        Returns
+        -------
+        A fitted model of the kept fields: its answers are those of this one with the other gates at 0.
+        """
+        import torch
+
+        if not keep.any():
+            raise FieldsError("A model needs at least one field.")
+        network = self.network().prune(keep, None if gates is None else torch.from_numpy(gates))
+        names = set(network.layout.names)
+        made = clone(self)
+        made.classes_ = self.classes_
+        made._adopt(self.encoder_.restrict(names))
+        if self.encoder is not None:
+            made.set_params(encoder=clone(made.encoder_))
+        made.layout_ = network.layout.to_list()
+        made.history_ = list(self.history_)
+        made._keep(network)
+        return made
+
     def network(self) -> Network:
         """The fitted network as a torch module; it shares its arrays with this estimator."""
         check_is_fitted(self, "weights_")
@@ -302,8 +338,12 @@ class CTRClassifier(ClassifierMixin, BaseEstimator):
         columns = as_columns(self, X, reset=False)
         return self.decide_encoded(self.encoder_._encode(columns))
 
-    def decide_encoded(self, encoded: Encoded) -> NDArray[np.float64]:
-        """`decision_function` of encoded rows."""
+    def decide_encoded(
+        self, encoded: Encoded, gates: NDArray[np.float64] | None = None
+    ) -> NDArray[np.float64]:
+        """`decision_function` of encoded rows, each field times its gate."""
+        import torch
+
         from workbench.ctr._training import logits_of
 
         check_is_fitted(self, "weights_")
@@ -312,7 +352,8 @@ class CTRClassifier(ClassifierMixin, BaseEstimator):
         tables = ("table", "weight")
         self._load(network, {k: v if k in tables else np.array(v) for k, v in self.weights_.items()})
         # Double precision makes a row's prediction the same whatever rows stand beside it.
-        logits = logits_of(network.to_double(), encoded)
+        factors = None if gates is None else torch.from_numpy(gates)
+        logits = logits_of(network.to_double(), encoded, gates=factors)
         return logits + np.log(self.negative_rate)
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
@@ -206,6 +207,25 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
                 fields.append(Field(name, kind, owner, rows[owner], length))
         order = {"categorical": 0, "numeric": 1, "multi": 2, "sequence": 2}
         return Layout(tuple(sorted(fields, key=lambda field: order[field.kind])))
+
+    def restrict(self, names: Collection[str]) -> Self:
+        """A fitted encoder of those columns only; vocabularies that they share stay."""
+        check_is_fitted(self, "kinds_")
+        kinds = {name: kind for name, kind in self.kinds_.items() if name in names}
+        shared = {name: owner for name, owner in self.shared_.items() if name in kinds}
+        made = clone(self).set_params(
+            kinds=None if self.kinds is None else {n: k for n, k in self.kinds.items() if n in kinds},
+            shared={name: owner for name, owner in shared.items() if owner in kinds} or None,
+        )
+        tables = {shared.get(name, name) for name in kinds}
+        made.kinds_, made.shared_ = kinds, shared
+        made.numbers_ = {name: part for name, part in self.numbers_.items() if name in kinds}
+        for learned in ("vocabularies_", "counts_", "hashed_"):
+            setattr(made, learned, {n: v for n, v in getattr(self, learned).items() if n in tables})
+        made.n_features_in_ = len(kinds)
+        if hasattr(self, "feature_names_in_"):
+            made.feature_names_in_ = np.array(list(kinds), dtype=object)
+        return made
 
     def encode(self, X: Any) -> Encoded:
         """The rows as the models read them: local indices, scaled numbers and padded lists."""

@@ -17,6 +17,7 @@ _TITLES = {
     "datasets": ("Datasets", "table"),
     "sql": ("SQL", "terminal"),
     "time_series": ("Time series", "show_chart"),
+    "selection": ("Feature selection", "filter_alt"),
     "modality": ("Modality", "layers"),
     "bidding": ("Bidding", "gavel"),
     "runs": ("Runs", "list"),

@@ -14,6 +14,7 @@ from workbench.gui.context import store
 from workbench.gui.panels import plot
 from workbench.gui.text import ago, duration, md, score
 from workbench.plots.scores import curves
+from workbench.plots.selection import gate_paths
 
 if TYPE_CHECKING:
     from workbench.runs import Run
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["COLUMNS", "badge", "cards", "frame", "live", "log_tail"]
 
 LOG_LINES = 200
+
+#: What begins the name of a metric that is a field's gate.
+_GATE = "gate/"
 
 _COLOURS: dict[str, Any] = {
     "queued": "gray",
@@ -117,10 +121,19 @@ def live(run_id: str) -> None:
         st.progress(min(max(run.progress, 0.0), 1.0), text=_progress_text(run))
         st.caption(f"Running for {duration(run.seconds)} on {md(run.slot or 'a worker')}.")
     metrics = run.metrics()
-    if len(metrics):
-        fig = curves(metrics, x="step", x_title="Epoch", y_title="Mean loss of the epoch")
+    gates = metrics["name"].str.startswith(_GATE) if len(metrics) else pd.Series(dtype=bool)
+    drawn = {}
+    if gates.any():
+        told = metrics[gates]
+        told = told.assign(field=told["name"].str.removeprefix(_GATE), gate=told["value"])
+        drawn["live-gates"] = gate_paths(told)
+    if (~gates).any():
+        drawn["live-curve"] = curves(
+            metrics[~gates], x="step", x_title="Epoch", y_title="Mean loss of the epoch"
+        )
+    for key, fig in drawn.items():
         fig.update_layout(uirevision=run.id)  # a zoom outlives the next second
-        plot(fig, "live-curve")
+        plot(fig, key)
     log_tail(run)
 
 
