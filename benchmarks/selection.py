@@ -39,7 +39,10 @@ ADULT = [
     *("native-country", "income"),
 ]
 NOISE = [(f"noise {i}", size) for i, size in enumerate((2, 10, 50, 200, 1000) * 2)]
-METHODS = ("no gate, 23 fields", "no gate, 13 fields", "LPFS .005", "LPFS++ .01", "LPFS++ .01 annealed")
+METHODS = (
+    *("no gate, 23 fields", "no gate, 13 fields", "LPFS .005", "LPFS++ .01", "LPFS++ .01 annealed"),
+    *("LPFS++ .01 held-out", "LPFS++ .01 annealed held-out", "LPFS++ .02 annealed held-out"),
+)
 
 
 def adult(data: Path) -> tuple[pd.DataFrame, np.ndarray]:
@@ -84,14 +87,15 @@ def run_adult(data: Path, method: str, seed: int) -> dict[str, Any]:
         model: CTRClassifier = host(seed, columns).fit(X.iloc[train][columns], y[train])
         kept, extra = columns, {}
     else:
-        kind, penalty = (LPFSPlusPlus, 0.01) if "++" in method else (LPFS, 0.005)
+        kind, penalty = LPFSPlusPlus if "++" in method else LPFS, float(method.split()[1])
         n_steps = 4 * -(-len(train) // 128)
         search = kind(
             host(seed, columns),
             penalty=penalty,
             gate_learning_rate=816 / n_steps,
             anneal="annealed" in method,
-            validation_fraction=0.02,
+            held_out_gates="held-out" in method,
+            validation_fraction=0.2 if "held-out" in method else 0.02,
             random_state=seed,
         ).fit(X.iloc[train], y[train])
         model, kept = search.prune(), search.get_feature_names_out().tolist()

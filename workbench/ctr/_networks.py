@@ -93,8 +93,8 @@ class Network(nn.Module):
             self.weight = nn.Parameter(torch.zeros(layout.n_rows, 1))
         if self.has_vectors:
             self.table = nn.Parameter(self._initial(layout.n_rows))
-        # What gates are left as after pruning.
-        self.register_buffer("scale", torch.ones(len(layout.fields)))
+        # What gates are left as after pruning; in double precision, so that nothing is lost by pruning twice.
+        self.register_buffer("scale", torch.ones(len(layout.fields), dtype=torch.float64))
         self._register_starts()
         self._build()
 
@@ -138,7 +138,7 @@ class Network(nn.Module):
     def _gates(self, gates: Tensor | None, dtype: torch.dtype | None) -> Tensor | None:
         if gates is None and not self.options.get("scaled"):
             return None
-        scale = self.scale if dtype is None else self.scale.to(dtype)
+        scale = self.scale.to(dtype or self.bias.dtype)
         return scale if gates is None else scale * gates
 
     def embed(
@@ -217,6 +217,7 @@ class Network(nn.Module):
         layout = self.layout.keep(keep)
         options = {**self.options, "scaled": gates is not None or self.options.get("scaled", False)}
         pruned = type(self)(layout, self.dim, options).to(self.bias.dtype)
+        pruned.scale = pruned.scale.double()
         own, other = self.state_dict(), pruned.state_dict()
         kept = torch.from_numpy(np.flatnonzero(keep))
         rows = self._kept_rows(layout)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -35,27 +37,29 @@ def audit_fields(
         List fields are judged by their number of values.
     notes : list of str
     """
-    layout, rows, notes = encoder.layout(), [], []
+    layout = encoder.layout()
+    rows: list[tuple[Any, ...]] = []
+    notes: list[str] = []
     (seen, y), (other, z) = train, test
     first = layout.count("categorical")
     numbers = layout.count("numeric")
     for place, field in enumerate(layout.fields):
         if field.kind == "categorical":
-            a, b = seen.ids[:, place], other.ids[:, place]
-            n_values = int(np.count_nonzero(np.bincount(a, minlength=field.rows)))
-            missing = float(np.mean(a == MISSING))
-            rate = _rates(a, y, field.rows)
-            scores = rate[a], rate[b]
+            ids = seen.ids[:, place], other.ids[:, place]
+            n_values = int(np.count_nonzero(np.bincount(ids[0], minlength=field.rows)))
+            missing = float(np.mean(ids[0] == MISSING))
+            rate = _rates(ids[0], y, field.rows)
+            scores: list[NDArray[Any]] = [rate[part] for part in ids]
         elif field.kind == "numeric":
-            a, b = seen.numbers[:, place - first], other.numbers[:, place - first]
-            n_values = len(np.unique(a[~np.isnan(a)]))
-            missing = float(np.mean(np.isnan(a)))
-            sign = 1.0 if metrics.auc(y, np.nan_to_num(a)) >= 0.5 else -1.0
-            scores = sign * np.nan_to_num(a), sign * np.nan_to_num(b)
+            values = seen.numbers[:, place - first], other.numbers[:, place - first]
+            n_values = len(np.unique(values[0][~np.isnan(values[0])]))
+            missing = float(np.mean(np.isnan(values[0])))
+            sign = 1.0 if metrics.auc(y, np.nan_to_num(values[0])) >= 0.5 else -1.0
+            scores = [sign * np.nan_to_num(part) for part in values]
         else:
             lists = seen.lists[place - first - numbers], other.lists[place - first - numbers]
             n_values, missing = field.rows - 2, float(np.mean((lists[0] == MISSING).all(axis=1)))
-            scores = tuple((part != MISSING).sum(axis=1) for part in lists)
+            scores = [(part != MISSING).sum(axis=1) for part in lists]
         alone = metrics.auc(y, scores[0]), metrics.auc(z, scores[1])
         rows.append((field.name, field.kind, n_values, missing, *alone))
         if not field.is_list:

@@ -105,8 +105,8 @@ def _lists(importance: pd.DataFrame) -> None:
 
 
 def _difference(models: pd.DataFrame) -> None:
-    by = models.set_index("model")
-    full, pruned = by.loc["full"], by.loc["pruned"]
+    by = models.set_index("model").to_dict("index")
+    full, pruned = by["full"], by["pruned"]
     st.caption(
         f"{full['n_fields'] - pruned['n_fields']} fields less: "
         f"{bytes_(full['bytes'])} → {bytes_(pruned['bytes'])}, "

@@ -157,7 +157,7 @@ class FieldSelector(TransformerMixin, BaseEstimator):
         found = pd.Series(scores, index=layout.names)
         names = list(encoder.kinds_)
         self.fields_ = names
-        self.importance_ = found[names].to_numpy(dtype=np.float64)
+        self.importance_ = np.asarray(found[names], dtype=np.float64)
         self.probe_scores_ = found.drop(names).to_numpy(dtype=np.float64)
         if kept is None:
             self.support_ = _best(self.importance_, self.max_fields)

@@ -143,7 +143,7 @@ class FieldGates(nn.Module):
         """
         gradient = self.x.grad if gradient is None else gradient
         if gradient is not None:
-            self.x -= self.learning_rate * gradient
+            self.x.sub_(gradient, alpha=self.learning_rate)
         self.x.copy_(soft_threshold(self.x, self.penalty * self.learning_rate))
         self.x.grad = None
         self.step_count += 1

@@ -276,9 +276,14 @@ class LPFS(FieldSelector):
             np.isin(problem.layout.names, [field["name"] for field in self.estimator_.layout_]),
         )
         area = metrics.auc(problem.held_out_y, self.estimator_.decide_encoded(held))
-        values = (penalty, int((keep & real).sum()), n_bytes(self.estimator_))
-        values += (latency_ms(self.estimator_, held[: self.latency_rows]), area)
-        values += (", ".join(name for name, kept in zip(layout.names, keep & real, strict=True) if kept),)
+        values = (
+            penalty,
+            int((keep & real).sum()),
+            n_bytes(self.estimator_),
+            latency_ms(self.estimator_, held[: self.latency_rows]),
+            area,
+            ", ".join(name for name, kept in zip(layout.names, keep & real, strict=True) if kept),
+        )
         for name, value in zip(_PATH_COLUMNS, values, strict=True):
             self.path_[name].append(value)
 

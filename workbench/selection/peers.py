@@ -275,17 +275,18 @@ class SharkSelector(FieldSelector):
     """Drop the fields that a first-order estimate calls least useful, and fine-tune, until a target is met.
 
     Each round scores all remaining fields in one pass over the validation rows (F-Permutation), drops the
-    lowest, and trains the pruned model for another epoch. Without a target, fields with a score above 0 are
-    kept after one round.
+    lowest, and trains the pruned model for another epoch. Set a target: without one, fields with a score
+    above 0 are kept after one round, which all absolute scores are.
 
     Parameters
     ----------
     <common>
     max_bytes : int, default=None
         Go on until the model takes at most so many bytes.
-    signed : bool, default=True
-        Score by the mean of the estimated change of the loss. Public reproductions take the mean of its
-        absolute values (False), which ranks noise of many values high.
+    signed : bool, default=False
+        Score by the mean of the estimated change of the loss itself, in place of the mean of its absolute
+        values, which public reproductions take. The absolute one ranks noise of many values high in an
+        overfitted model; the signed one is near 0 for every field of a model at its optimum.
     drop_per_round : int, default=1
         Fields dropped between two fine-tunings.
     fine_tune : bool, default=True
@@ -320,7 +321,7 @@ class SharkSelector(FieldSelector):
         n_probes: int = 0,
         random_state: int | np.random.RandomState | None = None,
         max_bytes: int | None = None,
-        signed: bool = True,
+        signed: bool = False,
         drop_per_round: int = 1,
         fine_tune: bool = True,
     ) -> None:

@@ -201,11 +201,14 @@ def _peers(
     rows = np.sort(rng.permutation(len(train[1]))[:50_000])
     part, y = train[0][rows], train[1][rows]
     layout = encoder.layout()
-    shark = field_gradients(full, part, y)["signed"]
+    shark = field_gradients(full, part, y)
     shared = mutual_information(layout, part, y)
     drawn = rng.permutation(layout.names).tolist()
     return {
-        "SHARK (signed)": [layout.names[i] for i in (-shark).argsort(kind="stable")],
+        **{
+            f"SHARK ({kind})": [layout.names[i] for i in (-score).argsort(kind="stable")]
+            for kind, score in shark.items()
+        },
         "Mutual information": [layout.names[i] for i in (-shared).argsort(kind="stable")],
         "At random": drawn,
     }
@@ -258,17 +261,17 @@ def _importance(selector: FieldSelector, full: CTRClassifier) -> pd.DataFrame:
 def _scores(
     compared: pd.DataFrame, selector: FieldSelector, search_seconds: float, seconds: float
 ) -> dict[str, float]:
-    by = compared.set_index("model")
+    by: dict[str, dict[str, float]] = compared.set_index("model").to_dict("index")  # type: ignore[assignment]
     return {
-        "test_auc": float(by.loc["pruned", "auc"]),
-        "full_test_auc": float(by.loc["full", "auc"]),
-        "retrained_test_auc": float(by.loc["retrained", "auc"]),
-        "test_logloss": float(by.loc["pruned", "logloss"]),
-        "full_test_logloss": float(by.loc["full", "logloss"]),
+        "test_auc": float(by["pruned"]["auc"]),
+        "full_test_auc": float(by["full"]["auc"]),
+        "retrained_test_auc": float(by["retrained"]["auc"]),
+        "test_logloss": float(by["pruned"]["logloss"]),
+        "full_test_logloss": float(by["full"]["logloss"]),
         "n_kept": float(selector.support_.sum()),
         "n_fields": float(len(selector.fields_)),
-        "bytes": float(by.loc["pruned", "bytes"]),
-        "full_bytes": float(by.loc["full", "bytes"]),
+        "bytes": float(by["pruned"]["bytes"]),
+        "full_bytes": float(by["full"]["bytes"]),
         "search_seconds": search_seconds,
         "seconds": seconds,
     }

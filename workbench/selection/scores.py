@@ -67,7 +67,9 @@ def field_gradients(model: CTRClassifier, rows: Encoded, y: NDArray[np.float64])
     For each row and field, the loss's gradient by the field's vector times (mean vector - vector), plus the
     same of its linear part. ``"signed"`` is the mean over rows, the literal expectation of what permutation
     does; ``"absolute"`` the mean of the absolute values, which public reproductions take. The absolute one
-    measures how far an overfitted table is spread, and ranks noise fields of many values high.
+    measures how far an overfitted table is spread, and ranks noise fields of many values high. The signed one
+    vanishes for every field where training has converged: the gradient by the size of a field's vectors is
+    zero there.
 
     One pass for the means and one for the gradients, against (number of fields x shuffles) for permutation.
 
@@ -80,6 +82,7 @@ def field_gradients(model: CTRClassifier, rows: Encoded, y: NDArray[np.float64])
 
     from workbench.ctr._networks import make_batch
 
+    y = np.asarray(y, dtype=np.float64)
     network = model.network()
     layout = network.layout
     chunks = [slice(i, i + _CHUNK) for i in range(0, len(rows), _CHUNK)]
