@@ -36,14 +36,16 @@ with st.form("start", border=False):
     split, seed = forms.split(has_column="split" in dataset.roles)
     with st.container(horizontal=True):
         start = st.form_submit_button("Start", type="primary")
-        st.form_submit_button("Check and estimate the time")
+        rehearse = st.form_submit_button("Check and estimate the time")
 
 with guard():
     forms.check(cls, params)
     epochs = choices.epochs(cls, params)
     expected = estimate(choices.past(name), work=epochs * dataset.n_rows, dataset=ref)
+    if expected is None and rehearse:
+        expected = choices.rehearsed(name, ref, params, epochs)
     if expected is None:
-        st.caption("No estimate of the time: nothing comparable has run in this store yet.")
+        st.caption("Nothing comparable has run in this store yet; a rehearsal on a few rows tells the time.")
     else:
         st.caption(
             f"About {duration(expected.seconds)} ({duration(expected.low)} to {duration(expected.high)}), "

@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,35 +49,42 @@ class Server:
     store: Path
 
 
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("workbench")
+@contextmanager
+def serving(folder: Path, *, worker: bool = True, **environment: str) -> Iterator[Server]:
+    """A web server over a store in `folder`, and a worker beside it."""
     store = folder / "store"
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "WORKBENCH_STORE": str(store)}
-    command = [sys.executable, "-m", "workbench"]
-    with (
-        open(folder / "web.txt", "w") as web_log,
-        open(folder / "worker.txt", "w") as worker_log,
-        subprocess.Popen(
-            [*command, "web", "--port", str(port)],
-            cwd=folder,
-            env=environment,
-            stdout=web_log,
-            stderr=subprocess.STDOUT,
-        ) as web,
-        subprocess.Popen(
-            [*command, "worker"], cwd=folder, env=environment, stdout=worker_log, stderr=subprocess.STDOUT
-        ) as worker,
-    ):
-        try:
-            _wait_until_up(f"http://127.0.0.1:{port}/healthz", web, folder / "web.txt")
-            yield Server(f"http://127.0.0.1:{port}", store)
-        finally:
-            web.terminate()
-            worker.terminate()
+    commands = {"web": ["web", "--port", str(port)]} | ({"worker": ["worker"]} if worker else {})
+    with ExitStack() as stack:
+        started = []
+        for name, arguments in commands.items():
+            log = stack.enter_context(open(folder / f"{name}.txt", "w"))
+            process = stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-m", "workbench", *arguments],
+                    cwd=folder,
+                    env={
+                        **os.environ,
+                        "PYTHONPATH": str(ROOT),
+                        "WORKBENCH_STORE": str(store),
+                        **environment,
+                    },
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                )
+            )
+            stack.callback(process.terminate)
+            started.append(process)
+        _wait_until_up(f"http://127.0.0.1:{port}/healthz", started[0], folder / "web.txt")
+        yield Server(f"http://127.0.0.1:{port}", store)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serving(tmp_path_factory.mktemp("workbench")) as started:
+        yield started
 
 
 def _wait_until_up(address: str, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -10,6 +10,7 @@ import importlib.util
 import json
 import re
 from pathlib import Path
+from urllib.parse import quote
 
 import nbformat
 import pytest
@@ -22,6 +23,8 @@ import workbench as wb
 AEON = Path(importlib.util.find_spec("aeon").submodule_search_locations[0]) / "datasets" / "data"
 SCREENSHOTS = Path(__file__).resolve().parents[2] / "docs" / "screenshots"
 WIDTHS = (1280, 390)
+#: What the page that prepares is photographed with.
+RECIPE = '[{"step": "windows", "length": 50}]'
 
 pytestmark = pytest.mark.browser
 
@@ -63,7 +66,7 @@ def test_a_file_that_cannot_be_read_is_one_sentence(page, tmp_path):
     bad = tmp_path / "broken.ts"
     bad.write_text("@problemName x\n@data\n1,2,oops:a\n")
     go(page, "/datasets")
-    page.get_by_text("Import files", exact=True).click()
+    page.get_by_text("Import data", exact=True).click()
     page.locator("input[type=file]").set_input_files([bad])
     expect(page.get_by_text("broken.ts").first).to_be_visible(timeout=SLOW)
     page.get_by_role("button", name="Import", exact=True).click()
@@ -147,6 +150,26 @@ def test_cancel(page, server: Server):
     expect(page.get_by_test_id("stDataFrame")).to_be_visible(timeout=SLOW)
 
 
+def test_a_kept_model_is_applied_to_another_data_set(page, server: Server):
+    store = wb.open(server.store)
+    run = store.runs(state="done")[0]
+    go(page, f"/run?run={run.id}")
+    page.get_by_role("button", name="Keep the model").click()
+    page.get_by_label(re.compile("^Name")).fill("pointer")
+    page.get_by_role("button", name="Keep", exact=True).click()
+    expect(page.get_by_text("Saved as pointer@1")).to_be_visible(timeout=SLOW)
+
+    go(page, "/models?model=pointer@1&data=Draw%20or%20point@1")
+    page.get_by_role("button", name="Apply", exact=True).click()
+    applied = store.run(run_id(page)).wait(timeout=600)
+    assert applied.state == "done", applied.error
+    expect(page.get_by_text(applied.headline).first).to_be_visible(timeout=SLOW)
+    features = applied.report().tables["features"]
+    assert len(features) == 200
+    expected = run.estimator().transform(store.dataset("Draw or point").to_series().X)
+    assert features.drop(columns="id").to_numpy() == pytest.approx(expected, rel=1e-4, abs=1e-5)
+
+
 @pytest.mark.parametrize("width", WIDTHS)
 def test_every_page_fits_and_is_photographed(page, server: Server, width: int):
     store = wb.open(server.store)
@@ -160,7 +183,12 @@ def test_every_page_fits_and_is_photographed(page, server: Server, width: int):
         "datasets-series": "/datasets?view=Series",
         "datasets-profile": "/datasets?view=Profile",
         "datasets-roles": "/datasets?view=Roles",
-        "sql": "/sql",
+        "datasets-changes": "/datasets?view=Changes",
+        "datasets-lineage": "/datasets?view=Lineage",
+        "sql": "/sql?sql=SELECT+*+FROM+%22Draw+or+point%22+LIMIT+5",
+        "prepare": f"/prepare?data={quote(done.dataset)}&recipe={quote(RECIPE)}",
+        "labels": f"/labels?data={quote(done.dataset)}",
+        "storage": "/storage",
         "time-series": "/time-series",
         "runs": "/runs",
         "run": f"/run?run={done.id}",

@@ -14,8 +14,9 @@ from workbench import registry
 from workbench.errors import WorkbenchError
 from workbench.gui import navigation
 from workbench.gui.context import store
-from workbench.gui.estimate import Past
+from workbench.gui.estimate import Estimate, Past, from_rehearsal
 from workbench.gui.text import ago, bytes_, count
+from workbench.runs.rehearsal import Rehearsal, rehearse
 
 if TYPE_CHECKING:
     from workbench.datasets import Dataset
@@ -28,6 +29,7 @@ __all__ = [
     "model_frame",
     "past",
     "pick",
+    "rehearsed",
     "series_estimators",
     "series_refs",
     "summary",
@@ -75,9 +77,15 @@ def pick(label: str, options: Sequence[str], *, key: str, place: Any = st) -> st
     A widget leaves its default out of the address, and the first of a list changes: such a link would not
     restore the view. So the default is nothing, and the first option is chosen like a user would.
     """
+    navigation.take_up()  # where the page runs without its frame, as in tests
     if options and key not in st.query_params and key not in st.session_state:
         st.query_params[key] = options[0]
         st.session_state[key] = options[0]
+    elif options and key in st.session_state:
+        # What another page's picker held is carried over only if it is put here anew; what was cleared, or is
+        # no option here, becomes the first one.
+        held = st.session_state[key]
+        st.session_state[key] = held if held in options else options[0]
     chosen: str | None = place.selectbox(label, options, index=None, key=key, bind="query-params")
     return chosen
 
@@ -111,6 +119,18 @@ def past(estimator: str, limit: int = 50) -> list[Past]:
         work = epochs(registry.estimator(estimator), run.spec["params"]) * rows[run.dataset]
         found.append(Past(run.seconds or 0.0, work, run.dataset))
     return found
+
+
+def rehearsed(estimator: str, ref: str, params: dict[str, Any], n_epochs: int) -> Estimate | None:
+    """Expected time by a rehearsal, which takes some seconds; None where it fails or takes too long."""
+    root = str(store().dir.root)
+    found = _rehearse(estimator, ref, {k: v for k, v in params.items() if k != "n_epochs"}, root)
+    return None if found is None else from_rehearsal(found, n_epochs)
+
+
+@st.cache_data(show_spinner="Rehearsing on a few rows …", max_entries=100)
+def _rehearse(estimator: str, ref: str, params: dict[str, Any], root: str) -> Rehearsal | None:
+    return rehearse(estimator, ref, params, store=root)
 
 
 def waiting() -> int:

@@ -1,4 +1,4 @@
-"""How long a run will take, judged by the store's own earlier runs."""
+"""How long a run will take, judged by the store's own earlier runs, or by a rehearsal on a few rows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Estimate", "Past", "estimate"]
+from workbench.runs.rehearsal import Rehearsal
+
+__all__ = ["Estimate", "Past", "estimate", "from_rehearsal"]
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,12 @@ def estimate(past: Iterable[Past], *, work: float, dataset: str) -> Estimate | N
         f"{what} on this data set" if same else f"{what} on other data sets, by number of values and epochs"
     )
     return Estimate(expected, expected / factor, expected * factor, basis)
+
+
+def from_rehearsal(rehearsal: Rehearsal, n_epochs: int) -> Estimate:
+    """Expected time of a run of `n_epochs` by what a few rows have cost."""
+    seconds = rehearsal.seconds(n_epochs)
+    return Estimate(seconds, seconds / 2, seconds * 2, f"a rehearsal on {rehearsal.n_sample} rows or series")
 
 
 def _line(x: np.ndarray[Any, Any], y: np.ndarray[Any, Any], at: float) -> float:

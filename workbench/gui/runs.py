@@ -34,17 +34,20 @@ _COLOURS: dict[str, Any] = {
     "cancelled": "orange",
 }
 
-#: How :func:`frame` is shown by ``st.dataframe``.
+#: How :func:`frame` is shown by ``st.dataframe``. What one looks for first fits a page of 1280 px; the rest,
+#: which the run's name says already unless it was given another, is reached by scrolling.
 COLUMNS: dict[str, Any] = {
-    "page": st.column_config.LinkColumn("Open", display_text="open", width="small"),
-    "name": st.column_config.TextColumn("Run", width="medium"),
-    "state": st.column_config.TextColumn("State", width="small"),
-    "progress": st.column_config.ProgressColumn("Progress", min_value=0, max_value=1, format="percent"),
-    "result": st.column_config.TextColumn("Result", width="medium"),
+    "page": st.column_config.LinkColumn("Open", display_text="open", width=60),
+    "name": st.column_config.TextColumn("Run", width=190),
+    "state": st.column_config.TextColumn("State", width=85),
+    "progress": st.column_config.ProgressColumn(
+        "Progress", min_value=0, max_value=1, format="percent", width=115
+    ),
+    "result": st.column_config.TextColumn("Result", width=245),
+    "started": st.column_config.TextColumn("Submitted", width=90),
+    "took": st.column_config.TextColumn("Took", width=75),
     "estimator": st.column_config.TextColumn("Estimator"),
     "dataset": st.column_config.TextColumn("Data set"),
-    "started": st.column_config.TextColumn("Submitted", width="small"),
-    "took": st.column_config.TextColumn("Took", width="small"),
     "id": st.column_config.TextColumn("Id", width="small"),
 }
 
@@ -73,10 +76,10 @@ def frame(runs: Sequence[Run]) -> pd.DataFrame:
                 "state": run.state,
                 "progress": run.progress,
                 "result": _result(run),
-                "estimator": run.estimator_name,
-                "dataset": run.dataset,
                 "started": ago(run.created, now),
                 "took": duration(run.seconds),
+                "estimator": run.estimator_name,
+                "dataset": run.dataset,
                 "id": run.id,
             }
             for run in runs

@@ -23,6 +23,9 @@ NORM_FLOOR = 1e-8
 #: Series up to this length are searched by matrix products, longer ones by Fourier transforms.
 LONGEST_DIRECT = 400
 
+#: So many numbers of windows are laid out at once for the matrix products.
+IN_CACHE = 2**20
+
 #: A window below this share of its series' energy is drowned by the rounding errors of a single-precision
 #: transform, which are relative to the whole series.
 QUIET = 1e-4
@@ -101,43 +104,59 @@ def _fill_beyond(sheet: Tensor, ends: tuple[int, ...], n_steps: int, length: int
 
 
 def _scores_by_windows(x: Tensor, flat: Tensor, layout: Layout, ends: tuple[int, ...]) -> Iterator[Tensor]:
-    """Scores (K, B, W) scale by scale, the inner products as matrix products."""
+    """Scores (K, B, W) scale by scale, the inner products as matrix products.
+
+    Some variables at a time, so that what is worked on stays in the cache of the processor, and in memory
+    that is used over and over: new memory for each product costs as much as the product.
+    """
     # All windows are laid out once for all scales: with time before series in memory, the windows of each
     # scale are a corner of one matrix, as high as the longest shapelet and as wide as the shortest allows.
     n_series, n_channels, n_steps = x.shape
-    (n_e, n_c, _), lengths = layout.counts, layout.lengths
+    per_scale, (n_e, n_c, _), lengths = layout.per_scale, layout.counts, layout.lengths
     n_each, widest, highest = n_e + n_c, n_steps - lengths[0] + 1, lengths[-1]
+    together = min(n_channels, max(1, IN_CACHE // (highest * widest * n_series)))
     steps = nn.functional.pad(x.permute(1, 2, 0), (0, 0, 0, highest - lengths[0])).contiguous()
+    windows = steps.as_strided((n_channels, highest, widest * n_series), (steps.stride(0), n_series, 1))
     # A first row of ones, against |s|^2 in the shapelets, adds the constant of the squared distance.
-    matrix = x.new_empty(n_channels, 1 + highest, widest * n_series)
-    matrix[:, 0] = 1
-    matrix[:, 1:] = steps.as_strided((n_channels, highest, widest * n_series), (steps.stride(0), n_series, 1))
-    shapelets = flat.new_zeros(n_channels, len(lengths), layout.per_scale, 1 + highest)
-    for r, s in enumerate(layout.split(flat)):
-        shapelets[:, r, :, 1 : 1 + s.shape[-1]] = s.transpose(0, 1)
-    if n_e:
-        own = shapelets[:, :, :n_e]
-        own[..., 0] = own.square().sum(-1)
-        own[..., 1:] *= -2
-    if n_c:
-        own = shapelets[:, :, n_e:n_each]
-        own /= torch.linalg.vector_norm(own, dim=-1, keepdim=True).clamp_(min=NORM_FLOOR)
+    corner = x.new_ones(together, 1 + highest, widest * n_series)
+    sheet = x.new_empty(together * per_scale * widest * n_series)
+    shapelets = _search_shapelets(flat, layout)
     first, last = _window_bounds(n_steps, lengths, x.device)
     running = _running_energy(x.permute(1, 2, 0), 1)
     sizes = [(n_steps - length + 1) * n_series for length in lengths]
     energy = (running[:, last] - running[:, first]).clamp_(min=0).to(x.dtype).view(n_channels, 1, -1)
     energies = energy.split(sizes, dim=2)
     inverses = _inverse_norms(energy).split(sizes, dim=2)
-    for r, (length, size) in enumerate(zip(lengths, sizes, strict=True)):
-        products = torch.bmm(shapelets[:, r, :, : 1 + length], matrix[:, : 1 + length, :size])
-        scores = x.new_empty(layout.per_scale, size)
-        if n_e:
-            squares = products[:, :n_e].add_(energies[r]).clamp_(min=0).sqrt_()
-            torch.sum(squares, 0, out=scores[:n_e]).neg_()
-        if n_c:
-            torch.sum(products[:, n_e:n_each].mul_(inverses[r]), 0, out=scores[n_e:n_each])
-        torch.sum(products[:, n_each:], 0, out=scores[n_each:])
-        yield scores.view(layout.per_scale, -1, n_series).transpose(1, 2)
+    scores = [x.new_zeros(per_scale, size) for size in sizes]
+    for some in (slice(d, min(d + together, n_channels)) for d in range(0, n_channels, together)):
+        n_some = some.stop - some.start
+        matrix = corner[:n_some]
+        matrix[:, 1:] = windows[some]
+        for r, (length, size, total) in enumerate(zip(lengths, sizes, scores, strict=True)):
+            products = sheet[: n_some * per_scale * size].view(n_some, per_scale, size)
+            torch.bmm(shapelets[some, r, :, : 1 + length], matrix[:, : 1 + length, :size], out=products)
+            products[:, :n_e].add_(energies[r][some]).clamp_(min=0).sqrt_().neg_()
+            products[:, n_e:n_each].mul_(inverses[r][some])
+            for product in products:
+                total += product
+    for total in scores:
+        yield total.view(per_scale, -1, n_series).transpose(1, 2)
+
+
+def _search_shapelets(flat: Tensor, layout: Layout) -> Tensor:
+    """Rows for the matrix products, (channels, scales, K, 1 + longest), zero beyond a shapelet's length.
+
+    Euclidean ones times -2, after their squared norms; cosine ones over their norms.
+    """
+    n_e, n_c, _ = layout.counts
+    rows = flat.new_zeros(layout.n_channels, len(layout.lengths), layout.per_scale, 1 + layout.lengths[-1])
+    for r, s in enumerate(layout.split(flat)):
+        rows[:, r, :, 1 : 1 + s.shape[-1]] = s.transpose(0, 1)
+    euclidean, cosine = rows[:, :, :n_e], rows[:, :, n_e : n_e + n_c]
+    euclidean[..., 0] = euclidean.square().sum(-1)
+    euclidean[..., 1:] *= -2
+    cosine /= torch.linalg.vector_norm(cosine, dim=-1, keepdim=True).clamp_(min=NORM_FLOOR)
+    return rows
 
 
 def _scores_by_fourier(x: Tensor, flat: Tensor, layout: Layout, ends: tuple[int, ...]) -> Iterator[Tensor]:

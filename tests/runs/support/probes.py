@@ -119,3 +119,22 @@ def train_only(estimator, data, split, seed, reporter):
     with reporter.stage("train"):
         estimator.fit(data.to_series().X)
     return Report("probes:train_only", "Trained.", {}, estimator=estimator)
+
+
+class Paced(Plain):
+    """Takes a known time for each row, and for each row of each epoch."""
+
+    _recipe = "probes:fit_table"
+
+    def __init__(self, n_epochs=10, row_epoch=0.0, row=0.0):
+        self.n_epochs, self.row_epoch, self.row = n_epochs, row_epoch, row
+
+    def fit(self, X, y=None):
+        time.sleep(len(X) * (self.row + self.n_epochs * self.row_epoch))
+        return self
+
+
+def fit_table(estimator, data, split, seed, reporter):
+    """A recipe that reads the table."""
+    estimator.fit(data.to_table().X)
+    return Report("probe", "Fitted.", {}, {}, estimator)
