@@ -17,6 +17,7 @@ from workbench.selection.peers import (
     PermutationSelector,
     SharkSelector,
 )
+from workbench.selection.quantizer import RowQuantizer
 
 if TYPE_CHECKING:
     from workbench.selection.gates import FieldGates, prune_linear
@@ -30,6 +31,7 @@ __all__ = [
     "LassoSelector",
     "MutualInformationSelector",
     "PermutationSelector",
+    "RowQuantizer",
     "SharkSelector",
     "prune_linear",
 ]
