@@ -39,7 +39,8 @@ def log() -> tuple[pd.DataFrame, np.ndarray]:
         }
     )
     agree = np.where((a % 2) == (b % 2), 1.0, -1.0)
-    logit = agree + np.array([-2, 0, 1, 2, -1, 0])[a] + np.array([2, -1, 0, -2, 1, 0])[b] + 1.5 * frame["x"]
+    logit = agree + np.array([-2, 0, 1, 2, -1, 0])[a] + np.array([2, -1, 0, -2, 1, 0])[b]
+    logit = (logit + 1.5 * frame["x"]).to_numpy()
     return frame, (rng.random(n) < 1 / (1 + np.exp(-logit))).astype(int)
 
 

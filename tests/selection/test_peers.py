@@ -133,7 +133,6 @@ def test_shark_goes_on_until_its_target_and_stays_good(log, host):
 def test_no_score_above_zero_is_one_sentence():
     import pandas as pd
 
-    rng = np.random.default_rng(0)
-    X = pd.DataFrame({"n": rng.integers(300, size=400).astype(str)})
+    X = pd.DataFrame({"n": ["same"] * 400})
     with pytest.raises(FieldsError, match="No field has a score above 0"):
-        MutualInformationSelector(TINY).fit(X, rng.integers(2, size=400))
+        MutualInformationSelector(TINY).fit(X, np.arange(400) % 2)

@@ -372,10 +372,9 @@ class SharkSelector(FieldSelector):
         if not targeted:
             alive = (first > 0) & np.isin(names, list(real))
         probes = ~np.isin([field["name"] for field in host.layout_], list(real))
-        self.estimator_ = host.pruned(~probes) if probes.any() and not probes.all() else host
-        if not targeted and alive.any():
-            kept = np.isin([f["name"] for f in self.estimator_.layout_], np.array(names)[alive])
-            self.estimator_ = self.estimator_.pruned(kept)
+        chosen = np.isin([field["name"] for field in host.layout_], np.array(names)[alive]) & ~probes
+        if chosen.any():  # else `fit` says that nothing is left
+            self.estimator_ = host.pruned(chosen)
         return final, alive
 
     def _terms(self, host: CTRClassifier, rows: Any, y: NDArray[np.float64]) -> NDArray[np.float64]:
