@@ -22,7 +22,7 @@ pytestmark = pytest.mark.browser
 def clicks(server: Server) -> pd.DataFrame:
     """A log whose clicks depend on three of seven fields."""
     rng = np.random.default_rng(0)
-    n = 4000
+    n = 2500
     shop, hour = rng.choice(list("abcdef"), n), rng.integers(24, size=n)
     frame = pd.DataFrame(
         {
@@ -50,7 +50,7 @@ def _fill(page, label: str, value: str) -> None:
 
 
 def test_search_watch_and_read_the_result(page, server: Server, clicks, tmp_path):
-    go(page, "/selection?data=Clicks%401&DeepFMClassifier.n_epochs=10&DeepFMClassifier.batch_size=64")
+    go(page, "/selection?data=Clicks%401&DeepFMClassifier.n_epochs=8&DeepFMClassifier.batch_size=64")
     expect(page.get_by_text("Find out which fields a click model needs")).to_be_visible(timeout=SLOW)
     page.get_by_role("button", name="Start", exact=True).click()
     run = run_id(page)

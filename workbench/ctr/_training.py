@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +24,9 @@ __all__ = ["CTR_OPTIMIZERS", "Rows", "Schedule", "build", "from_arrays", "logits
 
 #: Optimizers that leave untouched rows of a table alone.
 CTR_OPTIMIZERS: dict[str, Any] = {"adam": RowAdam, "adagrad": RowAdagrad, "sgd": RowSGD}
+
+#: Numbers of a batch below which a second thread costs more than it brings.
+_WORTH = 200_000
 
 #: Rows of a step of prediction.
 _CHUNK = 16_384
@@ -98,6 +102,26 @@ class Gated:
     generators: Mapping[str, torch.Generator] = field(default_factory=dict)
 
 
+@contextmanager
+def fitting_threads(n_numbers: int) -> Iterator[None]:
+    """One torch thread for work on few numbers, where two would mostly wait for each other.
+
+    Parameters
+    ----------
+    n_numbers : int
+        Rows of a batch times the numbers of a row.
+    """
+    before = torch.get_num_threads()
+    if n_numbers >= _WORTH or before == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def build(kind: str, layout: Layout, dim: int, options: Mapping[str, Any], seed: int) -> Network:
     """A network with weights drawn from `seed`; torch's own generator is left as it was."""
     with torch.random.fork_rng(devices=[]):
@@ -169,7 +193,8 @@ def train(
         callbacks=(*bars, *(() if gated is None else gated.callbacks), *callbacks),
     )
     network.requires_grad_(True)
-    loop.run()
+    with fitting_threads(batch_size * len(network.layout.fields) * network.dim):
+        loop.run()
     network.eval()
     return loop.history, pack_optimizer(optimizer)
 
@@ -200,7 +225,10 @@ def _optimizer(
 def logits_of(network: Network, encoded: Encoded, *, gates: Tensor | None = None) -> NDArray[np.float64]:
     """Logits of all rows, in double precision after the tables, (n,)."""
     network.eval()
-    parts = [network(batch, gates, torch.float64).cpu().numpy() for batch in _chunks(encoded, network.layout)]
+    with fitting_threads(min(len(encoded), _CHUNK) * len(network.layout.fields) * network.dim):
+        parts = [
+            network(batch, gates, torch.float64).cpu().numpy() for batch in _chunks(encoded, network.layout)
+        ]
     return np.concatenate(parts) if parts else np.empty(0)
 
 

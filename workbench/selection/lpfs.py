@@ -66,7 +66,7 @@ class LPFS(FieldSelector):
         Share of the steps over which it falls.
     start : float, default=1.0
         Where each gate's parameter begins; the gate itself is scaled to be 1 there.
-    anneal : bool, default=False
+    anneal : bool, default=True
         Scale the gates at every moment by the gate of a parameter that has not moved, so that they end near
         0 or 1; otherwise the kept ones settle at a common value, which the next layer makes good.
     held_out_gates : bool, default=False
@@ -133,7 +133,7 @@ class LPFS(FieldSelector):
         epsilon_end: float = 1e-3,
         epsilon_fraction: float = 0.6,
         start: float = 1.0,
-        anneal: bool = False,
+        anneal: bool = True,
         held_out_gates: bool = False,
         validation_fraction: float = 0.1,
         n_probes: int = 0,
@@ -395,7 +395,7 @@ class LPFSPlusPlus(LPFS):
         epsilon_end: float = 1e-3,
         epsilon_fraction: float = 0.6,
         start: float = 1.0,
-        anneal: bool = False,
+        anneal: bool = True,
         held_out_gates: bool = False,
         validation_fraction: float = 0.1,
         n_probes: int = 0,
