@@ -94,6 +94,7 @@ def run_adult(data: Path, method: str, seed: int) -> dict[str, Any]:
             penalty=penalty,
             gate_learning_rate=816 / n_steps,
             anneal="annealed" in method,
+            settle=0.0,
             held_out_gates="held-out" in method,
             validation_fraction=0.2 if "held-out" in method else 0.02,
             random_state=seed,

@@ -73,7 +73,7 @@ def test_search_watch_and_read_the_result(page, server: Server, clicks, tmp_path
     assert "server" not in kept
     expect(page.get_by_text(f"Kept ({len(kept)})")).to_be_visible(timeout=SLOW)
     with page.expect_download(timeout=SLOW) as downloading:
-        page.get_by_role("button", name="Model").click()
+        page.get_by_role("button", name="Model", exact=True).click()
     assert downloading.value.suggested_filename.endswith("model.zip")
     smaller = models.load(done.folder / "artifacts" / "model")
     assert set(smaller.feature_names_in_) == set(kept)

@@ -92,6 +92,17 @@ def test_annealed_gates_end_near_zero_or_one():
     assert values[2].item() == 0.0
 
 
+def test_settled_gates_rest_at_the_end():
+    gates = FieldGates(1, n_steps=10, penalty=0.01, settle=0.3)
+    assert gates.learning_rate == pytest.approx(8 / (0.01 * 7))
+    path = []
+    for _ in range(10):
+        gates.step(torch.tensor([-0.02]))
+        path.append(gates.x.item())
+    assert len(set(path[:7])) == 7
+    assert len(set(path[6:])) == 1
+
+
 def test_one_step_by_hand():
     """Gradient, then threshold: x = 1 - 0.5·0.3 = 0.85, less 0.5·0.2 is 0.75."""
     gates = FieldGates(1, n_steps=10, penalty=0.2, learning_rate=0.5)

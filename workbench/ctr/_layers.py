@@ -66,7 +66,8 @@ class _Factorization(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
         e, total = ctx.saved_tensors
-        return (total.unsqueeze(1) - e) * grads[0][:, None, None]
+        # In place: the batch's vectors are megabytes, and each pass over them counts.
+        return (total.unsqueeze(1) - e).mul_(grads[0][:, None, None])
 
 
 def factorization(e: Tensor) -> Tensor:

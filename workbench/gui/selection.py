@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["kinds", "view"]
 
-_HIDDEN = ("retrained_test_auc", "bytes", "full_bytes", "n_fields")
+_HIDDEN = ("retrained_test_auc", "bytes", "full_bytes", "n_fields", "n_kept")
 
 
 def kinds(guessed: dict[str, str], *, key: str) -> dict[str, str]:

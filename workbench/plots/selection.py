@@ -59,6 +59,7 @@ def auc_by_k(table: pd.DataFrame) -> go.Figure:
             fig.add_scatter(
                 x=[*part["k"], *part["k"][::-1]],
                 y=[*part["high"], *part["low"][::-1]],
+                mode="lines",
                 fill="toself",
                 fillcolor=translucent(colour, 0.15),
                 line_width=0,

@@ -59,6 +59,9 @@ class FieldGates(nn.Module):
     start : float
         Where the parameters begin; the gates are scaled to be exactly 1 there, so that inserting them into
         a trained network changes nothing.
+    settle : float
+        Share of the steps, at the end, in which the gates rest and only the network learns: kept gates may
+        stand where they are steep, and would tremble to the last.
     anneal : bool
         Scale by the gate of a parameter that has stayed at `start`, at every moment, so that gates end near
         0 or 1; otherwise by that at the beginning only.
@@ -87,6 +90,7 @@ class FieldGates(nn.Module):
         tau: float = 2.0,
         start: float = 1.0,
         anneal: bool = False,
+        settle: float = 0.0,
     ) -> None:
         super().__init__()
         if method not in ("lpfs", "lpfs++"):
@@ -94,7 +98,9 @@ class FieldGates(nn.Module):
         if start == 0 or penalty <= 0 or n_steps < 1:
             raise UsageError("Gates need a start other than 0, a penalty above 0 and at least one step.")
         self.method, self.penalty, self.n_steps = method, penalty, n_steps
-        self.learning_rate = travel_rate(penalty, travel, n_steps) if learning_rate is None else learning_rate
+        self.n_moving = max(1, round(n_steps * (1 - settle)))
+        rule = travel_rate(penalty, travel, self.n_moving)
+        self.learning_rate = rule if learning_rate is None else learning_rate
         self.epsilon_start, self.epsilon_end = epsilon_start, epsilon_end
         self.epsilon_fraction = epsilon_fraction
         self.alpha, self.tau, self.start, self.anneal = alpha, tau, start, anneal
@@ -142,9 +148,10 @@ class FieldGates(nn.Module):
             Of the loss by the parameters, where it was computed elsewhere (on held-out rows, say).
         """
         gradient = self.x.grad if gradient is None else gradient
-        if gradient is not None:
-            self.x.sub_(gradient, alpha=self.learning_rate)
-        self.x.copy_(soft_threshold(self.x, self.penalty * self.learning_rate))
+        if self.step_number < self.n_moving:
+            if gradient is not None:
+                self.x.sub_(gradient, alpha=self.learning_rate)
+            self.x.copy_(soft_threshold(self.x, self.penalty * self.learning_rate))
         self.x.grad = None
         self.step_count += 1
 

@@ -66,9 +66,11 @@ class LPFS(FieldSelector):
         Share of the steps over which it falls.
     start : float, default=1.0
         Where each gate's parameter begins; the gate itself is scaled to be 1 there.
-    anneal : bool, default=True
+    anneal : bool, default=False
         Scale the gates at every moment by the gate of a parameter that has not moved, so that they end near
         0 or 1; otherwise the kept ones settle at a common value, which the next layer makes good.
+    settle : float, default=0.1
+        Share of the steps, at the end, in which the gates rest and only the model learns.
     held_out_gates : bool, default=False
         Learn the gates from rows that the network does not see; helps where it memorises.
     validation_fraction : float, default=0.1
@@ -116,6 +118,7 @@ class LPFS(FieldSelector):
         "epsilon_fraction": [Interval(Real, 0, 1, closed="right")],
         "start": [Interval(Real, 0, None, closed="neither")],
         "anneal": ["boolean"],
+        "settle": [Interval(Real, 0, 1, closed="left")],
         "held_out_gates": ["boolean"],
     }
 
@@ -133,7 +136,8 @@ class LPFS(FieldSelector):
         epsilon_end: float = 1e-3,
         epsilon_fraction: float = 0.6,
         start: float = 1.0,
-        anneal: bool = True,
+        anneal: bool = False,
+        settle: float = 0.1,
         held_out_gates: bool = False,
         validation_fraction: float = 0.1,
         n_probes: int = 0,
@@ -152,6 +156,7 @@ class LPFS(FieldSelector):
         self.epsilon_fraction = epsilon_fraction
         self.start = start
         self.anneal = anneal
+        self.settle = settle
         self.held_out_gates = held_out_gates
         self.validation_fraction = validation_fraction
         self.n_probes = n_probes
@@ -233,6 +238,7 @@ class LPFS(FieldSelector):
             epsilon_fraction=self.epsilon_fraction,
             start=self.start,
             anneal=self.anneal,
+            settle=self.settle,
             **self._shape(),
         ).to(device)
         held = None
@@ -356,21 +362,21 @@ class LPFS(FieldSelector):
 class LPFSPlusPlus(LPFS):
     """LPFS with gates that can come back: sign(x)·x² / (x² + epsilon) + alpha·epsilon^(1/tau)·arctan(x).
 
-        Where the gate of `LPFS` is flat at zero, this one has a slope, so a field that was dropped too early
-        still learns. See `LPFS` for the search itself and for the attributes.
+    Where the gate of `LPFS` is flat at zero, this one has a slope, so a field that was dropped too early
+    still learns. See `LPFS` for the search itself and for the attributes.
 
-        Parameters
-        ----------
+    Parameters
+    ----------
     <parameters>
-        alpha : float, default=10.0
-            Strength of the part that keeps the slope.
-        tau : float, default=2.0
-            How slowly that part vanishes with epsilon.
+    alpha : float, default=10.0
+        Strength of the part that keeps the slope.
+    tau : float, default=2.0
+        How slowly that part vanishes with epsilon.
 
-        References
-        ----------
-        Guo et al., arXiv 2206.00267 (LPFS++). The formula and its defaults are those of public
-        re-implementations.
+    References
+    ----------
+    Guo et al., arXiv 2206.00267 (LPFS++). The formula and its defaults are those of public
+    re-implementations.
     """
 
     _method = "lpfs++"
@@ -395,7 +401,8 @@ class LPFSPlusPlus(LPFS):
         epsilon_end: float = 1e-3,
         epsilon_fraction: float = 0.6,
         start: float = 1.0,
-        anneal: bool = True,
+        anneal: bool = False,
+        settle: float = 0.1,
         held_out_gates: bool = False,
         validation_fraction: float = 0.1,
         n_probes: int = 0,
@@ -417,6 +424,7 @@ class LPFSPlusPlus(LPFS):
             epsilon_fraction,
             start,
             anneal,
+            settle,
             held_out_gates,
             validation_fraction,
             n_probes,
@@ -437,7 +445,7 @@ def _inherited() -> str:
 
 
 # Forms and the command line read a class's own documentation.
-LPFSPlusPlus.__doc__ = (LPFSPlusPlus.__doc__ or "").replace("<parameters>", _inherited())
+LPFSPlusPlus.__doc__ = (LPFSPlusPlus.__doc__ or "").replace("    <parameters>", _inherited())
 
 
 def _spread(path: dict[str, NDArray[Any]], alive: NDArray[np.bool_]) -> dict[str, NDArray[Any]]:

@@ -181,8 +181,10 @@ class RowQuantizer(BaseEstimator):
         found = np.zeros(layout.n_rows)
         for rows in np.array_split(np.arange(len(y)), min(int(self.n_parts), len(y))):
             ids = columns[rows].ravel()
-            clicks = np.bincount(ids, np.repeat(y[rows], columns.shape[1]), layout.n_rows)
-            every = np.bincount(ids, minlength=layout.n_rows)
+            clicks, every = (
+                np.bincount(ids, np.repeat(values, columns.shape[1]), layout.n_rows).astype(np.float64)
+                for values in (y[rows], np.ones(len(rows)))
+            )
             found = priorities(
                 found, clicks, every - clicks, positive_weight=self.positive_weight, decay=self.decay
             )
