@@ -11,7 +11,7 @@ from workbench import models
 from workbench.arrays import Split, TableData
 from workbench.ctr import DeepFMClassifier, FieldsError
 from workbench.errors import DatasetError
-from workbench.plots.selection import figures
+from workbench.plots.selection import figures, live
 from workbench.report import NullReporter, Report
 from workbench.selection import LPFSPlusPlus, MutualInformationSelector
 from workbench.selection.recipe import search, select_sql
@@ -86,6 +86,10 @@ def test_gates_are_told_while_the_search_runs(searched):
     names = {f"gate/{name}" for name in report.tables["importance"]["component"]}
     assert names <= set(told["name"])
     assert told.groupby("name")["step"].nunique().min() > 5
+    losses = told.iloc[:2].assign(name=["search/loss", "search/loss"])
+    drawn = live(pd.concat([told, losses]))
+    assert {line.name for line in drawn["Gates"].data} >= set(report.tables["importance"]["component"])
+    assert set(drawn) == {"Gates", "Losses"}
     recorded = report.tables["gates"].set_index(["step", "field"])["gate"]
     for name, value, step in recorder.metrics[:20]:
         assert recorded[step, name.removeprefix("gate/")] == pytest.approx(value)

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import streamlit as st
 
+from workbench import registry
 from workbench.gui import navigation
 from workbench.gui.context import store
 from workbench.gui.panels import plot
 from workbench.gui.text import ago, duration, md, score
 from workbench.plots.scores import curves
-from workbench.plots.selection import gate_paths
 
 if TYPE_CHECKING:
     from workbench.runs import Run
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["COLUMNS", "badge", "cards", "frame", "live", "log_tail"]
 
 LOG_LINES = 200
-
-#: What begins the name of a metric that is a field's gate.
-_GATE = "gate/"
 
 _COLOURS: dict[str, Any] = {
     "queued": "gray",
@@ -123,21 +120,24 @@ def live(run_id: str) -> None:
     else:
         st.progress(min(max(run.progress, 0.0), 1.0), text=_progress_text(run))
         st.caption(f"Running for {duration(run.seconds)} on {md(run.slot or 'a worker')}.")
-    metrics = run.metrics()
-    gates = metrics["name"].str.startswith(_GATE) if len(metrics) else pd.Series(dtype=bool)
-    drawn = {}
-    if gates.any():
-        told = metrics[gates]
-        told = told.assign(field=told["name"].str.removeprefix(_GATE), gate=told["value"])
-        drawn["live-gates"] = gate_paths(told)
-    if (~gates).any():
-        drawn["live-curve"] = curves(
-            metrics[~gates], x="step", x_title="Epoch", y_title="Mean loss of the epoch"
-        )
-    for key, fig in drawn.items():
-        fig.update_layout(uirevision=run.id)  # a zoom outlives the next second
-        plot(fig, key)
+    _live_figures(run)
     log_tail(run)
+
+
+def _live_figures(run: Run) -> None:
+    metrics = run.metrics()
+    if metrics.empty:
+        return
+    draw = registry.live_of(run.spec["recipe"])
+    if draw is None:
+        drawn = {"": curves(metrics, x="step", x_title="Epoch", y_title="Mean loss of the epoch")}
+    else:
+        drawn = draw(metrics)
+    for i, (title, fig) in enumerate(drawn.items()):
+        if title:
+            st.subheader(md(title))
+        fig.update_layout(uirevision=run.id)  # a zoom outlives the next second
+        plot(fig, f"live-{i}")
 
 
 def _waiting(run: Run) -> None:

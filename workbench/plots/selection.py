@@ -9,7 +9,19 @@ from workbench.plots import scores
 from workbench.plots.template import CONTROL, PALETTE, figure, plain, translucent
 from workbench.report import Report
 
-__all__ = ["auc_by_k", "before_after", "calibration", "figures", "gate_paths", "memorised", "penalty_path"]
+__all__ = [
+    "auc_by_k",
+    "before_after",
+    "calibration",
+    "figures",
+    "gate_paths",
+    "live",
+    "memorised",
+    "penalty_path",
+]
+
+#: What begins the name of a metric that is a field's gate.
+_GATE = "gate/"
 
 _MODELS = {"full": CONTROL, "pruned": PALETTE[0], "retrained": PALETTE[1]}
 
@@ -187,6 +199,27 @@ def memorised(table: pd.DataFrame) -> go.Figure:
         )
     fig.update_yaxes(type="category")
     return fig
+
+
+def live(metrics: pd.DataFrame) -> dict[str, go.Figure]:
+    """A running search: every field's gate, and the losses of the trainings.
+
+    Parameters
+    ----------
+    metrics : DataFrame with the columns name, step and value
+        Names of gates are ``gate/<field>``.
+    """
+    drawn = {}
+    gates = metrics["name"].str.startswith(_GATE)
+    if gates.any():
+        told = metrics[gates]
+        told = told.assign(field=told["name"].str.removeprefix(_GATE), gate=told["value"])
+        drawn["Gates"] = gate_paths(told)
+    if not gates.all():
+        drawn["Losses"] = scores.curves(
+            metrics[~gates], x="step", x_title="Epoch", y_title="Mean loss of the epoch"
+        )
+    return drawn
 
 
 def figures(report: Report) -> dict[str, go.Figure]:
