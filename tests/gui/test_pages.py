@@ -17,6 +17,7 @@ from workbench.gui import datasets, imports
         ("storage", "No data set yet"),
         ("time_series", "No data set holds time series yet"),
         ("modality", "one row a sample yet"),
+        ("selection", "one row an impression yet"),
         ("runs", "No run yet"),
         ("run", "choose it in the list"),
         ("models", "No model is saved yet"),
