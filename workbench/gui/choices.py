@@ -38,8 +38,8 @@ __all__ = [
     "waiting",
 ]
 
-#: Families of estimators that take tables or logs and not series.
-_OTHER_FAMILIES = ("ctr.", "selection.", "bidding.", "modality.")
+#: Families of estimators that do not take series: tables, logs, or other estimators' features.
+_OTHER_FAMILIES = ("ctr.", "selection.", "bidding.", "modality.", "fusion.")
 
 MODEL_COLUMNS: dict[str, Any] = {
     "model": st.column_config.TextColumn("Model"),

@@ -1,4 +1,4 @@
-"""What the shapelet estimators share: checking their input, and rebuilding the encoder from arrays."""
+"""What the estimators of series share: checking their input, and rebuilding an encoder from arrays."""
 
 from __future__ import annotations
 
@@ -20,12 +20,8 @@ if TYPE_CHECKING:
 Series = NDArray[np.floating[Any]]
 
 
-class ShapeletEstimator(BaseEstimator):
-    """Base of `CSL` and `CSLClassifier`.
-
-    Fitted attributes are arrays and plain values only; torch modules are built from them when needed,
-    so that pickling, cloning and saving need no care.
-    """
+class SeriesEstimator(BaseEstimator):
+    """Base of every estimator that takes series."""
 
     def _check_series(self, X: Any, *, reset: bool, min_samples: int = 1) -> Series:
         """`X` as an array of shape (n, T, d)."""
@@ -58,6 +54,49 @@ class ShapeletEstimator(BaseEstimator):
             )
         return series
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.three_d_array = True
+        return tags
+
+
+class SeriesEncoder(SeriesEstimator):
+    """Base of the encoders: what turns a series into features, and can be trained on inside a task.
+
+    Fitted attributes are arrays and plain values only; torch modules are built from them when needed,
+    so that pickling, cloning and saving need no care. A module's ``forward`` takes what `_inputs` gives,
+    (n, d, T), and returns (n, ``n_features``).
+    """
+
+    def _build_encoder(self, generator: torch.Generator | None = None) -> Any:
+        """The torch module: with the fitted weights, or newly drawn from `generator`."""
+        raise NotImplementedError
+
+    def _inputs(self, X: Series, device: torch.device) -> torch.Tensor:
+        """Checked series (n, T, d) as the tensor (n, d, T) that the module takes."""
+        raise NotImplementedError
+
+    def _lengths(self, X: Series) -> tuple[Series, NDArray[np.int64]]:
+        """Steps of each series that the module sees, and `X` padded to the longest of them."""
+        raise NotImplementedError
+
+    def _encode(
+        self, X: ArrayLike, outputs: Callable[[Any, torch.Tensor], tuple[torch.Tensor, ...]]
+    ) -> tuple[NDArray[Any], ...]:
+        """Arrays of what ``outputs(encoder, x)`` gives for all series."""
+        from workbench.timeseries._training import encode
+        from workbench.training.device import resolve_device
+
+        check_is_fitted(self)
+        series, lengths = self._lengths(self._check_series(X, reset=False))
+        encoder, device = self._build_encoder(), resolve_device(self.device)
+        return encode(encoder, series, lengths, device, self._inputs, lambda x: outputs(encoder, x))
+
+
+class ShapeletEstimator(SeriesEncoder):
+    """Base of `CSL` and `CSLClassifier`."""
+
     def _visible_lengths(self, X: Series) -> tuple[Series, NDArray[np.int64]]:
         """Steps of each series that the encoder sees, and `X` padded to the longest of them.
 
@@ -74,8 +113,8 @@ class ShapeletEstimator(BaseEstimator):
         """The encoder: with the fitted weights, or newly drawn from `generator`."""
         import torch
 
-        from workbench.timeseries._csl_training import from_arrays
         from workbench.timeseries._shapelets import ShapeletEncoder
+        from workbench.timeseries._training import from_arrays
 
         encoder = ShapeletEncoder(
             self.n_channels_,
@@ -89,20 +128,10 @@ class ShapeletEstimator(BaseEstimator):
             from_arrays(encoder, {k: v for k, v in self.state_.items() if not k.startswith("head.")})
         return encoder
 
-    def _encode(
-        self, X: ArrayLike, outputs: Callable[[ShapeletEncoder, torch.Tensor], tuple[torch.Tensor, ...]]
-    ) -> tuple[NDArray[Any], ...]:
-        """Arrays of what ``outputs(encoder, x)`` gives for all series."""
-        from workbench.timeseries._csl_training import encode
-        from workbench.training.device import resolve_device
+    def _lengths(self, X: Series) -> tuple[Series, NDArray[np.int64]]:
+        return self._visible_lengths(X)
 
-        check_is_fitted(self)
-        series, lengths = self._visible_lengths(self._check_series(X, reset=False))
-        encoder = self._build_encoder()
-        return encode(encoder, series, lengths, resolve_device(self.device), lambda x: outputs(encoder, x))
+    def _inputs(self, X: Series, device: torch.device) -> torch.Tensor:
+        from workbench.timeseries._csl_training import to_device
 
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        tags.input_tags.three_d_array = True
-        return tags
+        return to_device(X, device)

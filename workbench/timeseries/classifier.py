@@ -224,7 +224,8 @@ class CSLClassifier(ClassifierMixin, ShapeletEstimator):
         return series, labels
 
     def _tune(self, encoder: CSL, series: Series, y: NDArray[Any]) -> Self:
-        from workbench.timeseries._csl_training import Schedule, to_arrays, to_device, tune
+        from workbench.timeseries._csl_training import to_device, tune
+        from workbench.timeseries._training import Schedule, to_arrays
         from workbench.training.device import resolve_device
 
         known = ~pd.isna(y)

@@ -18,7 +18,8 @@ from workbench.training.fingerprint import fingerprint
 from workbench.training.optimizers import OPTIMIZERS
 
 if TYPE_CHECKING:
-    from workbench.timeseries._csl_training import Objective, Schedule
+    from workbench.timeseries._csl_training import Objective
+    from workbench.timeseries._training import Schedule
     from workbench.timeseries.classifier import CSLClassifier
 
 __all__ = ["CSL"]
@@ -180,8 +181,9 @@ class CSL(TransformerMixin, ShapeletEstimator):
         """
         import torch
 
-        from workbench.timeseries._csl_training import pretrain, to_arrays, to_device
+        from workbench.timeseries._csl_training import pretrain, to_device
         from workbench.timeseries._shapelets import scale_lengths
+        from workbench.timeseries._training import to_arrays
         from workbench.training.device import resolve_device
 
         self._validate_params()
@@ -318,7 +320,7 @@ class CSL(TransformerMixin, ShapeletEstimator):
         return Objective(self.temperature, self.alignment_weight, self.decorrelation_weight, self.decay)
 
     def _schedule(self, device: Any, seeds: tuple[int, int], digest: str) -> Schedule:
-        from workbench.timeseries._csl_training import Schedule
+        from workbench.timeseries._training import Schedule
 
         return Schedule(
             n_epochs=self.n_epochs,

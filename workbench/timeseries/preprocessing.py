@@ -16,7 +16,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["as_series", "bridge_gaps", "series_lengths", "z_normalize"]
+__all__ = [
+    "as_series",
+    "bridge_gaps",
+    "channel_scales",
+    "fill_gaps",
+    "series_lengths",
+    "standardize",
+    "z_normalize",
+]
 
 Series = NDArray[np.floating[Any]]
 
@@ -81,6 +89,68 @@ def bridge_gaps(X: Series) -> NDArray[np.float64]:
         gaps, seen = np.flatnonzero(inside[i, :, d]), np.flatnonzero(~missing[i, :, d])
         filled[i, gaps, d] = np.interp(gaps, seen, X[i, seen, d])
     return filled
+
+
+def fill_gaps(X: Series) -> NDArray[np.float64]:
+    """Series whose gaps are bridged linearly, each variable's ends prolonged to the series' own length.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, T, d)
+
+    Returns
+    -------
+    ndarray of float64, shape (n, T, d)
+        NaN in the padding, and where a variable of a series is never observed.
+    """
+    filled = X.astype(np.float64)
+    missing = np.isnan(filled)
+    padding = np.arange(X.shape[1]) >= series_lengths(X)[:, None]
+    gaps = missing & ~padding[:, :, None] & ~missing.all(axis=1, keepdims=True)
+    for i, d in np.argwhere(gaps.any(axis=1)):
+        at, seen = np.flatnonzero(gaps[i, :, d]), np.flatnonzero(~missing[i, :, d])
+        filled[i, at, d] = np.interp(at, seen, filled[i, seen, d])
+    return filled
+
+
+def channel_scales(X: Series) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation of each variable over every observed value, each of shape (d,).
+
+    A variable that is constant or never observed has deviation 1.
+    """
+    seen = ~np.isnan(X)
+    count = np.maximum(seen.sum(axis=(0, 1)), 1)
+    values = np.where(seen, X, 0.0).astype(np.float64)
+    mean = values.sum(axis=(0, 1)) / count
+    deviation = np.sqrt((np.where(seen, values - mean, 0.0) ** 2).sum(axis=(0, 1)) / count)
+    noise = 4 * np.finfo(X.dtype).eps * np.abs(values).max(axis=(0, 1))
+    return mean, np.where(deviation > np.maximum(noise, np.finfo(np.float64).tiny), deviation, 1.0)
+
+
+def standardize(
+    X: Series, mean: NDArray[np.float64] | None = None, scale: NDArray[np.float64] | None = None
+) -> NDArray[np.float32]:
+    """Series without gaps and units: every step up to a series' own length is a number, the padding NaN.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, T, d)
+        May hold NaN, see `fill_gaps`; a variable that is never observed becomes 0.
+    mean, scale : ndarray of shape (d,), optional
+        What to subtract and divide by; by default mean and deviation of each series' own variables.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, T, d)
+    """
+    filled = fill_gaps(X)
+    if mean is None or scale is None:
+        parts = [channel_scales(one[None]) for one in filled]
+        mean = np.stack([part[0] for part in parts])[:, None]
+        scale = np.stack([part[1] for part in parts])[:, None]
+    scaled = (filled - mean) / scale
+    padding = np.arange(X.shape[1]) >= series_lengths(X)[:, None]
+    return np.where(np.isnan(scaled) & ~padding[:, :, None], 0.0, scaled).astype(np.float32)
 
 
 def z_normalize(X: Series) -> NDArray[np.float32]:

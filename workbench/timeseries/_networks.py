@@ -1,0 +1,90 @@
+"""Pieces of networks that several encoders are built of.
+
+Encoders take batches (B, d, T) in which NaN marks the padding of shorter series. A series is encoded the
+same whatever it is padded to: what is beyond its end is zero before every layer that looks there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from workbench.training.callbacks import Callback
+from workbench.training.loop import Stateful, Step
+
+__all__ = ["Pretraining", "dilated_conv", "masked", "split_padding", "windows"]
+
+
+@dataclass
+class Pretraining:
+    """What a method trains: the encoder with whatever it needs only meanwhile.
+
+    Attributes
+    ----------
+    model : Module
+        Holds the encoder.
+    step : callable
+        As of `Loop`.
+    parameters : iterable, optional
+        Groups for the optimizer; default: the model's parameters.
+    finish : callable, optional
+        Called after the last epoch.
+    """
+
+    model: nn.Module
+    step: Step
+    parameters: Iterable[Any] | None = None
+    callbacks: tuple[Callback, ...] = ()
+    extras: Mapping[str, Stateful] = field(default_factory=dict)
+    finish: Callable[[], None] | None = None
+
+
+def split_padding(x: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Values with 0 in the padding, and which steps are there, (B, T); None where all are."""
+    observed = ~x.isnan().any(1)
+    if bool(observed.all()):
+        return x, None
+    return x.nan_to_num(), observed
+
+
+def masked(x: Tensor, observed: Tensor | None) -> Tensor:
+    """`x`, (B, C, T), with 0 in the padding."""
+    return x if observed is None else x.masked_fill(~observed[:, None], 0)
+
+
+def dilated_conv(x: Tensor, conv: nn.Conv1d, *, causal: bool) -> Tensor:
+    """A dilated convolution that keeps the length, padded with zeros in the past, or on both sides.
+
+    Taps that reach beyond the series for every step see only zeros and are left out: in a deep network
+    of doubling dilations on a short series that is most of them.
+    """
+    weight, dilation = conv.weight, conv.dilation[0]
+    reach = (x.shape[2] - 1) // dilation
+    size = weight.shape[2]
+    if causal:
+        taps = min(size - 1, reach)
+        padded = F.pad(x, (taps * dilation, 0)) if taps else x
+        return F.conv1d(padded, weight[:, :, size - 1 - taps :], conv.bias, dilation=dilation)
+    taps = min(size // 2, reach)
+    kept = weight[:, :, size // 2 - taps : size // 2 + taps + 1]
+    return F.conv1d(x, kept, conv.bias, padding=taps * dilation, dilation=dilation)
+
+
+def windows(x: Tensor, start: Tensor, length: Tensor | int) -> Tensor:
+    """The window of each series (B, d, T) that begins at `start`, (B,), and is `length` steps long.
+
+    With an own length for each, (B,), the shorter ones are padded with NaN. Both stand on the CPU, where
+    they are drawn.
+    """
+    longest = int(length.max()) if isinstance(length, Tensor) else length
+    step = torch.arange(longest, device=x.device)
+    index = (start.to(x.device)[:, None] + step).clamp_(max=x.shape[2] - 1)
+    cut = x.gather(2, index[:, None].expand(-1, x.shape[1], -1))
+    if isinstance(length, int) or int(length.min()) == longest:
+        return cut
+    return cut.masked_fill((step >= length.to(x.device)[:, None])[:, None], torch.nan)
