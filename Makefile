@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 PY      = $(VENV)/bin/python
 DATA   ?= ../shared/data
-# Still to join: tests/datasets (servers) and tests/modality/test_theory.py; `make slow SLOW=tests` runs all.
-SLOW   ?= tests/timeseries tests/training tests/runs tests/bidding tests/modality/test_analyzer.py
+# Still to join: tests/modality/test_theory.py; `make slow SLOW=tests` runs all.
+SLOW   ?= tests/datasets tests/timeseries tests/training tests/runs tests/bidding tests/modality/test_analyzer.py
 
 .PHONY: run test slow proof lint format evidence clean
 

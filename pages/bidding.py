@@ -40,13 +40,15 @@ st.caption(choices.summary(dataset))
 
 with st.form("start", border=False):
     params = {}
+    chosen = bidding.bidders()
     with guard():
-        params = forms.parameters(cls, prefix="bidding")
+        params = {"bidders": chosen, **forms.parameters(cls, prefix="bidding", skip={"bidders"})}
     split, seed = forms.split(has_column="split" in dataset.roles)
     start = st.form_submit_button("Start", type="primary")
 
 with guard():
     forms.check(cls, params)
+    cls(**params).unfitted()  # refuses what is no bidder, or none at all
     if start:
         run = store().submit(NAME, dataset, params=params, split=split, seed=seed, owner=access.owner())
         navigation.open_page("run", run=run.id)

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from workbench.gui import choices, datasets, navigation
+from workbench.gui import care, choices, datasets, imports, navigation
 from workbench.gui.context import store
 from workbench.gui.failures import guard
 from workbench.gui.text import md
@@ -12,12 +12,14 @@ VIEWS = {
     "Series": datasets.series,
     "Profile": datasets.profile,
     "Roles": datasets.roles,
-    "Versions": datasets.versions,
+    "Versions": care.versions,
+    "Changes": care.changes,
+    "Lineage": care.lineage,
 }
 
 st.title("Datasets")
 st.caption("Import files as immutable versions, look at them, and say what their columns mean.")
-datasets.import_panel()
+imports.import_panel()
 
 refs = choices.all_refs()
 if not refs:
@@ -29,8 +31,8 @@ if ref is None:
 dataset = store().dataset(ref)
 with st.container(horizontal=True, vertical_alignment="center"):
     st.caption(md(datasets.describe(dataset)), width="content")
-    if dataset.is_series:
-        navigation.link("time_series", "Use it in a run", data=ref)
+    for page, label in datasets.next_pages(dataset):
+        navigation.link(page, label, data=ref)
 
 views = [name for name in VIEWS if name != "Series" or dataset.is_series]
 view = st.segmented_control(

@@ -7,7 +7,7 @@ from workbench.gui import access, choices, forms, modality, navigation
 from workbench.gui.context import store
 from workbench.gui.failures import guard
 from workbench.gui.panels import python
-from workbench.modality import guess_modalities
+from workbench.modality import RemedyRace, guess_modalities
 from workbench.modality.recipe import modalities_of_roles
 
 st.title("Modality")
@@ -38,22 +38,38 @@ if "label" not in dataset.roles:
     navigation.link("datasets", "Give it roles", data=ref)
     st.stop()
 
+if not features:
+    st.info("The data set has no features: give columns the role 'field', or 'modality:<name>'.")
+    navigation.link("datasets", "Give it roles", data=ref)
+    st.stop()
+
 with st.form("start", border=False):
     st.subheader("Modalities")
     st.caption(
-        "Guessed from the columns' roles or prefixes; edit the names, or empty a cell to leave a column out."
+        "Guessed from the columns' roles or prefixes; edit the names, or empty one to leave its columns out."
     )
     chosen = modality.assignment(given or guess_modalities(features), features, key=f"modalities.{ref}")
     params = {}
     with guard():
         params = forms.parameters(cls, prefix=cls.__name__, skip=("modalities",))
     split, seed = forms.split(has_column="split" in dataset.roles)
+    apart = cls is RemedyRace and st.checkbox(
+        "A run of its own for each remedy",
+        help="Trained on the train part and scored on the test part, to compare in the list of runs.",
+        key="apart",
+        bind="query-params",
+    )
     start = st.form_submit_button("Start", type="primary")
 
 with guard():
     params["modalities"] = chosen
     forms.check(cls, params)
     if start:
+        modality.check(chosen, dataset, rivals=hasattr(cls, "_recipe"))
+    if start and apart:
+        modality.submit_each(dataset, params, split, seed)
+        navigation.open_page("runs")
+    elif start:
         run = store().submit(name, dataset, params=params, split=split, seed=seed, owner=access.owner())
         navigation.open_page("run", run=run.id)
     python(notebook.snippet(name, ref, params, split=split, seed=seed))

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import workbench
-from workbench import commands
+from workbench import commands, data_arguments
 from workbench.errors import UsageError, WorkbenchError
 
 __all__ = ["main"]
@@ -72,35 +72,7 @@ def build_parser() -> argparse.ArgumentParser:
     worker.add_argument("--samples", action="store_true", help="on a new store, register the samples first")
 
     data = groups.add_parser("data", help="data sets").add_subparsers(metavar="ACTION", required=True)
-    sub = add(data, "import", commands.data_import, "import files as one data set (or its next version)")
-    sub.add_argument("files", nargs="+", metavar="FILE", help="_TRAIN and _TEST in names make a split")
-    sub.add_argument("--name", help="name of the data set (default: from the file names)")
-    sub.add_argument("--format", default="auto", help="csv, ts, parquet, … (default: by suffix)")
-    sub.add_argument("--json", action="store_true", help="print JSON")
-    sub = add(data, "list", commands.data_list, "list the data sets")
-    sub.add_argument("--json", action="store_true", help="print JSON")
-    sub = add(data, "show", commands.data_show, "show a data set: columns, roles, profile, versions")
-    sub.add_argument("ref", metavar="NAME[@VERSION]")
-    sub.add_argument("--json", action="store_true", help="print JSON")
-    sub = add(data, "sql", commands.data_sql, "run one read-only query over the data sets")
-    sub.add_argument("query", help="every data set is a table by its name")
-    sub.add_argument("--limit", type=_positive, default=1000, help="rows printed at most (default 1000)")
-    sub.add_argument("--json", action="store_true", help="print JSON")
-    sub = add(
-        data, "delete", commands.data_delete, "delete a version, or a whole data set, that no run refers to"
-    )
-    sub.add_argument("ref", nargs="+", metavar="NAME[@VERSION]")
-    sub = add(data, "export", commands.data_export, "write a data set to a file")
-    sub.add_argument("ref", metavar="NAME[@VERSION]")
-    sub.add_argument("-o", "--output", required=True, metavar="FILE", help=".csv, .parquet or .ts")
-    sub = add(data, "prepare", commands.data_prepare, "apply a recipe of steps and publish the result")
-    sub.add_argument("ref", metavar="NAME[@VERSION]")
-    sub.add_argument("--steps", required=True, metavar="FILE", help="the recipe, JSON")
-    sub.add_argument("--name", required=True, metavar="NEW", help="name of the new data set")
-    sub.add_argument("--show", choices=["sql", "python"], help="print the code instead of doing it")
-    sub.add_argument("--json", action="store_true", help="print JSON")
-    sub = add(data, "samples", commands.data_samples, "register the bundled real samples")
-    sub.add_argument("--json", action="store_true", help="print JSON")
+    data_arguments.add_to(data, add)
 
     sub = add(groups, "submit", commands.submit, "queue a run")
     sub.add_argument(

@@ -1,4 +1,4 @@
-"""Names of data sets, runs and models, and references ``name@version``."""
+"""Names of data sets and models, and references ``name@version``; stated here and nowhere else."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from workbench.errors import UsageError
 
 __all__ = ["check_name", "clean_name", "split_ref"]
 
-# One folder name on any system, and one SQL view: no separators, no leading dot or dash, no '@'.
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_. -]{0,99}")
+# Safe as one folder on any system, in a URL and in SQL: no separators, quotes or '@'; no leading dot or dash.
+_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_. -]{0,98}[A-Za-z0-9_-])?")
 
 
 def check_name(name: str) -> str:
@@ -21,24 +21,27 @@ def check_name(name: str) -> str:
         If it is empty, longer than 100 characters, or has other characters than letters, digits,
         space, ``_``, ``-`` and ``.``.
     """
-    if not _NAME.fullmatch(name) or name.endswith((" ", ".")):
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise UsageError(
-            f"{name!r} cannot be a name: use up to 100 letters, digits, '_', '-', '.' or spaces, "
+            f"{name!r} cannot be a name: use 1 to 100 letters, digits, spaces, '_', '-' or '.', "
             "beginning with a letter or digit."
         )
     return name
 
 
 def clean_name(text: str) -> str:
-    """The nearest allowed name to `text`, e.g. a file's stem."""
-    return re.sub(r"[^A-Za-z0-9_. -]+", "_", text).strip(" ._-")[:100].strip(" .") or "data"
+    """The nearest allowed name to `text`, e.g. a file's stem, without spaces."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", text).strip(" ._-")[:100].strip(" .") or "data"
 
 
 def split_ref(ref: str) -> tuple[str, int | None]:
-    """Split ``name@version`` into its parts; without a version the second is None."""
-    name, at, version = ref.rpartition("@")
-    if not at:
-        return ref, None
-    if not name or not version.isdigit():
+    """Split ``"name@3"`` into ``("name", 3)``; without a version, into ``("name", None)``.
+
+    Raises
+    ------
+    UsageError
+    """
+    name, at, version = ref.partition("@")
+    if at and not (version.isascii() and version.isdigit()):
         raise UsageError(f"{ref!r} is not a reference: write NAME or NAME@VERSION, e.g. BasicMotions@1.")
-    return name, int(version)
+    return check_name(name), int(version) if at else None

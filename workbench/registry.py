@@ -1,8 +1,9 @@
 """What is installed: estimators, recipes, plots and views, found through standard entry points.
 
 Groups: ``workbench.estimators`` (name → class), ``workbench.recipes`` (name → function),
-``workbench.plots`` (recipe name → ``figures(report) -> dict[str, Figure]``) and ``workbench.views``
-(recipe name → ``view(run, report)``, the result page's body). Nothing is imported before it is asked for.
+``workbench.plots`` (recipe name → ``figures(report) -> dict[str, Figure]``), ``workbench.views``
+(recipe name → ``view(run, report)``, the result page's body) and ``workbench.live`` (recipe name →
+``figures(metrics) -> dict[str, Figure]``, while it runs). Nothing is imported before it is asked for.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ __all__ = [
     "estimator_names",
     "figures_of",
     "import_file",
+    "live_of",
     "name_of",
     "recipe",
     "recipe_of",
@@ -92,6 +94,12 @@ def recipe_of(cls: type) -> str:
 def figures_of(recipe_name: str) -> Callable[..., Any] | None:
     """The function that draws a report of that recipe, if there is one."""
     point = _group("plots").get(recipe_name)
+    return None if point is None else point.load()
+
+
+def live_of(recipe_name: str) -> Callable[..., Any] | None:
+    """The function that draws the metrics of a running recipe, if it has one of its own."""
+    point = _group("live").get(recipe_name)
     return None if point is None else point.load()
 
 

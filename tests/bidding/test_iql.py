@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from workbench.bidding import AuctionMarket
 from workbench.bidding._iql_training import expectile_loss
 from workbench.bidding.auctionnet import AuctionNetMarket, generate_day
 from workbench.bidding.iql import IQLBidder, Trajectories
+from workbench.bidding.steps import Units, play
 from workbench.errors import DatasetError
 
 
@@ -36,11 +38,11 @@ def one_step_log(n=4000):
 
 def test_the_policy_leaves_the_logs_mean_for_what_paid():
     log, state = one_step_log()
-    bidder = IQLBidder(n_steps=600, temperature=5.0, lr=5e-3, random_state=0).fit(log)
+    bidder = IQLBidder(n_updates=600, temperature=5.0, lr=5e-3, random_state=0).fit(log)
     low, high = (bidder.alpha(state[state[:, 0] == kind][:1])[0] for kind in (0, 1))
     assert low == pytest.approx(0.5, abs=0.25)
     assert high == pytest.approx(1.5, abs=0.25)
-    short = [IQLBidder(n_steps=20, random_state=0).fit(log).alpha(state[:5]).tolist() for _ in range(2)]
+    short = [IQLBidder(n_updates=20, random_state=0).fit(log).alpha(state[:5]).tolist() for _ in range(2)]
     assert short[0] == short[1]
 
 
@@ -54,12 +56,39 @@ def test_a_whole_day_is_bid_for(tmp_path):
     assert log.state.shape == (2 * 48 * 48, 16)
     assert log.done.sum() == 2 * 48
     np.testing.assert_array_equal(log.next_state[0], log.state[48])
-    bidder = IQLBidder(n_steps=60, random_state=0).fit(log)
-    assert bidder.evaluate(market).shape == (48,)
+    bidder = IQLBidder(n_updates=60, random_state=0).fit(log)
+    table = bidder.evaluate(market)
+    assert table["bidder"].tolist() == list(range(1, 49))
+    played = market.run(bidder)
+    np.testing.assert_allclose(played.alpha[0], bidder.alpha(played.state(0)))
+    np.testing.assert_allclose(table["score"], played.scores())
     assert (bidder.alpha(log.state[:100]) >= 0).all()
-    assert bidder.bid(log.state[0], np.array([0.001, 0.002]))[1] == pytest.approx(
-        2 * bidder.bid(log.state[0], np.array([0.001, 0.002]))[0]
-    )
+    # Given the market itself, it logs days of its own.
+    quick = {"n_updates": 3, "n_days": 1, "random_state": 0}
+    assert IQLBidder(**quick).fit(market).evaluate(market)["cost"].sum() > 0
+
+
+def test_trajectories_of_a_market_hold_what_was_played(log):
+    market = AuctionMarket(log, budgets=0.3)
+    n = log.n_merchants
+    alpha = np.linspace(0.5, 1.5, n)
+    units = Units(np.full(n, 0.5), np.ones(n), np.full(n, 4.0))
+    day = play(market, 3, units, lambda trace, t: (0.5 * alpha * (t + 1))[:, None])
+    found = Trajectories.of_traces([day, day])
+    assert found.state.shape == (2 * 3 * n, 16)
+    np.testing.assert_allclose(found.action[: 3 * n].reshape(3, n)[2], 3 * alpha)
+    np.testing.assert_allclose(found.reward[: 3 * n].reshape(3, n), day.reward / 4)
+    np.testing.assert_array_equal(found.next_state[:n], found.state[n : 2 * n])
+    assert found.done.reshape(2, 3, n)[:, 2].all()
+    assert found.done.sum() == 2 * n
+
+
+def test_a_market_is_bid_for_by_the_policys_multipliers(log):
+    market = AuctionMarket(log, budgets=0.3)
+    bidder = IQLBidder(n_steps=4, n_days=2, n_updates=20, random_state=0).fit(market)
+    trace = play(market, 4, bidder.units, bidder._choose)
+    np.testing.assert_allclose(trace.alpha[2], bidder.alpha_ * bidder.alpha(trace.long_state(2)))
+    assert bidder.evaluate(market).iloc[0]["gmv"] == pytest.approx(trace.reward.sum())
 
 
 def test_bad_rows_are_named():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from workbench.bidding import AuctionMarket
-from workbench.bidding.kernels import uniform
+from workbench.bidding.kernels import best_four, uniform
 from workbench.errors import DatasetError, UsageError
 
 
@@ -74,6 +74,30 @@ def test_equal_scores_go_to_the_one_that_stands_first(log):
         if slots == 3:
             np.testing.assert_array_equal(wins, np.bincount(first_three, minlength=same.n_merchants))
         assert wins.sum() == slots * same.n_requests
+
+
+def test_the_best_four_are_exact_however_close_they_are():
+    """Scores that differ in their last bits, equal ones and zeros, against a stable sort."""
+    rng = np.random.default_rng(0)
+    for n in (1, 2, 4, 5, 15, 16, 17, 60, 400):
+        for kind in range(4):
+            scores = rng.lognormal(0.0, 1.0, n)
+            if kind == 1:  # neighbours in the order of numbers
+                scores = 1.0 + rng.permutation(n) * np.finfo(float).eps
+            elif kind == 2:  # a few values, many times each
+                scores = rng.integers(0, 3, n).astype(float)
+            elif kind == 3:
+                scores[rng.random(n) < 0.8] = 0.0
+            top, at = np.zeros(4), np.zeros(4, dtype=np.uint64)
+            best_four(scores, scores.view(np.int64), np.empty(n + 15, np.int64), n, 100, top, at)
+            order = np.argsort(-scores, kind="stable")[:4]
+            order = order[scores[order] > 0]
+            m = len(order)
+            # The fourth sets a price only, and may be a neighbour of the fourth.
+            np.testing.assert_array_equal(top[: min(m, 3)], scores[order][:3])
+            np.testing.assert_array_equal(at[: min(m, 3)], 100 + order[:3])
+            np.testing.assert_allclose(top[:m], scores[order], rtol=1e-12)
+            assert (top[m:] == 0).all()
 
 
 def test_one_slot_makes_gsp_vcg_and_second_price_the_same(log):

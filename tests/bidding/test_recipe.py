@@ -51,7 +51,15 @@ def test_report_holds_what_the_page_draws(report, tmp_path):
 def test_figures_are_drawn_from_the_saved_report(report, tmp_path):
     report.save(tmp_path)
     drawn = figures(Report.load(tmp_path))
-    assert set(drawn) == {"comparison", "spend", "budget_sweep", "landscape", "learning", "actions"}
+    assert set(drawn) == {
+        "comparison",
+        "spend",
+        "budget_sweep",
+        "landscape",
+        "winners",
+        "learning",
+        "actions",
+    }
     for figure in drawn.values():
         assert isinstance(figure, go.Figure)
         assert figure.layout.xaxis.title.text

@@ -10,6 +10,7 @@ import importlib.util
 import json
 import re
 from pathlib import Path
+from urllib.parse import quote
 
 import nbformat
 import pytest
@@ -22,6 +23,8 @@ import workbench as wb
 AEON = Path(importlib.util.find_spec("aeon").submodule_search_locations[0]) / "datasets" / "data"
 SCREENSHOTS = Path(__file__).resolve().parents[2] / "docs" / "screenshots"
 WIDTHS = (1280, 390)
+#: What the page that prepares is photographed with.
+RECIPE = '[{"step": "windows", "length": 50}]'
 
 pytestmark = pytest.mark.browser
 
@@ -63,7 +66,7 @@ def test_a_file_that_cannot_be_read_is_one_sentence(page, tmp_path):
     bad = tmp_path / "broken.ts"
     bad.write_text("@problemName x\n@data\n1,2,oops:a\n")
     go(page, "/datasets")
-    page.get_by_text("Import files", exact=True).click()
+    page.get_by_text("Import data", exact=True).click()
     page.locator("input[type=file]").set_input_files([bad])
     expect(page.get_by_text("broken.ts").first).to_be_visible(timeout=SLOW)
     page.get_by_role("button", name="Import", exact=True).click()
@@ -180,7 +183,12 @@ def test_every_page_fits_and_is_photographed(page, server: Server, width: int):
         "datasets-series": "/datasets?view=Series",
         "datasets-profile": "/datasets?view=Profile",
         "datasets-roles": "/datasets?view=Roles",
-        "sql": "/sql",
+        "datasets-changes": "/datasets?view=Changes",
+        "datasets-lineage": "/datasets?view=Lineage",
+        "sql": "/sql?sql=SELECT+*+FROM+%22Draw+or+point%22+LIMIT+5",
+        "prepare": f"/prepare?data={quote(done.dataset)}&recipe={quote(RECIPE)}",
+        "labels": f"/labels?data={quote(done.dataset)}",
+        "storage": "/storage",
         "time-series": "/time-series",
         "runs": "/runs",
         "run": f"/run?run={done.id}",

@@ -34,6 +34,7 @@ def datasets(shared):
         ("FROM wine SELECT alc", ["alcohol"]),
         ("FROM wine SELECT wine.o", ['"order"']),
         ("FROM wine SELECT a", ["alcohol", '"a b"']),
+        ('SELECT 1 AS "one", alc FROM wine WHERE alc', ["alcohol"]),
         ("SEL", ["SELECT"]),
         ("SELECT appr", ["approx_count_distinct"]),
         ("SELECT geten", []),

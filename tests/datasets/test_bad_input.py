@@ -12,11 +12,84 @@ import pandas as pd
 import pytest
 
 from tests.datasets.conftest import leftovers
-from workbench.datasets.names import check_name, suggest_name
+from workbench.datasets.files import DISK_FULL
+from workbench.datasets.importers import unpacking
+from workbench.datasets.names import suggest_name
 from workbench.errors import DatasetError, ImportFailed, UsageError
+from workbench.naming import check_name
 
 DOCS = Path(__file__).parents[2] / "docs" / "importing.md"
 TS = "@univariate false\n@dimensions 2\n@equalLength false\n@classLabel true a b\n@data\n1,2:3,4:a\n"
+
+ARFF = "@relation r\n@attribute n numeric\n@attribute class {u,v}\n@data\n"
+
+
+def _cut(path, keep):
+    path.write_bytes(path.read_bytes()[:keep])
+
+
+def _parquet(path):
+    pd.DataFrame({"x": np.arange(1000.0)}).to_parquet(path)
+    _cut(path, -20)
+
+
+def _parquet_damaged(path):
+    pd.DataFrame({"x": np.random.default_rng(0).normal(size=5000)}).to_parquet(path, compression="zstd")
+    content = bytearray(path.read_bytes())
+    content[400:20_000] = bytes(19_600)
+    path.write_bytes(content)
+
+
+def _arrow(path):
+    pd.DataFrame({"x": np.arange(1000.0)}).to_feather(path)
+    _cut(path, -20)
+
+
+def _npz(path):
+    np.savez(path, X=np.zeros((50, 4)))
+    _cut(path, -40)
+
+
+def _npz_objects(path):
+    np.savez(path, X=np.array([{}, None], dtype=object))
+
+
+def _npz_label(path):
+    np.savez(path, X=np.zeros((3, 4)), y=np.array([0, 1, np.inf]))
+
+
+def _xlsx(path, *rows):
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    for row in rows:
+        book.active.append(row)
+    book.save(path)
+
+
+def _xlsx_cut(path):
+    _xlsx(path, ["a"], [1])
+    _cut(path, -100)
+
+
+def _xlsx_formula(path):
+    _xlsx(path, ["a"], ["=1+1"])
+
+
+def _xlsx_error(path):
+    _xlsx(path, ["a"], ["#DIV/0!"])
+
+
+def _write(path, content):
+    if callable(content):
+        content(path)
+    else:
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
+@pytest.fixture(autouse=True)
+def small_bombs(monkeypatch):
+    monkeypatch.setattr(unpacking, "BOMB_BYTES", 1 << 20)
+
 
 #: File name, content, line, column, and what the sentence says.
 FAULTS = {
@@ -33,7 +106,16 @@ FAULTS = {
         1,
         "not UTF-8",
     ),
-    "utf-16": ("a.csv", "a,b\n1,2\n".encode("utf-16"), None, None, "name the encoding 'utf-16'"),
+    "utf-16 without its mark": ("a.csv", "a,b\n1,2\n".encode("utf-16-le"), None, None, "name the encoding"),
+    "another encoding than named": ("a.csv", b"\xff\xfea", None, None, "not text in the encoding 'utf-16'"),
+    "zero byte late": ("a.csv", b"a\n" + b"word\n" * 300_000 + b"x\0\n", 300_002, None, "a zero byte"),
+    "web page": ("a.csv", "<!DOCTYPE html>\n<html>Not found</html>\n", None, None, "is a web page"),
+    "JSON in a CSV": ("a.csv", '{"a": 1}\n{"a": 2}\n', None, None, "rename it to .jsonl"),
+    "long line": ("a.csv", "a,b\n" + "x" * 3_000_000 + ",1\n", None, None, "longer than 2 MB"),
+    "too many columns": ("a.csv", ",".join(f"c{j}" for j in range(25_001)) + "\n1\n", 1, None, "25,000 are"),
+    "date late": ("a.csv", "a,b\n" + "2024-01-31,1\n" * 30_000 + "2024-13-01,1\n", 30_002, 1, "not a date"),
+    "two kinds of dates": ("a.csv", "a,b\n25/04/2024,1\n06/25/2024,1\n", 2, 1, "not a date"),
+    "cut short in a row": ("a.csv", "a,b,c\n1,2,3\n4,5", 3, None, "has 2 columns where line 1 has 3"),
     "same name twice": ("a.csv", "a,b,A\n1,2,3\n", 1, 3, "'a' is used 2 times"),
     "open quote": ("a.csv", 'a,b\n"x,1\n2,3\n', 2, None, "quoted text is not closed"),
     "word among numbers": (
@@ -44,11 +126,23 @@ FAULTS = {
         "'x' in column 'b' is not",
     ),
     "infinite label": ("a.csv", "x,label\n1,1\n2,inf\n", None, None, "infinite in row 2"),
+    "zip bomb": (
+        "a.csv.gz",
+        gzip.compress(b"a,b\n" + b"1,2\n" * (1 << 20)),
+        None,
+        None,
+        "100 times its size",
+    ),
     "gzip cut short": ("a.csv.gz", gzip.compress(b"a,b\n" + b"1,2\n" * 999)[:-20], None, None, "cut short"),
     "not a gzip": ("a.csv.gz", "hello", None, None, "damaged"),
     "not Parquet": ("a.parquet", "PAR1 no", None, None, "not a Parquet file"),
+    "Parquet cut short": ("a.parquet", _parquet, None, None, "not a Parquet file"),
+    "Parquet damaged inside": ("a.parquet", _parquet_damaged, None, None, "damaged"),
+    "Arrow cut short": ("a.feather", _arrow, None, None, "not an Arrow file"),
     "not Arrow": ("a.feather", "ARROW1", None, None, "not an Arrow file"),
-    "broken JSON": ("a.jsonl", '{"a": 1}\n{"a": \n', 3, None, "not one JSON object a line"),
+    "JSON cut short": ("a.jsonl", '{"a": 1}\n{"a": 2}\n{"a"', 3, None, "not one JSON object a line"),
+    "JSON list cut short": ("a.json", '[{"a": 1}, {"a": 2', None, None, "JSON"),
+    "broken JSON": ("a.jsonl", '{"a": 1}\n{"a": \n', 2, None, "not one JSON object a line"),
     "one JSON object": ("a.json", '{"a": {"b": 1}}', None, None, "one JSON object"),
     "unknown suffix": ("a.docx", "x", None, None, "its suffix is none of"),
     "ts channels": ("a.ts", TS + "1,2:3:b\n", 7, None, "channel 2 has 1 values where channel 1 has 2"),
@@ -61,6 +155,19 @@ FAULTS = {
     "ts without series": ("a.ts", TS[: TS.index("1,2:")], None, None, "no series"),
     "arff cut short": ("a.arff", "@relation r\n@attribute t real\n", None, None, "no @data line"),
     "arff values": ("a.arff", "@attribute t real\n@attribute c {u}\n@data\n1,2,u\n", 4, None, "has 3 values"),
+    "arff class": ("a.arff", ARFF + "1,w\n", 5, 2, "none of the classes"),
+    "arff number": ("a.arff", ARFF + "x,u\n", 5, 1, "is not a number"),
+    "arff without rows": ("a.arff", ARFF, None, None, "has a header but no"),
+    "libsvm label": ("a.libsvm", "1 1:2\nnan 1:2\n", 2, 1, "the label is nan"),
+    "libsvm entry": ("a.libsvm", "1 1:2 2:y\n", 1, 3, "is not index:value"),
+    "libsvm order": ("a.libsvm", "1 2:2 2:1\n", 1, 3, "does not come after 2"),
+    "libffm entry": ("a.ffm", "1 1:2\n", 1, 2, "is not field:index:value"),
+    "npz cut short": ("a.npz", _npz, None, None, "damaged"),
+    "npz of objects": ("a.npz", _npz_objects, None, None, "never loaded"),
+    "npz label": ("a.npz", _npz_label, None, None, "y is infinite in row 2"),
+    "xlsx cut short": ("a.xlsx", _xlsx_cut, None, None, "not an .xlsx file"),
+    "xlsx formula": ("a.xlsx", _xlsx_formula, 2, 1, "no stored result"),
+    "xlsx error": ("a.xlsx", _xlsx_error, 2, 1, "#DIV/0!"),
     "not npz": ("a.npz", "PK hello", None, None, "damaged"),
 }
 
@@ -69,7 +176,7 @@ FAULTS = {
 def test_fault(datasets, tmp_path, fault):
     name, content, line, column, says = FAULTS[fault]
     path = tmp_path / name
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    _write(path, content)
     with pytest.raises(ImportFailed, match=re.escape(says)) as caught:
         datasets.import_files(path)
     error = caught.value
@@ -107,10 +214,7 @@ def test_npy_shorter_than_its_header(datasets, tmp_path):
         datasets.import_files(tmp_path / "a.npy")
 
 
-def test_bombs(datasets, tmp_path, monkeypatch):
-    from workbench.datasets.importers import unpacking
-
-    monkeypatch.setattr(unpacking, "BOMB_BYTES", 1 << 20)
+def test_bombs(datasets, tmp_path):
     (tmp_path / "a.csv.gz").write_bytes(gzip.compress(b"a,b\n" + b"1,2\n" * (1 << 20)))
     np.savez_compressed(tmp_path / "a.npz", X=np.zeros((1 << 20, 3, 1)))
     for name in ("a.csv.gz", "a.npz"):
@@ -136,7 +240,7 @@ def test_files_that_do_not_belong_together(datasets, tmp_path):
     "name", ["../x", "a/b", "a'b", 'a"b', "", " a", "a.", ".a", "é", "a" * 101, "a\n", "a@1"]
 )
 def test_names_that_are_refused(datasets, name):
-    with pytest.raises(DatasetError, match="cannot name a data set"):
+    with pytest.raises(UsageError, match="cannot be a name"):
         datasets.publish_arrays(np.ones((2, 2)), name=name)
 
 
@@ -198,11 +302,18 @@ def test_faults_are_documented(shared, tmp_path):
     rows = ["| fault | what is said |", "|---|---|"]
     for fault, (name, content, *_) in FAULTS.items():
         path = tmp_path / name
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        _write(path, content)
         with pytest.raises(ImportFailed) as caught:
             shared.import_files(path)
         sentence = str(caught.value).replace(f"{tmp_path}/", "").replace("|", "\\|")
         rows.append(f"| {fault} | {sentence} |")
+        path.unlink()
+    frame = pd.DataFrame({"a": [1]})
+    for name in ("../x", 'a"b'):
+        with pytest.raises(UsageError) as refused:
+            shared.publish_frame(frame, name)
+        rows.append(f"| the name {name} | {refused.value} |")
+    rows.append(f"| full disk | {DISK_FULL} |")
     text = DOCS.read_text(encoding="utf-8")
     head, _, rest = text.partition("<!-- faults -->\n")
     written, end, tail = rest.partition("<!-- end -->")

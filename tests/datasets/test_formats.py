@@ -248,3 +248,28 @@ def test_excel_bomb_and_rubbish(datasets, tmp_path, openpyxl, monkeypatch):
         archive.writestr("xl/workbook.xml", " " * (1 << 20))
     with pytest.raises(ImportFailed, match="more than 100 times its size"):
         datasets.import_files(tmp_path / "bomb.xlsx")
+
+
+def test_points_in_time_become_utc(datasets):
+    import pandas as pd
+
+    times = pd.to_datetime(["2024-01-01 00:00", None, "2024-07-01 00:00"]).tz_localize("Europe/Berlin")
+    dataset = datasets.publish_frame(pd.DataFrame({"time": times, "x": [1.0, 2.0, 3.0]}), "zoned")
+    assert dataset.columns[0].type == "TIMESTAMP"
+    assert dataset.notes == ["The times in 'time' are in UTC."]
+    found = [str(time) for time in dataset.frame()["time"]]
+    assert found == ["2023-12-31 23:00:00", "NaT", "2024-06-30 22:00:00"]
+
+
+def test_polars_arrow_and_vectors(datasets, tmp_path):
+    pl = pytest.importorskip("polars")
+    frame = pl.DataFrame({"x": [1.5, 2.5], "v": [[1.0, 2.0], [3.0, 4.0]], "label": ["a", "b"]})
+    dataset = datasets.publish_frame(frame, "polars")
+    assert dataset.frame()["x"].tolist() == [1.5, 2.5]
+    from workbench.datasets.prepare import Preparation, Unpack
+
+    series = Preparation([Unpack(column="v", length=2, to="series")]).apply(
+        datasets.publish_frame(frame.drop("x").to_arrow(), "arrow"), "unpacked"
+    )
+    np.testing.assert_array_equal(series.to_series().X[:, :, 0], [[1, 2], [3, 4]])
+    assert series.to_series().y.tolist() == ["a", "b"]

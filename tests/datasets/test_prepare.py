@@ -147,6 +147,83 @@ def test_windows_at_events_and_their_labels(datasets):
     assert cut("none").to_series().y is None
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_no_row_is_ever_on_both_sides(datasets, seed):
+    """Whatever the lengths, strides, gaps in time and ways to split: train and test share no row."""
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(20, 60, 5)
+    frame = pd.DataFrame(
+        {
+            "series_id": np.repeat(list("abcde"), sizes),
+            "time": np.concatenate([np.sort(rng.choice(200, size, replace=False)) for size in sizes]),
+        }
+    )
+    frame["x"] = np.arange(float(len(frame)))  # the row's number: it tells a row again wherever it goes
+    dataset = datasets.publish_frame(frame, f"leaky{seed}")
+    length, stride = int(rng.integers(2, 9)), int(rng.integers(1, 9))
+    windows = Windows(length=length, stride=stride)
+    for steps in (
+        [windows, SplitRows(by="time", test_size=0.3)],
+        [SplitRows(by="time", unit="row"), windows],
+        [windows, SplitRows(by="group", seed=seed)],
+        [SplitRows(by="group", group="series_id", seed=seed), windows],
+        *([] if windows.overlaps else [[windows, SplitRows(by="random", seed=seed)]]),
+    ):
+        made = Preparation(steps).apply(dataset, "sides").frame()
+        train, test = (set(made.loc[made["split"] == side, "x"]) for side in ("train", "test"))
+        assert train.isdisjoint(test), steps
+        assert train, steps
+        assert test, steps
+        # Brute force: every window is `length` rows of one recording that follow one another.
+        for _, window in made.groupby("window"):
+            assert np.array_equal(np.sort(window["x"]), window["x"].min() + np.arange(length))
+        if steps[-1] != windows and steps[-1].by == "time":
+            last = made.loc[made["split"] == "train", "time"].max()
+            assert last < made.loc[made["split"] == "test", "time"].min()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_negatives_are_never_positives_however_dense(datasets, seed):
+    """Users that had nearly every item get fewer negatives, not wrong ones."""
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame(
+        {"user": rng.integers(0, 6, 80), "item": rng.integers(0, 12, 80), "time": np.arange(80)}
+    )
+    made = Preparation([NegativeSampling(ratio=5, seed=seed)]).apply(
+        datasets.publish_frame(frame, f"dense{seed}"), "n"
+    )
+    found = made.frame()
+    had = set(zip(frame["user"], frame["item"], strict=True))
+    negative = found[found["label"] == 0]
+    assert len(negative) > 0
+    assert not any(pair in had for pair in zip(negative["user"], negative["item"], strict=True))
+    assert (found["label"] == 1).sum() == 80
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_label_windows_do_not_look_at_the_present_or_the_past(datasets, seed):
+    """Events at the same time and before never count; one unit later does."""
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame(
+        {
+            "user": rng.integers(0, 3, 60),
+            "time": rng.integers(0, 40, 60),
+            "action": rng.choice(["view", "buy"], 60, p=[0.8, 0.2]),
+            "item": 1,
+        }
+    )
+    step = LabelWindow(event="action", value="buy", horizon=5)
+    made = Preparation([step]).apply(datasets.publish_frame(frame, f"future{seed}"), "l").frame()
+    end = frame["time"].max()
+    for row in made.itertuples():
+        later = frame[
+            (frame["user"] == row.user) & (frame["time"] > row.time) & (frame["time"] <= row.time + 5)
+        ]
+        bought = (later["action"] == "buy").any()
+        expected = 1 if bought else 0 if row.time + 5 <= end else None
+        assert (None if pd.isna(row.label) else row.label) == expected
+
+
 def test_a_random_split_of_overlapping_windows_is_refused():
     with pytest.raises(DatasetError, match="overlap, so a random split"):
         Preparation([Windows(length=10, stride=5), SplitRows(by="random")])

@@ -121,6 +121,89 @@ TRICKS = [
     "SELECT pg_sleep(100)",
     "SELECT write_log('x')",
     "FROM python_map_function()",
+    # the same, hidden
+    "/* SELECT */ COPY wine TO '{out}' -- SELECT",
+    "SELECT 1 /* ; */; COPY wine TO '{out}'",
+    "WITH a AS (SELECT 1), b AS (COPY (SELECT 1) TO '{out}') SELECT * FROM a",
+    "WITH RECURSIVE t AS (SELECT 1 UNION ALL (WITH u AS (COPY (SELECT 1) TO '{out}') FROM u)) FROM t",
+    "SELECT * FROM wine WHERE a IN (SELECT size FROM read_blob('/etc/passwd'))",
+    "SELECT (SELECT content FROM read_text('/etc/hostname'))",
+    "SELECT a FROM wine UNION ALL SELECT 1 FROM glob('/etc/*')",
+    "SELECT * FROM wine JOIN '/etc/passwd' ON true",
+    "SELECT * FROM wine, LATERAL (FROM read_csv_auto('/etc/passwd'))",
+    "SELECT * FROM (VALUES ((SELECT count(*) FROM parquet_scan('{file}'))))",
+    "FROM \"read_csv\"('/etc/passwd')",
+    "FROM READ_CSV('/etc/passwd')",
+    "FROM main.read_csv('/etc/passwd')",
+    "FROM system.main.read_csv('/etc/passwd')",
+    "FROM parquet_scan('/etc/passwd')",
+    "FROM parquet_schema('/etc/passwd')",
+    "FROM parquet_kv_metadata('/etc/passwd')",
+    "FROM read_json_auto('/etc/passwd')",
+    "FROM read_ndjson('/etc/passwd')",
+    "FROM read_xlsx('/etc/passwd')",
+    "FROM sqlite_scan('/etc/passwd', 't')",
+    "FROM postgres_scan('host=127.0.0.1', 'public', 't')",
+    "FROM 's3://bucket/x.parquet'",
+    'FROM "/etc/passwd"',
+    "FROM wine.data",
+    'FROM "d0"."main"."data"',
+    # what would tell of the host or of other users
+    "FROM duckdb_databases()",
+    "FROM duckdb_databases",
+    "FROM duckdb_tables()",
+    "FROM duckdb_views()",
+    "FROM duckdb_extensions()",
+    "FROM duckdb_logs()",
+    "FROM duckdb_temporary_files()",
+    "FROM duckdb_memory()",
+    "FROM duckdb_variables()",
+    "FROM duckdb_prepared_statements()",
+    "FROM duckdb_external_file_cache()",
+    "FROM information_schema.schemata",
+    "FROM pg_settings",
+    "FROM pragma_table_info('wine')",
+    "FROM pragma_storage_info('wine')",
+    "FROM pragma_user_agent()",
+    "FROM pragma_platform()",
+    "FROM checkpoint()",
+    "FROM force_checkpoint()",
+    "FROM enable_logging()",
+    "FROM arrow_scan(1, 2, 3)",
+    "FROM pandas_scan(1)",
+    "FROM seq_scan('wine')",
+    "FROM test_all_types()",
+    "SELECT getenv('PATH') FROM wine",
+    "SELECT * FROM wine ORDER BY getenv('HOME')",
+    "SELECT * FROM wine WHERE current_setting('home_directory') = ''",
+    "SELECT nextval('s')",
+    "SELECT getvariable('x')",
+    "SHOW DATABASES",
+    "DESCRIBE '/etc/passwd'",
+    "SUMMARIZE '/etc/passwd'",
+    "DESCRIBE (FROM read_csv('/etc/passwd'))",
+    # other statements
+    "PRAGMA enable_external_access = true",
+    "SET VARIABLE x = 1",
+    "SET GLOBAL memory_limit = '1TB'",
+    "RESET ALL",
+    "IMPORT DATABASE '{out}'",
+    "COPY FROM DATABASE memory TO d0",
+    "COPY wine FROM '/etc/passwd'",
+    "CALL checkpoint()",
+    "DEALLOCATE p",
+    "ALTER TABLE wine ADD COLUMN z INT",
+    "TRUNCATE wine",
+    "INSERT INTO wine SELECT * FROM wine",
+    "MERGE INTO wine USING wine w ON false WHEN NOT MATCHED THEN INSERT",
+    "CREATE SECRET s (TYPE s3)",
+    "CREATE MACRO m() AS TABLE FROM read_csv('/etc/passwd')",
+    "CREATE VIEW v AS FROM '/etc/passwd'",
+    "COMMENT ON TABLE wine IS 'x'",
+    "ANALYZE",
+    "COMMIT",
+    "FORCE INSTALL httpfs FROM 'http://127.0.0.1/'",
+    "UPDATE EXTENSIONS",
     "FROM frame",
     "FROM nosuch",
     "SELECT nosuch FROM wine",
@@ -159,6 +242,22 @@ def test_the_locked_connection_alone_refuses_files(datasets, wine, tmp_path, tri
     with box, pytest.raises(duckdb.Error):
         box._connection.execute(trick.format(out=tmp_path / "out"))
     assert not (tmp_path / "out").exists()
+
+
+def test_a_prepared_statement_has_no_values(datasets, wine):
+    with pytest.raises(QueryRefused):
+        datasets.sql("SELECT ?::INTEGER")
+    with pytest.raises(QueryRefused):
+        datasets.sql("SELECT $x")
+
+
+def test_what_a_query_may_spill_is_limited(datasets, wine):
+    box = sql.QueryBox("SELECT 1", datasets._paths, memory="100MB")
+    with box:
+        told = dict(box._connection.execute("SELECT name, value FROM duckdb_settings()").fetchall())
+    assert told["memory_limit"].startswith("95.3")
+    assert told["max_temp_directory_size"].startswith("7.4")
+    assert (told["enable_external_access"], told["lock_configuration"]) == ("false", "true")
 
 
 def test_limits(datasets, wine):

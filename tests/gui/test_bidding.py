@@ -6,6 +6,7 @@ import pytest
 
 from workbench.bidding import LogGenerator
 from workbench.gui import bidding
+from workbench.gui.text import md
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def test_an_empty_store_offers_to_generate_a_log(store, open_page):
 
 def test_the_form_starts_a_comparison(store, auctions, open_page):
     app = open_page("bidding", data="auctions@1")
-    app.text_input(key="bidding.bidders").set_value("Manual, UniformScale")
+    app.multiselect(key="bidders").set_value(["Manual", "UniformScale"])
     app.button[-1].click().run(timeout=60)
     (run,) = store.runs()
     assert run.spec["recipe"] == "bidding.simulate"
@@ -42,3 +43,22 @@ def test_the_what_if_answers_the_sliders(auctions, open_page):
     # With a third of the budget a third of the bid earns far more than manual bids.
     assert float(after["GMV"][1].split("%")[0]) > 30
     assert bidding.MAX_REQUESTS == 100_000
+
+
+def test_a_log_that_cannot_be_used_is_one_sentence_with_its_row(store, open_page):
+    log = LogGenerator(n_merchants=100, n_candidates=12, n_calibration=300).sample(50)
+    frame = log.to_frame()
+    frame.loc[30, "pctr"] = 1.5
+    store.datasets.publish_frame(frame, "spoilt")
+    app = open_page("bidding", data="spoilt@1")
+    assert [error.value for error in app.error] == [
+        md("Row 31: pctr is 1.5, outside [0, 1]; give a probability.")
+    ]
+
+
+def test_no_bidder_is_said_before_a_run_is_queued(store, auctions, open_page):
+    app = open_page("bidding", data="auctions@1")
+    app.multiselect(key="bidders").set_value([])
+    app.button[-1].click().run(timeout=60)
+    assert store.runs() == []
+    assert "Name at least one bidder" in app.error[0].value

@@ -3,7 +3,7 @@
 import pytest
 
 from workbench.errors import UsageError
-from workbench.gui import datasets
+from workbench.gui import datasets, imports
 
 
 @pytest.mark.parametrize(
@@ -12,8 +12,12 @@ from workbench.gui import datasets
         ("home", "No data set yet"),
         ("datasets", "No data set yet"),
         ("sql", "No data set yet"),
+        ("prepare", "No data set yet"),
+        ("labels", "No data set yet"),
+        ("storage", "No data set yet"),
         ("time_series", "No data set holds time series yet"),
         ("modality", "one row a sample yet"),
+        ("selection", "one row an impression yet"),
         ("runs", "No run yet"),
         ("run", "choose it in the list"),
         ("models", "No model is saved yet"),
@@ -143,10 +147,10 @@ def test_a_path_on_the_server_stays_below_the_named_folders(tmp_path):
     (allowed / "ok.csv").write_text("a\n1\n")
     (allowed / "link.csv").symlink_to(secret)
     folders = [allowed.resolve()]
-    assert datasets.server_path("ok.csv", folders) == (allowed / "ok.csv").resolve()
+    assert imports.server_path("ok.csv", folders) == (allowed / "ok.csv").resolve()
     for bad in (str(secret), "../secret.csv", "link.csv", "missing.csv", "/etc/passwd"):
         with pytest.raises(UsageError):
-            datasets.server_path(bad, folders)
+            imports.server_path(bad, folders)
 
 
 def _press(app, label):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +11,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from workbench import models
 from workbench.arrays import Split, TableData
+from workbench.errors import DatasetError
 from workbench.modality import ModalitiesError, ModalityCompetitionAnalyzer, RemedyRace
 from workbench.modality._metrics import Metric
 from workbench.modality.recipe import analyze, race
@@ -180,11 +183,14 @@ def evidence(**changes):
     facts = {
         "alone": {"text": 0.74, "image": 0.22},
         "joint": 0.66,
-        "best_combination": 0.69,
+        "combination": "stacking",
         "gap": 0.08,
         "gap_error": 0.01,
         "headroom": 0.03,
+        "headroom_error": 0.01,
         "retention": {"text": 0.99, "image": 0.97},
+        "retention_error": {"text": 0.01, "image": 0.02},
+        "delta": {"text": 0.005, "image": 0.002},
         "lost": (),
         "winner": None,
         "metric": "accuracy",
@@ -192,30 +198,99 @@ def evidence(**changes):
     return Evidence(**{**facts, **changes})
 
 
-def test_verdicts_in_plain_words():
+def test_fusion_overfit_is_a_gap_with_an_intact_encoder():
     overfit = evidence()
     assert failure_mode(overfit) == "fusion overfit"
     # That the weak modality lost too does not explain why the strong one alone is better.
     assert failure_mode(evidence(lost=("image",), winner="text")) == "fusion overfit"
     assert failure_mode(evidence(lost=("text",), winner="image")) == "encoder competition"
+    assert failure_mode(evidence(gap_error=0.05)) == "none"  # the gap is noise
+    # A loss that varies from seed to seed is not beyond noise, but it is most of the gap all the same.
+    assert failure_mode(evidence(delta={"text": 0.05, "image": 0.0})) == "encoder competition"
     assert "text alone is better" in headline(overfit)
     assert [action for action, _ in advice(overfit)] == ["weighted_ensemble", "drop image", "early_stopping"]
-    competition = evidence(
-        alone={"audio": 0.57, "face": 0.52},
-        joint=0.60,
-        gap=-0.03,
-        lost=("face",),
-        winner="audio",
-        retention={"audio": 0.99, "face": 0.25},
-        headroom=0.09,
-    )
+
+
+def test_encoder_competition_is_a_lost_encoder_that_costs_score():
+    # Both modalities are as good, so none is much better than the joint net; but their ensemble is.
+    facts = {"alone": {"audio": 0.57, "face": 0.56}, "joint": 0.60, "gap": -0.03, "headroom": 0.09}
+    facts |= {"lost": ("face",), "winner": "audio", "retention": {"audio": 0.99, "face": 0.25}}
+    facts |= {"retention_error": {"audio": 0.01, "face": 0.03}, "combination": "ensemble"}
+    competition = evidence(**facts)
     assert failure_mode(competition) == "encoder competition"
-    assert headline(competition).startswith("audio wins and face loses: its encoder keeps 25 %")
+    assert headline(competition) == (
+        "audio wins and face loses: its encoder keeps 25 ± 6 % of what it learns alone, and an ensemble of "
+        "separate networks is better by 0.090 (joint accuracy 0.600, best alone 0.570 (audio))."
+    )
     assert advice(competition)[0][0] == "auxiliary"
+    free = evidence(**{**facts, "headroom": 0.01, "headroom_error": 0.01})
+    assert failure_mode(free) == "none"
+    assert headline(free).startswith("No competition here: the joint network is better than any")
+    assert "; face's encoder keeps 25 ± 6 % of what it learns alone, at no cost to the score." in headline(
+        free
+    )
+
+
+def test_no_competition():
     fine = evidence(alone={"a": 0.8, "b": 0.8}, joint=0.95, gap=-0.15, headroom=0.0)
+    fine = replace(fine, retention={"a": 0.99, "b": 1.0}, retention_error={"a": 0.02, "b": 0.01})
     assert failure_mode(fine) == "none"
-    assert headline(fine).startswith("No competition here")
+    assert headline(fine) == (
+        "No competition here: the joint network is better than any modality alone (joint accuracy 0.950, "
+        "best alone 0.800 (a)), and no encoder learns less than alone beyond noise "
+        "(least: a, which keeps 99 ± 4 %)."
+    )
     assert advice(fine) == [("leave as it is", "joint training loses nothing that could be measured")]
+
+
+def side_by_side(**parts):
+    return pd.concat([pd.DataFrame(part).add_prefix(f"{name}_") for name, part in parts.items()], axis=1)
+
+
+def memorable_image(seed=0, n=400):
+    """Text tells the class of three rows in four; the image tells nothing, but every row is another."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(4, size=n)
+    seen = np.where(rng.random(n) < 0.25, rng.integers(4, size=n), y)
+    text = 3 * np.eye(4)[seen] + rng.normal(size=(n, 4))
+    return side_by_side(text=text, image=rng.normal(size=(n, 100))), y
+
+
+def slow_parity(seed=0, n=500):
+    """The wide modality is learned, and memorised, before the parity of two of the signs is found."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(2, size=n)
+    signs = rng.choice([-1.0, 1.0], size=(n, 16))
+    signs[:, 0] = np.where(y == 1, signs[:, 1], -signs[:, 1])
+    wide = rng.normal(size=(n, 200))
+    wide[:, :4] += 0.75 * (2 * y - 1)[:, None]
+    return side_by_side(wide=wide, signs=signs + 0.2 * rng.normal(size=(n, 16))), y
+
+
+CONSTRUCTED = {"n_permutations": 5, "shapley": ["mask"], "depth": 1, "learning_rate": 0.01, "random_state": 0}
+
+
+def test_a_table_on_which_fusion_overfits():
+    X, y = memorable_image()
+    found = ModalityCompetitionAnalyzer(n_epochs=15, hidden=16, n_seeds=2, **CONSTRUCTED).fit(X, y)
+    assert found.failure_mode_ == "fusion overfit"
+    assert found.headline_.startswith("The encoder of text is intact")
+    assert found.scores_["gap"] > 0.1
+    assert found.scores_["retention_text"] > 0.95
+    assert not found.report_["importance"].set_index("component").loc["image", "kept"]
+
+
+@pytest.mark.slow  # the parity takes long to learn alone
+def test_a_table_on_which_encoders_compete():
+    X, y = slow_parity()
+    found = ModalityCompetitionAnalyzer(n_epochs=30, hidden=16, batch_size=32, n_seeds=3, **CONSTRUCTED).fit(
+        X, y
+    )
+    assert found.failure_mode_ == "encoder competition"
+    assert "signs" in found.headline_.partition(":")[0]
+    assert found.scores_["alone_signs"] > 0.95
+    assert found.scores_["gap"] > 0.1
+    assert found.scores_["retention_signs"] < 0.9 < found.scores_["retention_wide"]
 
 
 class Table:
@@ -251,6 +326,21 @@ def test_recipe_gives_a_report_that_is_saved_and_read(two_views, tmp_path):
     )
     np.testing.assert_array_equal(loaded.predict(X), report.estimator.predict(X))
     assert loaded.headline_ == report.headline
+
+
+def test_recipe_does_not_divide_a_user(two_views):
+    X, y = two_views
+    actor = np.array([f"actor {i // 12}" for i in range(240)])
+    table = Table(X.assign(actor=actor), y, {"user": ["actor"]})
+    small = {**FAST, "n_seeds": 1, "n_epochs": 3, "shapley": ["mask"]}
+    report = analyze(ModalityCompetitionAnalyzer(**small), table, Split(), 0, NullReporter())
+    assert set(report.tables["modalities"]["modality"]) == {"a", "m"}
+    rows = report.tables["samples"]["row"].unique()
+    assert 0 < len(rows) < 240
+    assert not set(actor[rows]) & set(np.delete(actor, rows))
+    few = Table(X.assign(actor="one"), y, {"user": ["actor"]})
+    with pytest.raises(DatasetError, match="fewer than three users"):
+        analyze(ModalityCompetitionAnalyzer(**small), few, Split(), 0, NullReporter())
 
 
 def test_race_recipe(two_views):

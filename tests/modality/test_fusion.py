@@ -130,20 +130,43 @@ def test_categories_arrays_and_series():
         LateFusionClassifier(each, encoder={"nose": "mlp"}, **FAST).fit(frame, y)
 
 
-def test_a_time_series_encoder_reads_a_modality():
-    from workbench.timeseries import CSL
-
+def waves_and_noise():
+    """Two classes of waves of 24 steps, and two columns of noise."""
     rng = np.random.default_rng(1)
     y = rng.integers(2, size=60)
     waves = np.sin(np.arange(24) * (0.4 + 0.6 * y[:, None]) + rng.uniform(0, 6, size=(60, 1)))
     frame = pd.DataFrame(np.hstack([waves, rng.normal(size=(60, 2))]))
     frame.columns = [f"w_{i}" for i in range(24)] + ["n_0", "n_1"]
+    return frame, y
+
+
+def test_a_time_series_encoder_reads_a_modality(tmp_path):
+    from workbench.timeseries import CSL
+
+    frame, y = waves_and_noise()
     csl = CSL(n_epochs=1, n_scales=2, n_shapelets=6)
     model = LateFusionClassifier(encoder={"w": csl}, random_state=0, **FAST).fit(frame[:40], y[:40])
     assert model.score(frame[40:], y[40:]) > 0.8
     absent = frame[40:].copy()
     absent.iloc[:, :24] = np.nan
     assert np.isfinite(model.predict_proba(absent)).all()
+    models.save(model, tmp_path / "m")
+    trusted = ["workbench.modality.fusion:LateFusionClassifier", "workbench.timeseries.csl:CSL"]
+    again = models.load(tmp_path / "m", trusted=trusted)
+    np.testing.assert_allclose(again.predict_proba(frame), model.predict_proba(frame))
+
+
+@pytest.mark.slow  # CSL as it comes
+def test_the_time_series_encoder_by_name():
+    frame, y = waves_and_noise()
+    model = LateFusionClassifier(encoder={"w": "timeseries"}, random_state=0, **FAST).fit(frame[:40], y[:40])
+    assert model.score(frame[40:], y[40:]) > 0.8
+    rows_without = frame[:40].copy()
+    rows_without.iloc[:8, :24] = np.nan
+    holes = LateFusionClassifier(encoder={"w": "timeseries"}, random_state=0, **FAST).fit(
+        rows_without, y[:40]
+    )
+    assert holes.score(frame[40:], y[40:]) > 0.7
 
 
 def test_several_labels_and_several_targets(two_views):
@@ -203,6 +226,10 @@ def test_unknown_remedy_options_are_refused(two_views):
     X, y = two_views
     with pytest.raises(ModalitiesError, match="'ogm' has no option 'beta': it has alpha"):
         LateFusionClassifier(remedy="ogm", remedy_options={"beta": 1}).fit(X, y)
+    with pytest.raises(ModalitiesError, match="'pmr' must be 'hard' or 'soft', not 'x'"):
+        LateFusionClassifier(remedy="pmr", remedy_options={"weights": "x"}).fit(X, y)
+    with pytest.raises(ModalitiesError, match="alpha of the remedy 'ogm' must be a number of at least 0"):
+        LateFusionClassifier(remedy="ogm", remedy_options={"alpha": "much"}).fit(X, y)
     assert set(REMEDIES) >= {
         "none",
         "auxiliary",

@@ -15,12 +15,13 @@ from workbench.modality._formulas import (
     monomodal_outputs,
     ogm_coefficients,
     pareto_gradient,
+    pmr_weights,
+    prototype_entropy,
     prototype_logits,
 )
 from workbench.modality.diagnostics import (
+    Bootstrap,
     blending_weights,
-    bootstrap_error,
-    combined_error,
     conditional_utilisation,
     ensemble_weights,
     judge_encoders,
@@ -150,10 +151,51 @@ def test_p_value_counts_itself():
     assert permutation_p_value(0.5, [0.5] * 99) == 1.0
 
 
-def test_standard_errors():
+def test_bootstrap_error_of_a_mean():
     values = np.random.default_rng(0).normal(size=400)
-    error = bootstrap_error(lambda rows: float(values[rows].mean()), 400, n_samples=300, random_state=0)
+    rows = [np.arange(400)]
+    bootstrap = Bootstrap(rows, n_samples=300)
+    error = bootstrap.error(lambda seed, chosen: float(values[chosen].mean()))
     assert error == pytest.approx(values.std() / 20, rel=0.12)
-    assert combined_error([0.5, 0.7], [0.0, 0.0], same_rows=True) == pytest.approx(0.1)
-    assert combined_error([0.5, 0.5], [0.2, 0.2], same_rows=True) == pytest.approx(0.2)
-    assert combined_error([0.5, 0.5], [0.2, 0.2], same_rows=False) == pytest.approx(0.2 / math.sqrt(2))
+    assert bootstrap.error_of_mean([values]) == pytest.approx(error, rel=1e-6)
+    holes = np.where(np.arange(400) < 100, values, np.nan)
+    assert bootstrap.error_of_mean([holes]) == pytest.approx(values[:100].std() / 10, rel=0.2)
+
+
+def test_seeds_on_the_same_rows_are_not_independent():
+    values = np.random.default_rng(0).normal(size=800)
+    values[400:] += values[:400].mean() - values[400:].mean()
+    same = Bootstrap([np.arange(400)] * 2, n_samples=300).error_of_mean([values[:400]] * 2)
+    apart = Bootstrap([np.arange(400), np.arange(400, 800)], n_samples=300).error_of_mean(
+        [values[:400], values[400:]]
+    )
+    assert same == pytest.approx(values[:400].std() / 20, rel=0.12)
+    assert apart == pytest.approx(values.std() / np.sqrt(800), rel=0.12)
+    # What the seeds themselves show counts where it is more.
+    assert Bootstrap([np.arange(400)] * 2).error_of_mean([np.full(400, 0.5), np.full(400, 0.7)]) == (
+        pytest.approx(0.1)
+    )
+
+
+def test_rows_of_one_group_are_resampled_together():
+    groups = np.repeat(np.arange(20), 20)
+    values = np.repeat(np.random.default_rng(0).normal(size=20), 20)
+    by_group = Bootstrap([np.arange(400)], groups, n_samples=300).error_of_mean([values])
+    assert by_group == pytest.approx(values.std() / np.sqrt(20), rel=0.2)
+    assert Bootstrap([np.arange(400)], n_samples=300).error_of_mean([values]) < by_group / 3
+
+
+def test_pmr_weights_hard_and_soft():
+    # ρ = s_a / s_v = 1.25: the code's γ = 1, the paper's γ = ρ - 1, and nothing for the leading modality.
+    sure = torch.tensor([10.0, 8.0])
+    assert pmr_weights(sure, "hard").tolist() == [0, 1]
+    assert pmr_weights(sure, "soft").tolist() == pytest.approx([0, 0.25])
+    assert pmr_weights(torch.tensor([3.0, 9.0]), "soft").tolist() == pytest.approx([1, 0])  # clipped
+    assert pmr_weights(torch.tensor([5.0, 5.0]), "hard").tolist() == [0, 0]
+    assert pmr_weights(torch.tensor([12.0, 10.0, 8.0]), "soft").tolist() == pytest.approx([0, 0.2, 0.5])
+
+
+def test_prototype_entropy():
+    logits = torch.tensor([[0.0, 0.0], [math.log(3.0), 0.0]])
+    expected = [math.log(2), -(0.75 * math.log(0.75) + 0.25 * math.log(0.25))]
+    assert prototype_entropy(logits).tolist() == pytest.approx(expected)

@@ -77,7 +77,8 @@ def test_branch_confidence_is_the_summed_probability_of_the_truth():
 
 
 def test_ogm_ge_adds_noise_of_the_gradients_own_spread():
-    deviations = []
+    """The step is ``-lr (k g + ε)``, ε as wide as the gradient, also where k is not 1."""
+    spread, factors = {0: [], 1: []}, set()
     for seed in range(40):
         remedy = remedies.OGM(alpha=0.5, noise=True)
         model, optimizer, rows = rig(remedy)
@@ -85,12 +86,18 @@ def test_ogm_ge_adds_noise_of_the_gradients_own_spread():
         step = Step(model, rows, torch.arange(32), rows.batch.present)
         loss, _ = remedy.loss(step)
         loss.backward()
-        weight, bias = model.encoders[0].layers[0].weight, model.encoders[0].layers[0].bias
-        clean, clean_bias = weight.grad.clone(), bias.grad.clone()
+        k = remedy.factors.tolist()
+        factors |= set(k)
+        layers = [encoder.layers[0] for encoder in model.encoders]
+        clean = [(layer.weight.grad.clone(), layer.bias.grad.clone()) for layer in layers]
+        before = [layer.weight.detach().clone() for layer in layers]
         optimizer.step()
-        deviations.append(((weight.grad - clean).std() / clean.std()).item())
-        assert (bias.grad == clean_bias).all()
-    assert np.mean(deviations) == pytest.approx(1, abs=0.1)
+        for r, layer in enumerate(layers):
+            moved = (layer.weight.detach() - before[r]) / -0.1
+            spread[r].append(((moved - k[r] * clean[r][0]).std() / clean[r][0].std()).item())
+            assert (layer.bias.grad == clean[r][1]).all()
+    assert min(factors) < 1
+    assert [np.mean(spread[r]) for r in range(2)] == pytest.approx([1, 1], abs=0.1)
 
 
 def test_auxiliary_and_blend_weigh_the_losses():
@@ -154,6 +161,31 @@ def test_pmr_adds_the_prototype_loss_of_the_slow_modality():
     torch.testing.assert_close(
         remedy.loss(step)[0].detach(), step.loss(step.logits).detach() + losses[slow], atol=1e-5, rtol=1e-5
     )
+
+
+def test_pmr_weighs_softly_and_holds_the_leader_back_in_the_first_epochs():
+    from workbench.modality._formulas import pmr_weights, prototype_entropy, prototype_logits
+
+    remedy = PMR(alpha=2.0, share=1.0, weights="soft", entropy=0.3, entropy_epochs=2)
+    model, _, rows = rig(remedy)
+    remedy.renew()
+    step = Step(model, rows, torch.arange(32), rows.batch.present)
+    logits = [prototype_logits(step.h[:, r], remedy.memory["prototypes"][r]) for r in range(2)]
+    sure = torch.stack([z.softmax(1)[torch.arange(32), rows.y].sum() for z in logits]).detach()
+    weights = 2.0 * pmr_weights(sure, "soft")
+    assert 0 < float(weights.max()) < 2
+    pulled = step.loss(step.logits) + sum(
+        weights[r] * torch.nn.functional.cross_entropy(logits[r], rows.y) for r in range(2)
+    )
+    held = pulled - 0.3 * prototype_entropy(logits[int(sure.argmax())]).mean()
+
+    class Position:
+        epoch = 1
+
+    remedy.loop = Position()
+    torch.testing.assert_close(remedy.loss(step)[0], held)
+    Position.epoch = 2
+    torch.testing.assert_close(remedy.loss(step)[0], pulled)
 
 
 def test_agm_scales_steps_by_its_coefficients():
@@ -249,6 +281,7 @@ class StopAt(Callback):
         ("ogm_ge", 0),
         ("agm", 0),
         ("pmr", 0),
+        ("pmr+", 0),
         ("greedy", 0),
         ("early_stopping", 0),
         ("umt", 1),
@@ -256,7 +289,8 @@ class StopAt(Callback):
 )
 def test_an_interrupted_training_ends_as_if_it_had_not_been(two_views, tmp_path, remedy, training):
     X, y = two_views
-    model = LateFusionClassifier(remedy=remedy, random_state=0, **FAST)
+    options = {"weights": "soft", "entropy": 0.1, "entropy_epochs": 3} if remedy == "pmr+" else None
+    model = LateFusionClassifier(remedy=remedy.rstrip("+"), remedy_options=options, random_state=0, **FAST)
     whole = model.fit(X, y).predict_proba(X)
     with pytest.raises(Stopped), callbacks(Checkpoint(tmp_path), StopAt(training, 11)):
         model.fit(X, y)

@@ -6,9 +6,12 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.datasets import load_digits
 
+from workbench.modality import LateFusionClassifier
 from workbench.modality.shapley import game, interactions, sampled_shapley_values, shapley_values
 
 
@@ -77,9 +80,39 @@ def test_sampling_eight_players_is_within_two_percent_of_exact():
         return 1 - float(np.prod([1 - 0.5 * strength[r] for r in range(8) if mask >> r & 1]))
 
     exact = shapley_values(game(value, 8))
-    sampled = sampled_shapley_values(value, 8, n_permutations=200, random_state=0)
+    sampled = sampled_shapley_values(value, 8, random_state=0)
     assert sampled.sum() == pytest.approx(value(255) - value(0), abs=1e-9)
+    np.testing.assert_allclose(sampled, exact, rtol=0.02)
+
+
+def test_sampling_the_eight_rows_of_digits_is_within_two_percent_of_exact():
+    """The game that the analyzer plays: a trained network, its accuracy with modalities muted."""
+    X, y = load_digits(return_X_y=True, as_frame=True)
+    X = X.loc[:, [c for c in X if X[c].nunique() > 1]]
+    rows = {f"row{i}": [c for c in X if c.startswith(f"pixel_{i}_")] for i in range(8)}
+    model = LateFusionClassifier(rows, n_epochs=8, hidden=16, depth=1, random_state=0).fit(X[:1200], y[:1200])
+    h = torch.tensor(model.embeddings(X[1200:]).to_numpy().reshape(-1, 8, 16))
+    net, truth = model._model(), y[1200:].to_numpy()
+
+    @torch.no_grad()
+    def value(mask: int) -> float:
+        keep = torch.tensor([bool(mask >> r & 1) for r in range(8)])
+        logits = net.fuse(torch.where(keep[:, None], h, net.default), keep.expand(len(h), 8))
+        return float((logits.argmax(1).numpy() == truth).mean())
+
+    exact = shapley_values(game(value, 8))
+    assert exact.sum() == pytest.approx(value(255) - value(0), abs=1e-9)
+    sampled = sampled_shapley_values(value, 8, random_state=0)
     assert np.abs(sampled - exact).max() < 0.02 * np.abs(exact).max()
+
+
+def test_sampling_stops_at_its_budget():
+    asked = []
+    phi = sampled_shapley_values(
+        lambda mask: asked.append(mask) or mask.bit_count(), 20, max_evaluations=300, random_state=0
+    )
+    assert 300 <= len(asked) < 300 + 2 * 20
+    np.testing.assert_allclose(phi, 1)
 
 
 def test_a_game_of_the_wrong_size_is_refused():

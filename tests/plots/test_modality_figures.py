@@ -13,7 +13,7 @@ def test_the_waterfall_starts_at_the_prior_and_ends_with_all():
         columns=["value_function", "modality", "value", "sd"],
     )
     trace = modality.contributions(table, "mask").data[0]
-    assert list(trace.x) == ["prior", "audio", "motion", "all"]
+    assert list(trace.x) == ["none", "audio", "motion", "all"]
     assert list(trace.y)[:3] == [0.2, 0.3, 0.4]
     assert list(trace.measure) == ["absolute", "relative", "relative", "total"]
 
@@ -45,3 +45,12 @@ def test_the_race_shows_each_remedy_beside_its_baseline():
     bars, marks = modality.race(table).data
     assert list(bars.x) == [0.7, 0.9]
     assert list(marks.x) == [0.7, 0.8]
+
+
+def test_small_interactions_are_faint():
+    table = pd.DataFrame(
+        [("mask", "a", "m", 0.007, 0.0), ("mask", "m", "a", 0.007, 0.0)],
+        columns=["value_function", "modality", "other", "value", "sd"],
+    )
+    heat = modality.interactions(table, "mask").data[0]
+    assert (heat.zmin, heat.zmax) == (-0.1, 0.1)

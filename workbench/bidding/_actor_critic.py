@@ -30,6 +30,7 @@ class _Agents(nn.Module):
 
     features: Tensor
     mask: Tensor
+    actor: StackedMLP
 
     def __init__(self, sizes: Sizes, features: NDArray[np.float64]) -> None:
         super().__init__()
@@ -65,10 +66,6 @@ class _Agents(nn.Module):
         with torch.no_grad():
             rows = torch.as_tensor(general, dtype=torch.float32)[None]
             return self.means(self.actor, rows)[:, 0].double().numpy()
-
-    @property
-    def actor(self) -> StackedMLP:
-        raise NotImplementedError
 
 
 class Deterministic(_Agents):
@@ -107,22 +104,18 @@ class Deterministic(_Agents):
         state = sizes.general + features.size + (n * m if centralised else 0)
         late = seen if late_actions else 0
         first = state + (0 if late_actions else seen)
-        self._actor = StackedMLP(n, (sizes.general + features.shape[1], 300, 300, 1), generator)
+        self.actor = StackedMLP(n, (sizes.general + features.shape[1], 300, 300, 1), generator)
         self.critic = StackedMLP(n, (first, 100, 100, 1), generator, late=late)
-        self.target_actor, self.target_critic = copy.deepcopy(self._actor), copy.deepcopy(self.critic)
+        self.target_actor, self.target_critic = copy.deepcopy(self.actor), copy.deepcopy(self.critic)
         for p in [*self.target_actor.parameters(), *self.target_critic.parameters()]:
             p.requires_grad_(False)
         self.optimizer = torch.optim.Adam(
             [
-                {"params": list(self._actor.parameters()), "lr": actor_lr},
+                {"params": list(self.actor.parameters()), "lr": actor_lr},
                 {"params": list(self.critic.parameters()), "lr": critic_lr},
             ],
             fused=True,
         )
-
-    @property
-    def actor(self) -> StackedMLP:
-        return self._actor
 
     @staticmethod
     def fields(sizes: Sizes) -> dict[str, tuple[int, ...]]:
@@ -162,7 +155,7 @@ class Deterministic(_Agents):
         actor that once ran into a corner on its critic's first guesses would stay there.
         """
         n = self.sizes.n
-        logits = self.logits(self._actor, batch["general"])
+        logits = self.logits(self.actor, batch["general"])
         mine = torch.tanh(logits) * self.mask
         own = torch.eye(n)[:, None, :, None]
         joint = batch["action"][None] * (1 - own) + mine[:, :, None, :] * own
@@ -175,9 +168,9 @@ class Deterministic(_Agents):
         critic_loss = ((self.targets(batch) - q) ** 2).mean(dim=1).sum()
         self._step(critic_loss, self.critic)
         actor_loss = -self.actor_objective(batch).sum()
-        self._step(actor_loss, self._actor)
+        self._step(actor_loss, self.actor)
         with torch.no_grad():
-            for online, target in ((self._actor, self.target_actor), (self.critic, self.target_critic)):
+            for online, target in ((self.actor, self.target_actor), (self.critic, self.target_critic)):
                 torch._foreach_lerp_(list(target.parameters()), list(online.parameters()), self.tau)
         return float(critic_loss.detach()), float(actor_loss.detach())
 
@@ -211,19 +204,15 @@ class Gaussian(_Agents):
         super().__init__(sizes, features)
         n = sizes.n
         self.entropy, self.max_grad_norm = entropy, max_grad_norm
-        self._actor = StackedMLP(n, (sizes.general + features.shape[1], 300, 300, 1), generator)
+        self.actor = StackedMLP(n, (sizes.general + features.shape[1], 300, 300, 1), generator)
         self.log_deviation = nn.Parameter(torch.full((n, 1, sizes.m), float(np.log(deviation))))
         self.critic = StackedMLP(n, (sizes.general + features.size, 100, 100, 1), generator)
         self.optimizer = torch.optim.Adam(
             [
-                {"params": [*self._actor.parameters(), self.log_deviation], "lr": actor_lr},
+                {"params": [*self.actor.parameters(), self.log_deviation], "lr": actor_lr},
                 {"params": list(self.critic.parameters()), "lr": critic_lr},
             ]
         )
-
-    @property
-    def actor(self) -> StackedMLP:
-        return self._actor
 
     def draw(self, general: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
         """Sampled actions, shape (n, m), cut to [−1, 1]."""
@@ -235,7 +224,7 @@ class Gaussian(_Agents):
         """One step on whole episodes: rows of states, actions (rows, n, m) and returns (rows, n)."""
         value = self.critic(self.critic_state(general).expand(self.sizes.n, -1, -1))[..., 0]
         advantage = returns.T - value
-        policy = torch.distributions.Normal(self.means(self._actor, general), self.log_deviation.exp())
+        policy = torch.distributions.Normal(self.means(self.actor, general), self.log_deviation.exp())
         log_prob = (policy.log_prob(action.transpose(0, 1)) * self.mask).sum(dim=-1)
         actor_loss = -(log_prob * advantage.detach()).mean(dim=1).sum()
         critic_loss = (advantage**2).mean(dim=1).sum()

@@ -31,11 +31,8 @@ class EpisodeLoop(Loop):
         extras: Mapping[str, Stateful] | None = None,
         fingerprint: str = "",
     ) -> None:
-        def no_step(indices: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-            raise NotImplementedError
-
         super().__init__(
-            model, optimizer, no_step, n_samples=1, n_epochs=n_episodes, batch_size=1,
+            model, optimizer, _no_step, n_samples=1, n_epochs=n_episodes, batch_size=1,
             generator=generator, extras=extras, fingerprint=fingerprint,
         )  # fmt: skip
         self._episode = episode
@@ -50,3 +47,8 @@ class EpisodeLoop(Loop):
         self.epoch, self.batch = self.epoch + 1, 0
         self._tell("on_epoch_end")
         self.finished = self.stop
+
+
+def _no_step(indices: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """An episode takes its own gradient steps."""
+    raise RunError("An episode loop has no batches of samples.")

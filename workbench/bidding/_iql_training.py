@@ -44,7 +44,7 @@ def train(
     bidder: IQLBidder,
     seed: int,
 ) -> list[NDArray[Any]]:
-    """The actor's weights after ``bidder.n_steps`` steps."""
+    """The actor's weights after ``bidder.n_updates`` steps."""
     generator = torch.Generator().manual_seed(seed)
     nets = _Nets(state.shape[1], generator)
     parameters = [p for p in nets.parameters() if p.requires_grad]
@@ -78,7 +78,7 @@ def train(
         optimizer,
         step,
         n_samples=len(state),
-        n_epochs=max(1, round(bidder.n_steps / per_epoch)),
+        n_epochs=max(1, round(bidder.n_updates / per_epoch)),
         batch_size=batch,
         generator=generator,
         drop_last=True,

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -80,6 +81,14 @@ class Memory:
         for name, value in row.items():
             self.data[name][self.count % self.size] = torch.as_tensor(np.asarray(value), dtype=torch.float32)
         self.count += 1
+
+    def extend(self, **rows: NDArray[Any]) -> None:
+        """Keep many transitions, the first axis running over them."""
+        n = len(next(iter(rows.values())))
+        at = torch.from_numpy((self.count + np.arange(n)) % self.size)
+        for name, values in rows.items():
+            self.data[name][at] = torch.as_tensor(values).to(self.data[name].dtype)
+        self.count += n
 
     def sample(self, n: int, rng: np.random.Generator) -> dict[str, Tensor]:
         """`n` rows drawn with replacement."""

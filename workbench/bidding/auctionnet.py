@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
@@ -117,6 +118,19 @@ class AuctionNetOutcome:
         """`auctionnet_score` of each bidder."""
         return auctionnet_score(self.conversions.sum(axis=0), self.cost.sum(axis=0), self.targets)
 
+    def table(self) -> pd.DataFrame:
+        """Score, conversions, cost and share of the budget spent, one row a bidder."""
+        cost = self.cost.sum(axis=0)
+        return pd.DataFrame(
+            {
+                "bidder": np.arange(1, N_AGENTS + 1),
+                "score": self.scores(),
+                "conversions": self.conversions.sum(axis=0),
+                "cost": cost,
+                "budget_use": cost / self.budgets,
+            }
+        )
+
     def states(self) -> NDArray[np.float64]:
         """The 16 numbers a bidder sees before each tick, shape (48 ticks, 48 bidders, 16).
 
@@ -124,9 +138,10 @@ class AuctionNetOutcome:
         prediction, conversion and win rate, then least winning cost, prediction, conversion and win rate of
         the last three; the tick's own mean prediction and page views, views of the last three, views so far.
         """
-        return np.stack([self._state(t) for t in range(N_TICKS)])
+        return np.stack([self.state(t) for t in range(N_TICKS)])
 
-    def _state(self, t: int) -> NDArray[np.float64]:
+    def state(self, t: int) -> NDArray[np.float64]:
+        """The state before tick `t`, shape (48, 16); see `states`."""
         n = self.views
         left = 1.0 - self.cost[:t].sum(axis=0) / self.budgets
 
@@ -257,12 +272,13 @@ def run_tick(
     for a in range(n):
         live[a] = alpha[a] if budgets[a] - spent[a] >= MIN_BUDGET else 0.0
     scores = np.empty(n)
+    bits, keys = scores.view(np.int64), np.empty(n + 15, dtype=np.int64)
     top, at = np.zeros(4), np.zeros(4, dtype=np.uint64)
     least = 0.0
     for r in range(start, stop):
         for a in range(n):
             scores[a] = live[a] * p_value[r, a]
-        best_four(scores, n, 0, top, at)
+        best_four(scores, bits, keys, n, 0, top, at)
         least += top[3]
         above_seen = True
         for k in range(3):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval
 
 from workbench.bidding import formulas
-from workbench.bidding.base import BaseBidder, FixedPolicy
+from workbench.bidding.base import FixedPolicy, MarketBidder, ReplayBidder
 from workbench.bidding.market import AuctionMarket
 from workbench.bidding.replay import ReplayMarket, ReplayOutcome, Step
 from workbench.errors import UsageError
@@ -22,7 +22,7 @@ _POSITIVE = Interval(Real, 0, None, closed="neither")
 _GAIN = Interval(Real, 0, None, closed="left")
 
 
-class MPIDBidder(BaseBidder):
+class MPIDBidder(ReplayBidder):
     """Most clicks under a budget and a limit on the cost of a click, with both duals under feedback control.
 
     Each step moves the budget's dual p and the limit's dual q by ``p ← p·exp(−u_p)``, ``q ← q·exp(−u_q)``,
@@ -121,7 +121,7 @@ class _MPIDPolicy:
         self._p, self._q = self._p * float(np.exp(-mixed[0])), self._q * float(np.exp(-mixed[1]))
 
 
-class OCPCBidder(BaseBidder):
+class OCPCBidder(MarketBidder):
     """Optimised cost per click: bids moved within a range that does not lower a merchant's return.
 
     For each request the ads are ranked by expected GMV ``pctr · pcvr · ppb`` at their highest allowed

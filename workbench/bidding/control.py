@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -9,10 +10,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval
-from sklearn.utils.validation import check_is_fitted
 
 from workbench.bidding import formulas
-from workbench.bidding.base import BaseBidder
+from workbench.bidding.base import MarketBidder, ReplayBidder
 from workbench.bidding.market import AuctionMarket
 from workbench.bidding.outcome import Outcome
 from workbench.bidding.replay import ReplayMarket, ReplayOutcome, Step
@@ -24,7 +24,7 @@ _POSITIVE = Interval(Real, 0, None, closed="neither")
 _STEPS = Interval(Integral, 1, None, closed="left")
 
 
-class _FactorBidder(BaseBidder):
+class _FactorBidder(MarketBidder, ReplayBidder):
     """Multiplies each merchant's own bid by a factor that follows from what was spent in each step."""
 
     n_steps: int
@@ -48,15 +48,17 @@ class _FactorBidder(BaseBidder):
     def _policy(self, market: AuctionMarket) -> _FactorPolicy:
         return _FactorPolicy(self, market, self.start_.copy())
 
+    @abstractmethod
     def _neutral(self, n: int) -> NDArray[np.float64]:
-        raise NotImplementedError
+        """The state in which every bid stays as it is."""
 
+    @abstractmethod
     def _factor(self, state: NDArray[np.float64]) -> NDArray[np.float64]:
-        raise NotImplementedError
+        """What bids are multiplied by."""
 
+    @abstractmethod
     def _next(self, state: NDArray[np.float64], speed: NDArray[np.float64], memory: dict[str, Any]) -> Any:
         """State after a step in which the budget was spent at `speed` times its even rate."""
-        raise NotImplementedError
 
 
 class _FactorPolicy:
@@ -86,13 +88,14 @@ class _FactorPolicy:
 class PIDBidder(_FactorBidder):
     """Feedback control: the bid times ``exp(p·e + i·Σe + d·Δe)``.
 
-    In a market e is 1 minus spending over the even rate of the last step, for each merchant. In a replay with
-    a `target` it is the target minus the cost of a click so far, as published; the base bid is linear.
+    In a market e is, for each merchant, the share of the budget planned to be spent so far (evenly over the
+    steps) minus the share that was. In a replay with a `target` it is the target minus the cost of a click so
+    far, as published; the base bid is linear.
 
     Parameters
     ----------
     p, i, d : float
-        Gains.
+        Gains. The defaults are for a market, whose error has the unit of a budget.
     low, high : float
         Bounds of the signal.
     n_steps : int, default=48
@@ -126,8 +129,8 @@ class PIDBidder(_FactorBidder):
 
     def __init__(
         self,
-        p: float = 0.2,
-        i: float = 0.1,
+        p: float = 5.0,
+        i: float = 0.05,
         d: float = 0.0,
         low: float = -2.5,
         high: float = 0.0,
@@ -159,14 +162,16 @@ class PIDBidder(_FactorBidder):
         return np.exp(state)
 
     def _next(self, state: NDArray[np.float64], speed: NDArray[np.float64], memory: dict[str, Any]) -> Any:
-        error = np.clip(1.0 - speed, -1.0, 1.0)
-        change = error - memory.get("error", error)
+        change = (1.0 - speed) / self.n_steps
+        error = memory.get("error", 0.0) + change
         # The start carries what the integral had come to, so that a new day does not begin at zero.
         carried = memory.setdefault("carried", state.copy())
         low, high = self.low - carried, self.high - carried
-        total = np.clip(memory.get("total", 0.0) + error, low / max(self.i, 1e-9), high / max(self.i, 1e-9))
+        # The sum stays where the integral part alone reaches a bound, or it would take long to come back.
+        gain = max(self.i, 1e-9)
+        total = np.clip(memory.get("total", 0.0) + error, low / gain, high / gain)
         memory |= {"error": error, "total": total}
-        return np.clip(carried + self.p * error + self.i * total + self.d * change, self.low, self.high)
+        return carried + formulas.pid_signal(error, total, change, self.p, self.i, self.d, low, high)
 
     def _fit_replay(self, market: ReplayMarket) -> None:
         if self.target is None or self.base_bid is None:
@@ -196,7 +201,7 @@ class _PIDReplay:
         error = float(b.target or 0) - self._cost / (self._clicks + 1)
         change = 0.0 if self._error is None else error - self._error
         self._total, self._error = self._total + error, error
-        self._signal = formulas.pid_signal(error, self._total, change, b.p, b.i, b.d, b.low, b.high)
+        self._signal = float(formulas.pid_signal(error, self._total, change, b.p, b.i, b.d, b.low, b.high))
 
 
 class AdaptivePacingBidder(_FactorBidder):
@@ -278,18 +283,23 @@ class AdaptivePacingBidder(_FactorBidder):
             float(self.start_[0]), self._size(market.horizon), float(self.top), self._multiplicative,
         )  # fmt: skip
 
-    def simulate(self, X: Any, seed: int = 0, **options: Any) -> Outcome | ReplayOutcome:
-        """Bid in a market step by step, or in a replay auction by auction."""
-        check_is_fitted(self)
-        market = self._as_market(X)
-        if isinstance(market, AuctionMarket):
-            return super().simulate(market, seed, **options)
+    def _replay_policy(self, market: ReplayMarket) -> _PacedRule:
         if not np.isfinite(market.budget):
             raise UsageError("Pacing needs a budget: ReplayMarket(log, budget=…).")
-        return market._outcome(self._replay(market)[0], len(market.log))
+        return _PacedRule(self)
 
-    def _replay_policy(self, market: ReplayMarket) -> _ScaledValue:
-        return _ScaledValue(self.value_per_click_ * float(self._factor(self.start_)[0]))
+
+class _PacedRule:
+    """Bids by the dual, which moves after every auction."""
+
+    def __init__(self, bidder: AdaptivePacingBidder) -> None:
+        self._b = bidder
+
+    def bids(self, step: Step) -> NDArray[np.float64]:
+        return self._b.value_per_click_ * float(self._b._factor(self._b.start_)[0]) * step.pctr
+
+    def replay(self, market: ReplayMarket) -> NDArray[np.float64]:
+        return self._b._replay(market)[0]
 
 
 class MirrorDescentBidder(AdaptivePacingBidder):
@@ -317,19 +327,6 @@ class MirrorDescentBidder(AdaptivePacingBidder):
     def _next(self, state: NDArray[np.float64], speed: NDArray[np.float64], memory: dict[str, Any]) -> Any:
         moved = formulas.mirror_step(state, self._size(self.n_steps), 1.0, np.minimum(speed, 5.0))
         return np.clip(moved, 1.0, self.top)
-
-
-class _ScaledValue:
-    n_steps = 1
-
-    def __init__(self, factor: float) -> None:
-        self._factor = factor
-
-    def bids(self, step: Step) -> NDArray[np.float64]:
-        return self._factor * step.pctr
-
-    def observe(self, result: ReplayOutcome) -> None:
-        """Fixed."""
 
 
 @njit(cache=True, nogil=True)

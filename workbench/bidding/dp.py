@@ -9,16 +9,15 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval
-from sklearn.utils.validation import check_is_fitted
 
-from workbench.bidding.base import BaseBidder
-from workbench.bidding.replay import ReplayMarket, ReplayOutcome
+from workbench.bidding.base import ReplayBidder
+from workbench.bidding.replay import ReplayMarket, Step
 from workbench.errors import UsageError
 
 __all__ = ["RLBBidder", "SSMDPBidder"]
 
 
-class RLBBidder(BaseBidder):
+class RLBBidder(ReplayBidder):
     """Reinforcement learning to bid: value iteration over auctions left and budget left.
 
     ``V(t, b)`` is the expected number of clicks from t auctions and a budget of b; the bid for an
@@ -91,32 +90,36 @@ class RLBBidder(BaseBidder):
         self.mean_value_ = float(mean_value if self.mean_value is None else self.mean_value)
         self.value_ = value_iteration(self.pmf_, self.mean_value_, self.horizon, int(budget))
 
-    def simulate(self, X: Any, seed: int = 0, **options: Any) -> ReplayOutcome:
-        """Replay auction by auction: a bid depends on what is left of the budget."""
-        check_is_fitted(self)
-        market = self._as_market(X)
-        assert isinstance(market, ReplayMarket)  # noqa: S101  (a market of many was refused)
-        if market.horizon > self.horizon or market.budget > self.value_.shape[1] - 1:
+    def _replay_policy(self, market: ReplayMarket) -> _ValueRule:
+        return _ValueRule(self)
+
+
+class _ValueRule:
+    """Bids by the value function: a bid depends on what is left of the budget."""
+
+    def __init__(self, bidder: RLBBidder) -> None:
+        self._b = bidder
+
+    def bids(self, step: Step) -> NDArray[np.float64]:
+        t, b = self._b.value_.shape[0] - 1, self._b.value_.shape[1] - 1
+        before, top = self._b.value_[t - 1], self._b.max_price
+        return np.array([float(best_bid(before, v, b, top)) for v in self._values(step.pctr)])
+
+    def replay(self, market: ReplayMarket) -> NDArray[np.float64]:
+        b = self._b
+        if market.horizon > b.horizon or int(market.budget) > b.value_.shape[1] - 1:
             raise UsageError(
-                f"The bidder was fitted for {self.horizon} auctions and a budget of "
-                f"{self.value_.shape[1] - 1}; set market.episode, or fit with a larger horizon and budget."
+                f"The bidder was fitted for {b.horizon} auctions and a budget of "
+                f"{b.value_.shape[1] - 1}; set market.episode, or fit with a larger horizon and budget."
             )
         log = market.log
-        values = log.pctr if self._own_value else np.full(len(log), self.mean_value_)
-        sums = replay_values(
-            self.value_, values, log.price, log.click, market.horizon, int(market.budget), self.max_price
-        )
-        return market._outcome(sums, len(log))
+        return replay_values(
+            b.value_, self._values(log.pctr), log.price, log.click, market.horizon, int(market.budget),
+            b.max_price,
+        )  # fmt: skip
 
-    def bid(self, requests: Any) -> NDArray[np.float64]:
-        """Bids at the start of an episode."""
-        check_is_fitted(self)
-        values = requests.pctr if self._own_value else np.full(len(requests), self.mean_value_)
-        t, b = self.value_.shape[0] - 1, self.value_.shape[1] - 1
-        return np.array([float(best_bid(self.value_[t - 1], v, b, self.max_price)) for v in values])
-
-    def _replay_policy(self, market: ReplayMarket) -> Any:
-        raise NotImplementedError  # simulate and bid are this bidder's own
+    def _values(self, pctr: NDArray[np.float64]) -> NDArray[np.float64]:
+        return pctr if self._b._own_value else np.full(len(pctr), self._b.mean_value_)
 
 
 class SSMDPBidder(RLBBidder):
@@ -191,5 +194,5 @@ def replay_values(
             out[1] += 1.0
             out[2] += click[i]
             out[3] += price[i]
-            left -= int(price[i])
+            left -= int(np.ceil(price[i]))
     return out

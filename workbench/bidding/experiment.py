@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from workbench.bidding.base import BaseBidder
+from workbench.bidding.base import BaseBidder, values_of
 from workbench.bidding.kernels import MECHANISMS
 from workbench.bidding.log import BidLog
 from workbench.bidding.market import AuctionMarket
@@ -27,6 +27,11 @@ BIDDERS: dict[str, tuple[str, str]] = {
     "AdaptivePacing": ("control", "AdaptivePacingBidder"),
     "MirrorDescent": ("control", "MirrorDescentBidder"),
     "OnlineLP": ("lp", "OnlineLPBidder"),
+    "Truthful": ("rules", "TruthfulBidder"),
+    "OCPC": ("constrained", "OCPCBidder"),
+    "IQL": ("iql", "IQLBidder"),
+    "DRLB": ("drlb", "DRLBBidder"),
+    "USCB": ("uscb", "USCBBidder"),
     "Bandit": ("dcmab", "BanditBidder"),
     "A2C": ("dcmab", "A2CBidder"),
     "DDPG": ("dcmab", "DDPGBidder"),
@@ -52,7 +57,7 @@ class MarketComparison(BaseEstimator):
     ----------
     bidders : str, default="Manual, UniformScale, AdaptivePacing, DCMAB"
         Names, divided by commas: Manual, UniformScale, Linear, ORTB, PID, AdaptivePacing, MirrorDescent,
-        OnlineLP, Bandit, A2C, DDPG, DCMAB.
+        OnlineLP, Truthful, OCPC, IQL, DRLB, USCB, Bandit, A2C, DDPG, DCMAB.
     mechanism : {"gsp", "vcg", "first", "second"}, default="gsp"
         Auction. With "second" there is one slot whatever `slots` says.
     slots : int, default=3
@@ -157,9 +162,19 @@ class MarketComparison(BaseEstimator):
             (n, make_bidder(n, n_merchant_clusters=self.n_clusters, **shared)) for n in dict.fromkeys(names)
         ]
 
-    def fit(self, X: BidLog | AuctionMarket, y: Any = None) -> MarketComparison:
-        """Fit every bidder on a log (in the market that the parameters describe) or in a given market."""
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.positive_only = True
+        return tags
+
+    def fit(self, X: Any, y: Any = None) -> MarketComparison:
+        """Fit every bidder on a log (in the market that the parameters describe) or in a given market.
+
+        An array of shape (n_auctions, n_merchants) is taken as the values of a log, as every bidder takes it.
+        """
         self._validate_params()
+        if not isinstance(X, (AuctionMarket, BidLog)):
+            X = BidLog.from_values(values_of(self, X, reset=True))
         market = X if isinstance(X, AuctionMarket) else self.market(X)
         pairs = self.unfitted()
         self.names_ = [name for name, _ in pairs]

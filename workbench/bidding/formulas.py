@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -42,13 +44,21 @@ def ortb2(value: ArrayLike, c: float, lam: ArrayLike) -> Array:
 
 
 def pid_signal(
-    error: float, total: float, change: float, p: float, i: float, d: float, low: float, high: float
-) -> float:
+    error: ArrayLike,
+    total: ArrayLike,
+    change: ArrayLike,
+    p: float,
+    i: float,
+    d: float,
+    low: ArrayLike,
+    high: ArrayLike,
+) -> Array:
     """Control signal ``clip(p·e + i·Σe + d·Δe)``; the bid is multiplied by its exponential.
 
     Zhang, Rong, Wang, Zhu, Wang, "Feedback control of real-time display advertising", WSDM 2016, eq. 7.
     """
-    return float(np.clip(p * error + i * total + d * change, low, high))
+    signal = p * np.asarray(error) + i * np.asarray(total) + d * np.asarray(change)
+    return np.clip(signal, np.asarray(low), np.asarray(high))
 
 
 def pacing_step(mu: ArrayLike, step: float, rate: ArrayLike, paid: ArrayLike, top: float) -> Array:
@@ -86,20 +96,22 @@ def mpid(ctr: ArrayLike, cvr: ArrayLike, p: float, q: float, cpc: float) -> Arra
 
 
 def uscb(
-    value: ArrayLike, weight: float, constraints: tuple[tuple[float, ArrayLike, ArrayLike, float, bool], ...]
+    value: ArrayLike,
+    weight: ArrayLike,
+    constraints: Sequence[tuple[ArrayLike, ArrayLike, ArrayLike, float, bool]] = (),
 ) -> Array:
     """Unified bid ``w0·v − Σ_j w_j·(q_j·(1 − 1[cost_j]) − k_j·p_j)`` (He et al., KDD 2021, eq. 5).
 
     Parameters
     ----------
     value : array-like
-    weight : float
+    weight : array-like
         w0.
-    constraints : tuple of (w, q, p, k, cost_related)
+    constraints : sequence of (w, q, p, k, cost_related)
     """
-    bid = weight * np.asarray(value, dtype=np.float64)
+    bid = np.asarray(weight, dtype=np.float64) * np.asarray(value, dtype=np.float64)
     for w, q, p, k, cost_related in constraints:
-        bid = bid - w * (np.asarray(q) * (0.0 if cost_related else 1.0) - k * np.asarray(p))
+        bid = bid - np.asarray(w) * (np.asarray(q) * (0.0 if cost_related else 1.0) - k * np.asarray(p))
     return bid
 
 

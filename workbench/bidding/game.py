@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from workbench.bidding import formulas
 from workbench.bidding.clusters import rank_and_cut
+from workbench.bidding.episode import Interval
 from workbench.bidding.log import BidLog
 from workbench.bidding.market import AuctionMarket
 from workbench.bidding.outcome import Outcome
@@ -129,7 +131,7 @@ class ClusterGame:
     def reset(self, seed: int = 0) -> None:
         """Full budgets, the clock at the start."""
         self.episode = self.market.episode(seed, groups=self.groups, count=True)
-        self._sums = np.zeros((*self.shape, 2))
+        self._sums, self._spent = np.zeros((*self.shape, 2)), np.zeros(self.market.n_merchants)
         self.share = np.zeros(self.shape)
 
     @property
@@ -143,7 +145,7 @@ class ClusterGame:
         cluster's manual cost and revenue.
         """
         g = self._sums / self.clusters.scale[:, None, ::-1]
-        spent = np.bincount(self.clusters.merchant, self.episode.spent, self.clusters.n)
+        spent = np.bincount(self.clusters.merchant, self._spent, self.clusters.n)
         used = np.divide(spent, self._budget, out=np.zeros_like(spent), where=self._budget > 0)
         return np.concatenate([g.ravel(), used, np.maximum(1.0 - used, 0.0)])
 
@@ -169,14 +171,26 @@ class ClusterGame:
             self.bid_range,
             BRATIO_MODES[self.bratio_mode],
         )
+        self.book(out)
+        return out
+
+    def bids(self, action: NDArray[np.float64], interval: Interval) -> NDArray[np.float64]:
+        """Bids per click of an interval's candidates with a_ij, shape (N, L)."""
+        log, rows = self.market.log, interval.rows
+        mine = action[self.clusters.merchant[interval.merchant], self.groups[log.request_of[rows]]]
+        factor = formulas.action_factor(mine, self.ratio[rows], self.bid_range, self.bratio_mode)
+        return interval.bid * factor
+
+    def book(self, out: Outcome) -> None:
+        """Add an interval's sums by merchant and consumer cluster to the state."""
         n, m = self.shape
+        self._spent += out.cost.sum(axis=(0, 2))
         for k, name in enumerate(("cost", "revenue")):
             part = out.by_cluster(name, self.clusters.merchant, n)[0]
             self._sums[:, : part.shape[1], k] += part
         made = out.by_cluster("entered", self.clusters.merchant, n)[0]
         self.share = np.zeros((n, m))
         self.share[:, : made.shape[1]] = made / max(made.sum(), 1.0)
-        return out
 
 
 def _padded(values: NDArray[np.float64], n: int) -> NDArray[np.float64]:

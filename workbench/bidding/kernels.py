@@ -43,45 +43,10 @@ def uniform(seed: int, a: int, b: int) -> float:
 
 
 @_jit
-def best_four(
-    scores: NDArray[np.float64], n: int, first: int, top: NDArray[np.float64], at: NDArray[np.uint64]
-) -> None:
-    """The four highest of ``scores[:n]`` into `top`, and where the first three stand into `at`.
-
-    A sorting network of minima and maxima: it has no branch to mispredict, which makes it twice as fast
-    as insertion. Zeros stand for nobody.
-    """
-    s0 = s1 = s2 = s3 = 0.0
-    for i in range(n):
-        s = scores[i]
-        t = s if s < s0 else s0
-        s0 = s if s > s0 else s0
-        u = t if t < s1 else s1
-        s1 = t if t > s1 else s1
-        t = u if u < s2 else s2
-        s2 = u if u > s2 else s2
-        s3 = t if t > s3 else s3
-    top[0], top[1], top[2], top[3] = s0, s1, s2, s3
-    nobody = np.uint64(n)
-    a0 = a1 = a2 = nobody
-    for i in range(n):
-        s = scores[i]
-        if s >= s2 and s > 0.0:
-            # Of equal scores the one that stands first takes the higher slot.
-            if s == s0 and a0 == nobody:
-                a0 = np.uint64(i)
-            elif s == s1 and a1 == nobody:
-                a1 = np.uint64(i)
-            elif s == s2 and a2 == nobody:
-                a2 = np.uint64(i)
-    at[0], at[1], at[2] = a0 + np.uint64(first), a1 + np.uint64(first), a2 + np.uint64(first)
-
-
-@_jit
 def _best(
     scores: NDArray[np.float64], n: int, first: int, top: NDArray[np.float64], at: NDArray[np.uint64]
 ) -> None:
-    """The ``len(top)`` highest of ``scores[:n]`` by insertion, for more than three slots."""
+    """The ``len(top)`` highest of ``scores[:n]`` by insertion, and where they stand into `at`."""
     last = len(top) - 1
     top[:] = 0.0
     for i in range(n):
@@ -94,6 +59,66 @@ def _best(
                 k -= 1
             top[k] = s
             at[k] = np.uint64(first + i)
+
+
+@_jit
+def best_four(
+    scores: NDArray[np.float64],
+    bits: NDArray[np.int64],
+    keys: NDArray[np.int64],
+    n: int,
+    first: int,
+    top: NDArray[np.float64],
+    at: NDArray[np.uint64],
+) -> None:
+    """The four highest of ``scores[:n]`` into `top`, and where they stand, counted from `first`, into `at`.
+
+    Positive numbers rank as their bits do. So a score's last bits, as many as it takes, are replaced by
+    where it stands, and four maxima of whole numbers, which processors take side by side and without a
+    branch, give scores and places at once. Where that leaves neighbours among the four equal, `_best`
+    decides. (The fourth sets a price only; with a fifth next to it, it may be off by the bits replaced: by
+    1e-14 of itself among 60 candidates.)
+
+    Parameters
+    ----------
+    scores : ndarray
+        At least 0; zeros stand for nobody. Of equal scores the one that stands first is the higher.
+    bits : ndarray
+        ``scores.view(np.int64)``.
+    keys : ndarray
+        Room for `n` numbers rounded up to a multiple of 16.
+    """
+    mask = np.int64(15)
+    while mask < n:
+        mask = 2 * mask + 1
+    for i in range(n):
+        x = bits[i]
+        keys[i] = ((x & ~mask) | (mask - i)) if x > 0 else 0
+    padded = (n + 15) & ~15
+    for i in range(n, padded):
+        keys[i] = 0
+    k0 = k1 = k2 = k3 = np.int64(0)
+    for i in range(padded):
+        k0 = max(k0, keys[i])
+    for i in range(padded):
+        x = keys[i]
+        k1 = max(k1, x if x < k0 else np.int64(0))
+    for i in range(padded):
+        x = keys[i]
+        k2 = max(k2, x if x < k1 else np.int64(0))
+    for i in range(padded):
+        x = keys[i]
+        k3 = max(k3, x if x < k2 else np.int64(0))
+    close = (k0 | mask) == (k1 | mask) or (k1 | mask) == (k2 | mask) or (k2 | mask) == (k3 | mask)
+    if close and k1 > 0:
+        _best(scores, n, first, top, at)
+        return
+    i0, i1, i2, i3 = mask - (k0 & mask), mask - (k1 & mask), mask - (k2 & mask), mask - (k3 & mask)
+    top[0] = scores[i0] if k0 > 0 else 0.0
+    top[1] = scores[i1] if k1 > 0 else 0.0
+    top[2] = scores[i2] if k2 > 0 else 0.0
+    top[3] = scores[i3] if k3 > 0 else 0.0
+    at[0], at[1], at[2], at[3] = first + i0, first + i1, first + i2, first + i3
 
 
 @_jit
@@ -160,21 +185,25 @@ def run_auctions(
     per_score = 0.0 if reserve_per_click else reserve
     top = np.zeros(max(slots, 3) + 1)
     at = np.zeros(max(slots, 3) + 1, dtype=np.uint64)
-    scores = np.empty(np.max(indptr[start + 1 : stop + 1] - indptr[start:stop]) if stop > start else 0)
+    widest = np.max(indptr[start + 1 : stop + 1] - indptr[start:stop]) if stop > start else 0
+    scores = np.empty(widest)
+    bits, keys = scores.view(np.int64), np.empty(widest + 15, dtype=np.int64)
+    shown, sold = 0.0, 0
     live = np.empty(len(budget))
     for b in range(len(budget)):
         live[b] = 1.0 if spent[b] < budget[b] else 0.0
     for r in range(start, stop):
         # Unsigned positions spare numba the test for negative ones.
         first = np.uint64(indptr[r])
-        n = np.uint64(indptr[r + 1]) - first
+        n = indptr[r + 1] - indptr[r]
         g = group[r]
-        i = np.uint64(0)
-        while i < n:
-            c = first + i
-            s = pctr[c] * bids[c] * live[np.uint64(merchant[c])]
-            scores[i] = s if bids[c] >= per_click and s >= per_score else 0.0
-            i += np.uint64(1)
+        for i in range(n):
+            c = first + np.uint64(i)
+            scores[i] = pctr[c] * bids[c] * live[np.uint64(merchant[c])]
+        if reserve > 0.0:
+            for i in range(n):
+                if bids[first + np.uint64(i)] < per_click or scores[i] < per_score:
+                    scores[i] = 0.0
         if count:
             for j in range(n):
                 c = first + np.uint64(j)
@@ -182,9 +211,9 @@ def run_auctions(
                 if bids[c] > 0.0 and live[m] > 0.0:
                     entered[m, g] += 1
         if slots <= 3:
-            best_four(scores, n, first, top, at)
+            best_four(scores, bits, keys, n, indptr[r], top, at)
         else:
-            _best(scores, n, first, top, at)
+            _best(scores, n, indptr[r], top, at)
         for k in range(slots):
             if top[k] <= 0.0:
                 break
@@ -203,8 +232,8 @@ def run_auctions(
                     step = exposure[t] - (exposure[t + 1] if t + 1 < slots else 0.0)
                     price += step * max(top[t + 1], floor)
             value = seen * pctr[c] * pcvr[c] * ppb[c]
-            welfare[0] += value
-            welfare[1] += 1.0
+            shown += value
+            sold += 1
             wins[m, g] += 1
             if sampled:
                 if uniform(seed, r, 2 * k) >= seen * pctr[c]:
@@ -218,6 +247,8 @@ def run_auctions(
             cost[m, g] += price
             spent[m] += price
             live[m] = 1.0 if spent[m] < budget[m] else 0.0
+    welfare[0] += shown
+    welfare[1] += sold
 
 
 @_jit

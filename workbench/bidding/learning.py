@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from concurrent.futures import ThreadPoolExecutor
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -10,11 +11,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval as Bounds
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from workbench.bidding import formulas
-from workbench.bidding.base import BaseBidder
+from workbench.bidding.base import MarketBidder
+from workbench.bidding.episode import Interval
 from workbench.bidding.game import BRATIO_MODES, ClusterGame, Clusters
 from workbench.bidding.market import AuctionMarket
 from workbench.bidding.outcome import Outcome
@@ -25,11 +27,11 @@ if TYPE_CHECKING:
 
 __all__ = ["ClusterLearner"]
 
-_COUNT = Interval(Integral, 1, None, closed="left")
-_POSITIVE = Interval(Real, 0, None, closed="neither")
+_COUNT = Bounds(Integral, 1, None, closed="left")
+_POSITIVE = Bounds(Real, 0, None, closed="neither")
 
 
-class ClusterLearner(BaseBidder):
+class ClusterLearner(MarketBidder):
     """Base of bidders whose agents are clusters of merchants.
 
     Subclasses say how agents are made (``_agents``), how they explore, and how they learn.
@@ -38,15 +40,15 @@ class ClusterLearner(BaseBidder):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_merchant_clusters": [_COUNT],
         "n_consumer_clusters": [_COUNT],
-        "reward": [StrOptions({"self", "coord"}), Interval(Real, 0, 1, closed="both")],
+        "reward": [StrOptions({"self", "coord"}), Bounds(Real, 0, 1, closed="both")],
         "coordinated_agents": [_COUNT, None],
-        "bid_range": [Interval(Real, 0, 1, closed="right")],
+        "bid_range": [Bounds(Real, 0, 1, closed="right")],
         "bratio_mode": [StrOptions(set(BRATIO_MODES))],
         "n_episodes": [_COUNT],
         "n_workers": [_COUNT],
         "actor_lr": [_POSITIVE],
         "critic_lr": [_POSITIVE],
-        "noise": [Interval(Real, 0, None, closed="left")],
+        "noise": [Bounds(Real, 0, None, closed="left")],
         "max_grad_norm": [_POSITIVE],
         "random_state": ["random_state"],
     }
@@ -102,15 +104,15 @@ class ClusterLearner(BaseBidder):
         self.actor_ = agents.actor.arrays()
         del self._games, self._seed
 
+    @abstractmethod
     def _agents(
         self, sizes: Sizes, features: NDArray[np.float64], generator: Any
     ) -> tuple[Any, dict[str, Any]]:
         """The torch module (with ``actor`` and ``optimizer``) and what else it remembers."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _episode(self, agents: Any, number: int, extras: dict[str, Any]) -> dict[str, float]:
         """Play `n_workers` games, learn, and give figures for the curves."""
-        raise NotImplementedError
 
     def _play(self, games: list[ClusterGame], actions: list[NDArray[np.float64]]) -> list[Outcome]:
         """The next interval of every game, side by side in threads."""
@@ -169,31 +171,37 @@ class ClusterLearner(BaseBidder):
         return action
 
     def simulate(self, X: Any, seed: int = 0, **options: Any) -> Outcome:
-        """Bid in a market and give back all sums; the actions taken are in ``self.trace(X)``."""
+        """Bid in a market and give back all sums; `play` gives the actions taken, too."""
         return self.play(X, seed)[0]
 
     def play(self, X: Any, seed: int = 0) -> tuple[Outcome, NDArray[np.float64]]:
         """All sums, and the actions taken, shape (n_intervals, N, L)."""
         check_is_fitted(self)
-        game = self._game(self._as_market(X))  # type: ignore[arg-type]
-        game.reset(seed)
-        taken = []
-        while not game.done:
-            taken.append(self.actions(game))
-            game.step(taken[-1])
-        return game.episode.outcome, np.array(taken)
+        market = self._as_market(X)
+        assert isinstance(market, AuctionMarket)  # noqa: S101  (a replay was refused)
+        policy = self._policy(market)
+        out = market.run(policy, seed=seed, groups=policy.groups, count=True)
+        return out, np.array(policy.taken)
 
     def evaluate(self, X: Any, seed: int = 0) -> pd.DataFrame:
         """Bid in a market and give the figures back, one row a merchant cluster and the total last."""
         out = self.simulate(X, seed=seed)
         return out.table(self.merchant_cluster_, int(self.n_merchant_clusters))
 
-    def bid(self, requests: Any) -> NDArray[np.float64]:
-        """Bids per click of every candidate of a log, with the whole budget and time still left."""
-        game = self._game(self._as_market(requests))  # type: ignore[arg-type]
-        log = game.market.log
-        action = self.actions(game)[game.clusters.merchant[log.merchant], game.groups[log.request_of]]
-        return log.bid * formulas.action_factor(action, game.ratio, float(self.bid_range), self.bratio_mode)
+    def _policy(self, market: AuctionMarket) -> _GamePolicy:
+        return _GamePolicy(self, self._game(market))
 
-    def _policy(self, market: AuctionMarket) -> Any:
-        raise NotImplementedError  # the game is played instead
+
+class _GamePolicy:
+    """Plays the clusters' game in a market; `taken` are its actions so far."""
+
+    def __init__(self, bidder: ClusterLearner, game: ClusterGame) -> None:
+        self._bidder, self._game, self.groups = bidder, game, game.groups
+        self.taken: list[NDArray[np.float64]] = []
+
+    def bids(self, interval: Interval) -> NDArray[np.float64]:
+        self.taken.append(self._bidder.actions(self._game))
+        return self._game.bids(self.taken[-1], interval)
+
+    def observe(self, result: Outcome) -> None:
+        self._game.book(result)

@@ -70,6 +70,8 @@ class BidLog:
                     f"The column {name!r} has {len(getattr(self, name))} rows, not {self.n_candidates}."
                 )
             column(getattr(self, name), name, high=high)
+        if not self.bid.any():
+            raise DatasetError("All bids are zero, so that nothing would be sold; give the merchants' bids.")
         no_steps_back(self.hour, self.indptr[:-1] + 1)
 
     @property
@@ -161,6 +163,31 @@ class BidLog:
             ppb=column(frame["ppb"], "ppb"),
             merchants=np.asarray(merchants),
             consumers=np.asarray(consumers),
+        )
+
+    @classmethod
+    def from_values(cls, values: ArrayLike) -> BidLog:
+        """Every merchant in every auction, bidding what winning is worth to it.
+
+        Parameters
+        ----------
+        values : array-like of shape (n_auctions, n_merchants)
+            Auctions in the order of time. A click is certain, and so is the conversion.
+        """
+        v = np.array(values, dtype=np.float64)
+        n, k = v.shape
+        flat, certain = v.ravel(), np.ones(n * k)
+        return cls(
+            indptr=np.arange(n + 1, dtype=np.int64) * k,
+            hour=np.arange(n) / n,
+            consumer=np.zeros(n, dtype=np.int32),
+            merchant=np.tile(np.arange(k, dtype=np.int32), n),
+            bid=flat,
+            pctr=certain,
+            pcvr=certain,
+            ppb=flat,
+            merchants=np.arange(k),
+            consumers=np.arange(1),
         )
 
     def to_frame(self) -> pd.DataFrame:
@@ -283,6 +310,19 @@ class ReplayLog:
             n: frame[n].to_numpy() for n in ("price", "pctr", "click", "bid", "hour", "pcvr") if n in frame
         }
         return cls(**columns, **more)
+
+    @classmethod
+    def from_values(cls, values: ArrayLike) -> ReplayLog:
+        """The auctions of the first of some merchants that bid what winning is worth to them.
+
+        Parameters
+        ----------
+        values : array-like of shape (n_auctions, n_merchants)
+            The price is the highest value among the others; `pctr` is the own one over its largest.
+        """
+        v = np.array(values, dtype=np.float64)
+        top = float(v[:, 0].max()) or 1.0
+        return cls(price=v[:, 1:].max(axis=1), pctr=v[:, 0] / top, click=v[:, 0] / top, value_per_click=top)
 
     def censor(self, bid: ArrayLike) -> ReplayLog:
         """What a bidder that bid `bid` would have seen: prices of lost auctions become NaN."""

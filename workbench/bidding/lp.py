@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval
 
 from workbench.bidding import kernels
-from workbench.bidding.base import BaseBidder
+from workbench.bidding.base import MarketBidder, ReplayBidder
 from workbench.bidding.market import AuctionMarket
 from workbench.bidding.outcome import Outcome
 from workbench.bidding.replay import ReplayMarket, ReplayOutcome, Step
@@ -31,7 +31,7 @@ def greedy_ratio(price: NDArray[np.float64], value: NDArray[np.float64], budget:
     return float(ratio[order][bought][-1]) if bought.any() else 0.0
 
 
-class OnlineLPBidder(BaseBidder):
+class OnlineLPBidder(MarketBidder, ReplayBidder):
     """Online linear programming: the ratio that would have spent what is left on the rest of the past day.
 
     Parameters

@@ -122,17 +122,19 @@ def estimate_value(
 def _rewards(logged: LoggedBids, folds: int) -> NDArray[np.float64]:
     """Expected reward of every factor in every row, shape (n, k), by cross-fitting."""
     from sklearn.ensemble import HistGradientBoostingRegressor
+    from threadpoolctl import threadpool_limits
 
     n, k = logged.propensity.shape
     out = np.zeros((n, k))
     fold = np.arange(n) % folds
     X = np.column_stack([logged.value, logged.factors[logged.action]])
-    for f in range(folds):
-        model = HistGradientBoostingRegressor(max_iter=50, max_depth=4, random_state=0)
-        model.fit(X[fold != f], logged.reward[fold != f])
-        mine = fold == f
-        for a in range(k):
-            out[mine, a] = model.predict(
-                np.column_stack([logged.value[mine], np.full(mine.sum(), logged.factors[a])])
-            )
+    # Threads that wait for one another on a busy machine would take many times as long.
+    with threadpool_limits(1, "openmp"):
+        for f in range(folds):
+            model = HistGradientBoostingRegressor(max_iter=50, max_depth=4, random_state=0)
+            model.fit(X[fold != f], logged.reward[fold != f])
+            mine = fold == f
+            for a in range(k):
+                factor = np.full(mine.sum(), logged.factors[a])
+                out[mine, a] = model.predict(np.column_stack([logged.value[mine], factor]))
     return out

@@ -18,6 +18,7 @@ from workbench.bidding.learning import ClusterLearner
 from workbench.bidding.log import BidLog
 from workbench.bidding.market import AuctionMarket
 from workbench.bidding.outcome import Outcome
+from workbench.bidding.steps import StepBidder
 from workbench.errors import DatasetError
 from workbench.report import Report, Reporter
 
@@ -45,7 +46,7 @@ def simulate(estimator: Any, data: Data, split: Split, seed: int, reporter: Repo
     pairs = _bidders(estimator, plan, seed)
     train_rows, test_rows = split.indices(log.n_requests, column=column, seed=seed)
     train, test = plan.market(log.select(train_rows)), plan.market(log.select(test_rows))
-    slow = {name: isinstance(bidder, ClusterLearner) for name, bidder in pairs}
+    slow = {name: isinstance(bidder, (ClusterLearner, StepBidder)) for name, bidder in pairs}
     reporter.plan({name: 10.0 if slow[name] else 1.0 for name, _ in pairs} | {"report": 1.0})
     reporter.log(
         f"{log.n_requests:,} requests, {log.n_candidates:,} candidates, {log.n_merchants:,} merchants; "
@@ -57,7 +58,7 @@ def simulate(estimator: Any, data: Data, split: Split, seed: int, reporter: Repo
             fitted[name] = bidder.fit(train)
     with reporter.stage("report", weight=1.0):
         clusters = Clusters.fit(train, int(plan.n_clusters), 3)
-        outcomes = {name: _outcome(bidder, test, seed) for name, bidder in fitted.items()}
+        outcomes = {name: _outcome(bidder, test, seed, clusters) for name, bidder in fitted.items()}
         tables = _tables(fitted, outcomes, train, test, clusters, seed)
     chosen = pairs[-1][0] if not isinstance(estimator, MarketComparison) else _best(outcomes)
     plan.names_, plan.bidders_ = list(fitted), list(fitted.values())
@@ -105,8 +106,8 @@ def _bidders(estimator: Any, plan: MarketComparison, seed: int) -> list[tuple[st
     return [*beside, (name, given)]
 
 
-def _outcome(bidder: BaseBidder, market: AuctionMarket, seed: int) -> Outcome:
-    found = bidder.simulate(market, seed=seed, count=True)
+def _outcome(bidder: BaseBidder, market: AuctionMarket, seed: int, clusters: Clusters) -> Outcome:
+    found = bidder.simulate(market, seed=seed, count=True, groups=clusters.groups(market.log))
     assert isinstance(found, Outcome)  # noqa: S101  (a market of many gives sums by merchant)
     return found
 
@@ -151,18 +152,21 @@ def _tables(
         "importance": _importance(outcomes, clusters),
         "spend": _spend(outcomes, test),
         "landscape": _landscape(train),
-        "budget_sweep": _sweep(fitted, test, seed),
+        "budget_sweep": _sweep(fitted, test, seed, clusters),
+        "winners": _winners(outcomes, clusters),
+        "multipliers": _multipliers(fitted, test),
     }
     curves, actions = [], []
     for name, bidder in fitted.items():
-        if not isinstance(bidder, ClusterLearner):
-            continue
-        history = pd.DataFrame(bidder.history_)
-        long = history.assign(episode=np.arange(1, len(history) + 1)).melt("episode", var_name="name")
-        curves.append(long.assign(bidder=name))
-        actions.append(_actions(name, bidder, test, seed))
+        if hasattr(bidder, "history_"):
+            history = pd.DataFrame(bidder.history_)
+            long = history.assign(episode=np.arange(1, len(history) + 1)).melt("episode", var_name="name")
+            curves.append(long.assign(bidder=name))
+        if isinstance(bidder, ClusterLearner):
+            actions.append(_actions(name, bidder, test, seed))
     if curves:
         tables["curve"] = pd.concat(curves, ignore_index=True)
+    if actions:
         tables["actions"] = pd.concat(actions, ignore_index=True)
     return tables
 
@@ -203,12 +207,36 @@ def _landscape(train: AuctionMarket) -> pd.DataFrame:
     )
 
 
-def _sweep(fitted: dict[str, BaseBidder], test: AuctionMarket, seed: int) -> pd.DataFrame:
+def _winners(outcomes: dict[str, Outcome], clusters: Clusters) -> pd.DataFrame:
+    """Share of each consumer cluster's GMV that each merchant cluster earns."""
+    parts = []
+    for name, out in outcomes.items():
+        earned = out.by_cluster("revenue", clusters.merchant, clusters.n).sum(axis=0)
+        share = earned / np.maximum(earned.sum(axis=0), 1e-12)
+        i, j = (index.ravel() for index in np.indices(share.shape))
+        parts.append(
+            pd.DataFrame({"bidder": name, "merchants": i + 1, "consumers": j + 1, "share": share.ravel()})
+        )
+    return pd.concat(parts, ignore_index=True)
+
+
+def _multipliers(fitted: dict[str, BaseBidder], test: AuctionMarket) -> pd.DataFrame:
+    """What each merchant's own bids are multiplied by on average when the day begins, a column a bidder."""
+    log, n = test.log, test.n_merchants
+    own = np.bincount(log.merchant, log.bid, n)
+    table = pd.DataFrame({"merchant": log.merchants, "own_bid": own / np.maximum(log.presence, 1)})
+    for name, bidder in fitted.items():
+        made = np.bincount(log.merchant, bidder.bid(test), n)
+        table[name] = np.divide(made, own, out=np.full(n, np.nan), where=own > 0)
+    return table
+
+
+def _sweep(fitted: dict[str, BaseBidder], test: AuctionMarket, seed: int, clusters: Clusters) -> pd.DataFrame:
     rows = []
     for fraction in BUDGET_SWEEP:
         market = test.with_options(budgets=float(fraction))
         for name, bidder in fitted.items():
-            out = _outcome(bidder, market, seed)
+            out = _outcome(bidder, market, seed, clusters)
             rows.append({"bidder": name, "fraction": fraction, **out.scores()})
     return pd.DataFrame(rows)
 

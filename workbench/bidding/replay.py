@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,7 @@ from workbench.bidding._checks import column
 from workbench.bidding.log import ReplayLog
 from workbench.errors import DatasetError, UsageError
 
-__all__ = ["ReplayMarket", "ReplayOutcome", "ReplayPolicy", "Step"]
+__all__ = ["AuctionRule", "ReplayMarket", "ReplayOutcome", "ReplayPolicy", "Step"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +65,17 @@ class ReplayPolicy(Protocol):
     def observe(self, result: ReplayOutcome) -> None: ...
 
 
+@runtime_checkable
+class AuctionRule(Protocol):
+    """Bids auction by auction, each bid after the one before it is known: compiled, a whole log at once."""
+
+    def bids(self, step: Step) -> NDArray[np.float64]:
+        """Bids with the whole budget and time still left."""
+
+    def replay(self, market: ReplayMarket) -> NDArray[np.float64]:
+        """Bids made, wins, clicks and cost of the whole log."""
+
+
 @dataclass(frozen=True, eq=False)
 class ReplayMarket:
     """A log, a budget and the rules of its replay.
@@ -109,9 +120,11 @@ class ReplayMarket:
         """Budget per auction."""
         return self.budget / self.horizon
 
-    def run(self, policy: ReplayPolicy | ArrayLike) -> ReplayOutcome:
-        """Replay with fixed bids of shape (n,), or with a policy that bids step by step."""
+    def run(self, policy: ReplayPolicy | AuctionRule | ArrayLike) -> ReplayOutcome:
+        """Replay with fixed bids of shape (n,), or with a policy that bids step by step or by auction."""
         n, size = len(self.log), self.horizon
+        if isinstance(policy, AuctionRule):
+            return self._outcome(policy.replay(self), n)
         total = np.zeros(4)
         fixed = None if hasattr(policy, "bids") else column(np.broadcast_to(policy, n), "bid")
         for first in range(0, n, size):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from workbench.bidding import formulas
-from workbench.bidding.base import BaseBidder, FixedPolicy
+from workbench.bidding.base import FixedPolicy, MarketBidder, ReplayBidder
 from workbench.bidding.landscape import PriceLandscape, fit_win_curve
 from workbench.bidding.log import ReplayLog
 from workbench.bidding.market import AuctionMarket
@@ -29,7 +29,7 @@ __all__ = [
 _POSITIVE = Interval(Real, 0, None, closed="neither")
 
 
-class ManualBidder(BaseBidder):
+class ManualBidder(MarketBidder):
     """The merchants' own bids, as the log has them."""
 
     def _policy(self, market: AuctionMarket) -> FixedPolicy:
@@ -39,7 +39,7 @@ class ManualBidder(BaseBidder):
         self.factor_ = 1.0
 
 
-class UniformScaleBidder(BaseBidder):
+class UniformScaleBidder(MarketBidder):
     """All bids times one factor: budget over what would be paid without one.
 
     An auction without reserve does not change its winners when all bids are multiplied by the same number,
@@ -71,7 +71,7 @@ class UniformScaleBidder(BaseBidder):
         return FixedPolicy(lambda requests: self.factor_ * requests.bid)
 
 
-class TruthfulBidder(BaseBidder):
+class TruthfulBidder(MarketBidder, ReplayBidder):
     """Bids what a click is worth.
 
     In a market a click is worth pcvr × ppb; in a replay an impression is worth pctr × `value_per_click`.
@@ -101,7 +101,7 @@ class TruthfulBidder(BaseBidder):
         return FixedPolicy(lambda step: step.pctr * self.value_per_click_)
 
 
-class MCPCBidder(BaseBidder):
+class MCPCBidder(ReplayBidder):
     """Bids at most the cost of a click in training: ``eCPC · pctr``.
 
     Parameters
@@ -125,7 +125,7 @@ class MCPCBidder(BaseBidder):
         return FixedPolicy(lambda step: _whole(self.ecpc_ * step.pctr, self.whole))
 
 
-class LinearBidder(BaseBidder):
+class LinearBidder(MarketBidder, ReplayBidder):
     """Bids in proportion to the value.
 
     In a replay ``b0 · pctr / mean pctr``. In a market ``k_m · pcvr · ppb`` for a click, with one k for each
@@ -183,7 +183,7 @@ class LinearBidder(BaseBidder):
         return FixedPolicy(lambda requests: self.factor_[requests.merchant] * requests.value)
 
 
-class ORTBBidder(BaseBidder):
+class ORTBBidder(MarketBidder, ReplayBidder):
     """Optimal real-time bidding: concave in the value, for a win curve fitted to the landscape of prices.
 
     Parameters

@@ -2,7 +2,7 @@
 
 ::
 
-    names.py      what a data set may be called; quoting
+    names.py      quoting for SQL, and what file names tell
     files.py      building a version file, sealing it, sweeping rubbish
     catalog.py    versions, profile and roles in SQLite
     importers/    one module a format

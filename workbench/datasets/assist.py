@@ -21,7 +21,7 @@ __all__ = ["HISTORY", "complete", "forget", "history", "recorded"]
 
 #: Queries of one owner that are kept.
 HISTORY = 1000
-_WORD = re.compile(r'"[^"]*$|[A-Za-z_][\w.]*$')
+_WORD = re.compile(r"[^\W\d][\w.]*$")
 _NAMED = re.compile(r'"([^"]+)"|([A-Za-z_][\w]*)')
 _AFTER_TABLE = re.compile(r"\b(?:from|join|describe|summarize)\s+$|\bfrom\s+[^()]*,\s*$", re.IGNORECASE)
 _LIMIT = 50
@@ -41,8 +41,7 @@ def complete(store: StoreDir, text: str, position: int | None = None) -> list[st
         The end of the text, if not given.
     """
     before = text[:position]
-    found = _WORD.search(before)
-    word = found[0] if found else ""
+    word = _word(before)
     wanted = word.strip('"').rpartition(".")[2].lower()
     quoted = word.startswith('"')
     columns = _columns_by_name(store)
@@ -58,6 +57,14 @@ def complete(store: StoreDir, text: str, position: int | None = None) -> list[st
         if wanted:
             candidates += [name for name in _words() if name.lower().startswith(wanted)]
     return list(dict.fromkeys(candidates))[:_LIMIT]
+
+
+def _word(before: str) -> str:
+    """What stands between the beginning of a name and the caret, with its quote where one is open."""
+    if before.count('"') % 2:
+        return before[before.rindex('"') :]
+    found = _WORD.search(before)
+    return found[0] if found else ""
 
 
 def _columns_by_name(store: StoreDir) -> dict[str, list[str]]:

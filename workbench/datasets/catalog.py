@@ -17,13 +17,14 @@ from typing import Any
 
 from workbench.datasets import files
 from workbench.datasets.files import Column
-from workbench.datasets.names import parse_ref
 from workbench.errors import DatasetError, DatasetNotFound
+from workbench.naming import split_ref
 from workbench.store import StoreDir
 
 __all__ = ["Entry", "add_roles", "delete", "entry", "latest", "publish", "roles_of", "sweep", "versions"]
 
 Roles = dict[str, list[str]]
+_RUNS_NAMED = 3  # in the sentence that refuses to delete a version
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ def publish(
 
 def entry(store: StoreDir, ref: str) -> Entry:
     """The version `ref` names, the latest one where it names none."""
-    name, version = parse_ref(ref)
+    name, version = split_ref(ref)
     row = store.connection.execute(
         "SELECT * FROM dataset_versions WHERE name = ? AND version = coalesce(?, version) "
         "ORDER BY version DESC LIMIT 1",
@@ -140,7 +141,7 @@ def names(store: StoreDir) -> list[str]:
 
 def versions(store: StoreDir, name: str) -> list[Entry]:
     """All versions of a data set, the newest first."""
-    name, _ = parse_ref(name)
+    name, _ = split_ref(name)
     rows = store.connection.execute(
         "SELECT * FROM dataset_versions WHERE name = ? ORDER BY version DESC", [name]
     ).fetchall()
@@ -184,7 +185,7 @@ def delete(store: StoreDir, ref: str) -> list[str]:
     DatasetError
         If a run refers to any of them: nothing is removed then.
     """
-    name, version = parse_ref(ref)
+    name, version = split_ref(ref)
     with store.write() as connection:
         found = [
             row[0]
@@ -196,12 +197,16 @@ def delete(store: StoreDir, ref: str) -> list[str]:
         if not found:
             raise DatasetNotFound(_missing(store, name, version))
         for number in found:
-            n_runs = connection.execute(
-                "SELECT count(*) FROM runs WHERE dataset = ?", [f"{name}@{number}"]
-            ).fetchone()[0]
-            if n_runs:
-                runs = "1 run uses" if n_runs == 1 else f"{n_runs} runs use"
-                raise DatasetError(f"{name}@{number} cannot be deleted: {runs} it; delete them first.")
+            using = connection.execute(
+                "SELECT name, id FROM runs WHERE dataset = ? ORDER BY created DESC", [f"{name}@{number}"]
+            ).fetchall()
+            if using:
+                runs = "1 run uses" if len(using) == 1 else f"{len(using)} runs use"
+                shown = ", ".join(f"{run['name']} ({run['id']})" for run in using[:_RUNS_NAMED])
+                more = f" and {len(using) - _RUNS_NAMED} more" if len(using) > _RUNS_NAMED else ""
+                raise DatasetError(
+                    f"{name}@{number} cannot be deleted: {runs} it, {shown}{more}; delete them first."
+                )
         # The row in datasets stays: a version's number is never given twice.
         connection.executemany(
             "DELETE FROM dataset_versions WHERE name = ? AND version = ?",

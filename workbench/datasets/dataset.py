@@ -205,6 +205,11 @@ class Dataset(DatasetFile):
         self.parent, self.sql, self.profile = entry.parent, entry.sql, entry.profile
         self.recipe = entry.recipe
 
+    @property
+    def notes(self) -> list[str]:
+        """What its owner should know of how it was read: guesses, and what may be wrong."""
+        return list(self.profile.get("notes", []))
+
     def with_roles(self, revision: int) -> Dataset:
         """The same version as seen by an earlier revision of its roles."""
         return Dataset(self._store, self._entry, revision)
@@ -249,7 +254,7 @@ def open_file(
     path: str | PathLike[str], roles: Mapping[str, str | Sequence[str]], ref: str | None = None
 ) -> DatasetFile:
     """Open one version file without any catalogue, as a run's own process does."""
-    from workbench.datasets.names import parse_ref
+    from workbench.naming import split_ref
 
-    name, version = parse_ref(ref) if ref else (None, None)
+    name, version = split_ref(ref) if ref else (None, None)
     return DatasetFile(path, roles, name=name, version=version)

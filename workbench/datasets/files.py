@@ -25,14 +25,14 @@ import duckdb
 from workbench.errors import ImportFailed, StoreError
 from workbench.store import StoreDir
 
-__all__ = ["Build", "Column", "Progress", "checksum", "plain_failures", "sweep"]
+__all__ = ["DISK_FULL", "Build", "Column", "Progress", "checksum", "plain_failures", "sweep"]
 
 #: Called now and then with the share done (0..1) and a word on what is being done.
 Progress = Callable[[float, str], None]
 
 _PREFIX = "import-"
 _COLUMN_BYTES = 160 << 10  # measured: what DuckDB keeps for each column of a table that is being written
-_DISK_FULL = "The disk is full: free some space and try again (nothing was kept)."
+DISK_FULL = "The disk is full: free some space and try again (nothing was kept)."
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,7 @@ class Build:
         return self.folder / "data.duckdb"
 
     def __enter__(self) -> Build:
+        sweep(self._store)  # what killed imports left would take this one's place on the disk
         self._lock = _locked(self.folder.with_suffix(".lock"))
         self.folder.mkdir()
         return self
@@ -196,13 +197,13 @@ def plain_failures(source: str) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise StoreError(_DISK_FULL) from error
+            raise StoreError(DISK_FULL) from error
         raise ImportFailed(
             f"cannot be read: {error.strerror or error}.", file=error.filename or source
         ) from error
     except (MemoryError, duckdb.OutOfMemoryException) as error:
         if "max_temp_directory_size" in str(error) or "No space left" in str(error):
-            raise StoreError(_DISK_FULL) from error
+            raise StoreError(DISK_FULL) from error
         raise ImportFailed(
             "needs more memory than there is: import it in parts, or as Parquet.", file=source
         ) from error
@@ -211,7 +212,7 @@ def plain_failures(source: str) -> Iterator[None]:
     except duckdb.Error as error:
         text = str(error)
         if any(sign in text for sign in ("No space left", "File too large", "Disk quota")):
-            raise StoreError(_DISK_FULL) from error
+            raise StoreError(DISK_FULL) from error
         raise ImportFailed(first_sentence(text), file=source) from error
 
 

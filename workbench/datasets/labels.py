@@ -2,6 +2,10 @@
 
 Versions are immutable, so a change of labels is a version like any other: runs of earlier ones stay what they
 were, and the next run uses the new labels at once. What has no label is None (partial labels).
+
+A version is one file that needs nothing else: it is checksummed, sent to another host and deleted on its own.
+So the data are copied, in one pass; a file of labels beside the data would save that, and every reader,
+the SQL box and each run would have to join the two.
 """
 
 from __future__ import annotations
@@ -18,11 +22,12 @@ from workbench.datasets.roles import Roles, is_number, is_time, layout
 from workbench.errors import DatasetError, UsageError
 
 if TYPE_CHECKING:
+    import pandas as pd
     import pyarrow as pa
 
     from workbench.datasets.dataset import Dataset
 
-__all__ = ["set_labels"]
+__all__ = ["set_labels", "versions"]
 
 Interval = tuple[Any, Any, Any, Any]
 
@@ -106,6 +111,37 @@ def set_labels(
     return Datasets(dataset._store).publish_build(
         dataset.name, fill, importer="labels", source=changed, parent=dataset.ref
     )
+
+
+def versions(datasets: Sequence[Dataset]) -> pd.DataFrame:
+    """Which of `datasets` were made by labelling, and how far they are labelled.
+
+    Columns ``ref, parent, change, created, column, labelled, missing, classes``: rows with and without a
+    label, and the number of different ones.
+    """
+    import pandas as pd
+
+    found = []
+    for dataset in datasets:
+        if dataset.importer != "labels":
+            continue
+        column = next(iter(dataset.roles.get("label", [])), None)
+        facts = next((each for each in dataset.profile["columns"] if each["name"] == column), None)
+        missing = facts["missing"] if facts else dataset.n_rows
+        found.append(
+            {
+                "ref": dataset.ref,
+                "parent": dataset.parent,
+                "change": dataset.source,
+                "created": dataset.created,
+                "column": column,
+                "labelled": dataset.n_rows - missing,
+                "missing": missing,
+                "classes": facts["distinct"] if facts else 0,
+            }
+        )
+    columns = ["ref", "parent", "change", "created", "column", "labelled", "missing", "classes"]
+    return pd.DataFrame(found, columns=columns)
 
 
 def _match_series(dataset: Dataset, ids: list[Any]) -> str:

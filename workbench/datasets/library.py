@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.datasets import catalog
 from workbench.datasets.dataset import Dataset
-from workbench.datasets.files import Build, Column, Progress, plain_failures
+from workbench.datasets.files import Build, Progress
 from workbench.datasets.importers import Imported, format_of, importer, sources_of
 from workbench.datasets.importers.unpacking import unpacked
-from workbench.datasets.names import check_name, identifier, suggest_name
-from workbench.datasets.profile import profile as make_profile
-from workbench.datasets.roles import Roles, check, guess
+from workbench.datasets.names import suggest_name
+from workbench.datasets.publishing import publish
 from workbench.errors import DatasetError, ImportFailed, UsageError
+from workbench.naming import check_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,7 +60,7 @@ class Datasets:
     def __contains__(self, ref: str) -> bool:
         try:
             catalog.entry(self.store, ref)
-        except DatasetError:
+        except (DatasetError, UsageError):
             return False
         return True
 
@@ -86,7 +86,7 @@ class Datasets:
 
         return sizes(self.store)
 
-    def retain(self, **rules: Any) -> list[str]:  # type: ignore[valid-type]
+    def retain(self, **rules: Any) -> Sequence[str]:
         """Delete old versions that no run refers to; see :func:`workbench.datasets.care.retain`."""
         from workbench.datasets.care import retain
 
@@ -150,7 +150,8 @@ class Datasets:
             with unpacked(sources_of(chosen), build) as sources:
                 return read(sources, build, options or {})
 
-        return self._publish(
+        return publish(
+            self.store,
             name,
             fill,
             source=", ".join(path.name for path in chosen),
@@ -177,8 +178,9 @@ class Datasets:
             build.append(table)
             return Imported()
 
-        return self._publish(
-            check_name(name),
+        return publish(
+            self.store,
+            name,
             fill,
             source=source or type(frame).__module__.partition(".")[0],
             importer="frame",
@@ -199,8 +201,9 @@ class Datasets:
         """Publish an array (n, T, d) of series, NaN-padded where lengths differ, or a table (n, p)."""
         from workbench.datasets.importers.arrays import write_arrays
 
-        return self._publish(
-            check_name(name),
+        return publish(
+            self.store,
+            name,
             lambda build: write_arrays(build, X, y, split=split, channels=channels),
             source=source,
             importer="arrays",
@@ -219,8 +222,8 @@ class Datasets:
                 build.append(box.batches())
                 return Imported()
 
-            return self._publish(
-                name, fill, source="", importer="sql", roles=roles, parent=", ".join(box.refs), sql=sql
+            return publish(
+                self.store, name, fill, importer="sql", roles=roles, parent=", ".join(box.refs), sql=sql
             )
 
     def publish_build(
@@ -237,9 +240,7 @@ class Datasets:
 
         `recipe`, called when the table is made, returns the recipe as JSON and as SQL.
         """
-        return self._publish(
-            check_name(name), fill, source=source, importer=importer, parent=parent, recipe=recipe
-        )
+        return publish(self.store, name, fill, importer=importer, source=source, parent=parent, recipe=recipe)
 
     def sql(self, query: str, **limits: Any) -> pd.DataFrame:
         """The result of one read-only query; data sets are views called ``name`` and ``"name@3"``.
@@ -279,6 +280,61 @@ class Datasets:
 
         return complete(self.store, text, position)
 
+    def history(self, owner: str = "", *, search: str = "", limit: int = 100) -> pd.DataFrame:
+        """Earlier queries of `owner`, the newest first: ``id, sql, created, seconds, n_rows, error``."""
+        from workbench.datasets.assist import history
+
+        return history(self.store, owner, search=search, limit=limit)
+
+    def forget(self, ids: Sequence[int] | None = None, owner: str = "") -> None:
+        """Remove queries from the history; all of `owner`'s where no ids are named."""
+        from workbench.datasets.assist import forget
+
+        forget(self.store, None if ids is None else [*ids], owner)
+
+    def import_database(self, url: str, query: str, name: str) -> Dataset:
+        """Publish the result of `query` in another database; see :mod:`workbench.datasets.sources`."""
+        from workbench.datasets.sources import import_database
+
+        return import_database(self, url, query, name)
+
+    def import_objects(self, url: str, name: str | None = None, **options: Any) -> Dataset:
+        """Import a file, or a folder of Parquet files, from an object store such as ``s3://bucket/a.csv``."""
+        from workbench.datasets.sources import import_objects
+
+        return import_objects(self, url, name, **options)
+
+    def refresh(self, ref: str, url: str | None = None) -> Dataset:
+        """Ask a database or object store again, as the next version; `url` brings the credentials."""
+        from workbench.datasets.sources import refresh
+
+        return refresh(self, ref, url)
+
+    def sources(self) -> pd.DataFrame:
+        """What comes from databases and object stores: ``ref, kind, url, query, created``."""
+        from workbench.datasets.sources import listed
+
+        return listed(self)
+
+    def prepare(self, ref: str, steps: Any, name: str) -> Dataset:
+        """Apply steps, or a whole ``Preparation``, to `ref`: the next version of `name`.
+
+        `steps` may also be a reference: the recipe that made that version is then replayed.
+        """
+        from workbench.datasets.prepare import Preparation
+
+        if isinstance(steps, str):
+            chosen = Preparation.of(self.get(steps))
+        else:
+            chosen = steps if isinstance(steps, Preparation) else Preparation(steps)
+        return chosen.apply(self.get(ref), name)
+
+    def label_versions(self, name: str) -> pd.DataFrame:
+        """The versions made by labelling, newest first; see :func:`workbench.datasets.labels.versions`."""
+        from workbench.datasets.labels import versions
+
+        return versions(self.versions(name))
+
     def _paths(self, ref: str) -> tuple[str, Path] | None:
         """The ref and file of what a query calls `ref`."""
         known = catalog.names(self.store)
@@ -287,80 +343,6 @@ class Datasets:
             name = next((other for other in known if other.lower() == name.lower()), name)
         try:
             entry = catalog.entry(self.store, name + at + version)
-        except DatasetError:
+        except (DatasetError, UsageError):
             return None
         return entry.ref, catalog.path_of(self.store, entry.name, entry.version)
-
-    def _publish(
-        self,
-        name: str,
-        fill: Callable[[Build], Imported],
-        *,
-        source: str,
-        importer: str,
-        roles: Mapping[str, str | Sequence[str]] | None = None,
-        parent: str | None = None,
-        sql: str | None = None,
-        recipe: Callable[[], tuple[str, str]] | None = None,
-        progress: Progress | None = None,
-    ) -> Dataset:
-        with plain_failures(source or name), Build(self.store, progress) as build:
-            imported = fill(build)
-            columns = build.columns()
-            n_rows = build.n_rows() if columns else 0
-            if n_rows == 0:
-                raise ImportFailed("There are no rows.", file=source or None)
-            chosen = _roles(build, roles or imported.roles, columns)
-            kept, shown = recipe() if recipe is not None else (None, sql)
-            build.say(1.0, "profiling")
-            facts = make_profile(build.connection, columns, n_rows, chosen)
-            n_bytes, checksum = build.seal()
-            version = catalog.publish(
-                self.store,
-                build.path,
-                name,
-                roles=chosen,
-                columns=columns,
-                profile=facts,
-                n_rows=n_rows,
-                n_bytes=n_bytes,
-                checksum=checksum,
-                importer=importer,
-                source=source,
-                parent=parent or None,
-                sql=shown or None,
-                recipe=kept,
-            )
-        return self.get(f"{name}@{version}")
-
-
-def _roles(build: Build, given: Mapping[str, str | Sequence[str]] | None, columns: Sequence[Column]) -> Roles:
-    """The roles as given or else guessed, checked against the columns and the labels."""
-    chosen = check(given if given is not None else guess(columns), columns)
-    if given is None:
-        _drop_varying(build, chosen)
-    types = {column.name: column.type for column in columns}
-    if "label" in chosen and types[chosen["label"][0]] in ("FLOAT", "DOUBLE"):
-        name = identifier(chosen["label"][0])
-        row = build.connection.execute(f"SELECT min(rowid) FROM data WHERE isinf({name})").fetchone()
-        if row is not None and row[0] is not None:
-            raise ImportFailed(
-                f"The label {name} is infinite in row {row[0] + 1}: a label is finite, or missing."
-            )
-    return chosen
-
-
-def _drop_varying(build: Build, roles: Roles) -> None:
-    """A guessed label or split that changes within a series belongs to its steps, not to the series."""
-    if "time" not in roles or "value" not in roles:
-        return
-    by = f"GROUP BY {identifier(roles['series_id'][0])}" if "series_id" in roles else ""
-    for role in ("label", "split"):
-        if role in roles:
-            column = identifier(roles[role][0])
-            varying = build.connection.execute(
-                f"SELECT 1 FROM data {by} HAVING min({column}) IS DISTINCT FROM max({column}) "
-                f"OR count({column}) NOT IN (0, count(*)) LIMIT 1"
-            ).fetchone()
-            if varying is not None:
-                del roles[role]

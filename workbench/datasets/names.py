@@ -1,4 +1,4 @@
-"""Names: what a data set may be called, how one is referred to, and how SQL quotes an identifier."""
+"""Quoting for SQL, and what the names of files tell: format, side of a split, a name for the data set."""
 
 from __future__ import annotations
 
@@ -7,37 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from workbench.errors import DatasetError
+from workbench.naming import clean_name
 
-__all__ = ["check_name", "identifier", "literal", "parse_ref", "split_of", "suffix_of", "suggest_name"]
+__all__ = ["identifier", "literal", "split_of", "stem_of", "suffix_of", "suggest_name"]
 
-_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_. -]{0,98}[A-Za-z0-9_-])?")
 _COMPRESSED = (".gz",)
 # A_TRAIN.ts, a-test.csv, machine.train.npz: the part that says which side of the split a file holds.
 _SPLIT = re.compile(r"(?:^|[_.\- ])(train|training|tr|test|testing|te)(?=$|[_.\- ])", re.IGNORECASE)
-
-
-def check_name(name: str) -> str:
-    """Return `name` if a data set may be called so.
-
-    Raises
-    ------
-    DatasetError
-        The rule is one that is safe as a folder, in a URL and in SQL, everywhere.
-    """
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise DatasetError(
-            f"{name!r} cannot name a data set: use 1 to 100 letters, digits, spaces, '_', '-' or '.', "
-            "beginning with a letter or digit."
-        )
-    return name
-
-
-def parse_ref(ref: str) -> tuple[str, int | None]:
-    """Split ``"name@3"`` into ``("name", 3)``; without a version, into ``("name", None)``."""
-    name, at, version = ref.partition("@")
-    if at and not (version.isascii() and version.isdigit()):
-        raise DatasetError(f"{ref!r} is not a data set's name or name@version.")
-    return check_name(name), int(version) if at else None
 
 
 def identifier(name: str) -> str:
@@ -89,5 +65,4 @@ def suggest_name(paths: Sequence[str | Path]) -> str:
         prefix = Path(paths[0]).absolute().parent.name
     if len(paths) > 1:
         prefix = re.sub(r"[_.\- ]?(dimension|dim|channel|part)$", "", prefix, flags=re.IGNORECASE) or prefix
-    name = re.sub(r"[^A-Za-z0-9_.-]+", "_", prefix).strip("_.- ")[:100]
-    return name or "data"
+    return clean_name(prefix)

@@ -1,9 +1,9 @@
 """The profile of a version: computed once when it is published, drawn by pages ever after.
 
 A table of at most :data:`SAMPLE_ROWS` rows is described exactly. Of a larger one, counts, extremes and
-means are exact and ``distinct`` is DuckDB's estimate, all in one pass; deviations, quantiles, histograms
-and most frequent values come from about :data:`SAMPLE_ROWS` rows, chosen by a hash of the row's number.
-``"sampled"`` tells which it was.
+means are exact, and ``distinct`` of ids and names is DuckDB's estimate, all in one pass; deviations,
+quantiles, histograms, most frequent values and ``distinct`` of all else come from about
+:data:`SAMPLE_ROWS` rows, chosen by a hash of the row's number. ``"sampled"`` tells which it was.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ SAMPLE_ROWS = 100_000
 _QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 _BINS = 30
 _TOP = 10
+_FEW = 10_000  # different values in the sample, up to which their number is taken from it
 _BATCH_COLUMNS, _BATCH_CELLS = 500, 10_000_000  # read at once
 _TEXT_LENGTH = 80  # characters kept of a frequent value
 _EXACT_DOUBLE = 2.0**53  # whole numbers beyond are not all doubles
@@ -165,7 +166,7 @@ def _put_extremes(
 ) -> None:
     """Extremes that doubles do not hold: of times, and of very large whole numbers."""
     chosen = [
-        (entry, identifier(column.name))
+        (entry, _plain_time(column))
         for entry, column in zip(described, columns, strict=True)
         if entry["distinct"]
         and (
@@ -199,11 +200,13 @@ def _put_exact(
         if low is not None and high is not None and not (math.isfinite(low) and math.isfinite(high))
     }
     parts = []
-    for column in columns:
-        name, kind = identifier(column.name), kind_of(column.type)
+    for column, entry in zip(columns, described, strict=True):
+        name, kind = _plain_time(column), kind_of(column.type)
         finite = f" FILTER (isfinite({name}))" if column.name in floats else ""
         parts.append(f"count({name}){finite}")
-        parts.append(f"approx_count_distinct({name})" if kind != "other" else "NULL")
+        # Of few different values the sample holds nearly all; measures are nearly all different.
+        counted = (kind == "text" or "INT" in column.type) and entry["distinct"] > _FEW
+        parts.append(f"approx_count_distinct({name})" if counted else "NULL")
         parts += (
             [f"min({name}){finite}", f"max({name}){finite}"] if kind in ("number", "time") else ["NULL"] * 2
         )
@@ -213,12 +216,18 @@ def _put_exact(
         present, distinct, low, high, mean = row[5 * number : 5 * number + 5]
         entry |= {
             "missing": n_rows - present,
-            "distinct": None if distinct is None else min(distinct, present),
+            "distinct": entry["distinct"] if distinct is None else min(distinct, present),
         }
         if entry["kind"] in ("number", "time"):
             entry |= {"min": _plain(low), "max": _plain(high)}
         if entry["kind"] == "number":
             entry["mean"] = _plain(mean)
+
+
+def _plain_time(column: Column) -> str:
+    """A column as SQL that fetches without pytz, which DuckDB wants for time zones: those become UTC."""
+    name = identifier(column.name)
+    return f"timezone('UTC', {name})" if column.type == "TIMESTAMP WITH TIME ZONE" else name
 
 
 def _raw_extremes(
@@ -231,7 +240,7 @@ def _raw_extremes(
         else "NULL, NULL"
         for column in columns
     ]
-    (row,) = connection.execute(f"SELECT {', '.join(parts)} FROM data").fetchall()
+    (row,) = connection.execute(f"SELECT {', '.join(parts)} FROM data LIMIT 1").fetchall()
     return row[::2], row[1::2]
 
 

@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from workbench.datasets.files import Build
 from workbench.datasets.importers import Imported, format_of, importer, sources_of
@@ -26,20 +26,53 @@ from workbench.datasets.names import suggest_name
 from workbench.errors import DatasetError, ImportFailed, UsageError
 
 if TYPE_CHECKING:
+    import pandas as pd
     import pyarrow as pa
 
     from workbench.datasets.dataset import Dataset
     from workbench.datasets.library import Datasets
 
-__all__ = ["bare", "import_database", "import_objects", "refresh"]
+__all__ = [
+    "address_of", "bare", "has_password", "import_database", "import_objects", "is_objects", "listed",
+    "refresh", "with_credentials",
+]  # fmt: skip
 
 _BATCH_ROWS = 50_000
+_OBJECTS = ("s3", "gs", "gcs", "abfs", "hdfs")
+_KEPT_OPTIONS = ("region", "scheme", "endpoint_override")  # where a store is; all others may be secrets
 
 
 def bare(url: str) -> str:
     """`url` without user, password, options and fragment: what may be kept and shown."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def is_objects(url: str) -> bool:
+    """Whether `url` is the address of an object store."""
+    return urlsplit(url).scheme in _OBJECTS
+
+
+def has_password(url: str) -> bool:
+    """Whether a password stands in `url`."""
+    return urlsplit(url).password is not None
+
+
+def with_credentials(url: str, user: str | None, password: str | None) -> str:
+    """`url` with a user (or access key) and a password (or secret key), quoted as they have to be."""
+    parts = urlsplit(url)
+    own, _, host = parts.netloc.rpartition("@")
+    name = quote(user, safe="") if user is not None else own.partition(":")[0]
+    secret = f":{quote(password, safe='')}" if password is not None else ""
+    # Not geturl(): it would drop the empty host of sqlite:///file.
+    rest = url.partition("://")[2][len(parts.netloc) :]
+    return f"{parts.scheme}://{f'{name}{secret}@' if name or secret else ''}{host}{rest}"
+
+
+def _kept(url: str) -> str:
+    """`url` as it is kept for a refresh: bare, with the options that tell where an object store is."""
+    options = [(key, value) for key, value in parse_qsl(urlsplit(url).query) if key in _KEPT_OPTIONS]
+    return bare(url) + (f"?{urlencode(options)}" if is_objects(url) and options else "")
 
 
 def import_database(datasets: Datasets, url: str, query: str, name: str) -> Dataset:
@@ -110,7 +143,7 @@ def import_objects(datasets: Datasets, url: str, name: str | None = None, **opti
         See :meth:`Datasets.import_files` (``options``).
     """
     shown = bare(url)
-    if urlsplit(url).scheme not in ("s3", "gs", "gcs", "abfs", "hdfs"):
+    if not is_objects(url):
         raise UsageError(f"{shown!r} is not the address of an object store, such as s3://bucket/data.csv.")
     leaf = Path(urlsplit(url).path.rstrip("/") or urlsplit(shown).netloc).name
 
@@ -133,7 +166,7 @@ def import_objects(datasets: Datasets, url: str, name: str | None = None, **opti
         shutil.rmtree(folder)
         return imported
 
-    kept = json.dumps({"refresh": {"kind": "objects", "url": shown, "options": options}})
+    kept = json.dumps({"refresh": {"kind": "objects", "url": _kept(url), "options": options}})
     return datasets.publish_build(
         name or suggest_name([leaf]), fill, importer="objects", source=shown, recipe=lambda: (kept, "")
     )
@@ -150,15 +183,49 @@ def refresh(datasets: Datasets, ref: str, url: str | None = None) -> Dataset:
         The address with its credentials, where the environment does not hold them.
     """
     dataset = datasets.get(ref)
-    origin = json.loads(dataset.recipe or "{}").get("refresh")
-    if origin is None:
-        raise DatasetError(f"{dataset.ref} did not come from a database or an object store: import it again.")
-    if url is not None and bare(url) != origin["url"]:
-        raise UsageError(f"{dataset.ref} came from {origin['url']}, not from {bare(url)}.")
+    origin = _origin(dataset)
+    if url is not None and bare(url) != bare(origin["url"]):
+        raise UsageError(f"{dataset.ref} came from {bare(origin['url'])}, not from {bare(url)}.")
     address = url if url is not None else origin["url"]
     if origin["kind"] == "database":
         return import_database(datasets, address, origin["query"], dataset.name)
     return import_objects(datasets, address, dataset.name, **origin["options"])
+
+
+def address_of(dataset: Dataset) -> str:
+    """The address, without credentials, that a version was fetched from.
+
+    Raises
+    ------
+    DatasetError
+        If it was not fetched.
+    """
+    return str(_origin(dataset)["url"])
+
+
+def _origin(dataset: Dataset) -> dict[str, Any]:
+    """``kind, url``, and ``query`` or ``options``."""
+    if not _is_fetched(dataset):
+        raise DatasetError(f"{dataset.ref} did not come from a database or an object store: import it again.")
+    found: dict[str, Any] = json.loads(dataset.recipe or "")["refresh"]
+    return found
+
+
+def _is_fetched(dataset: Dataset) -> bool:
+    return dataset.importer in ("database", "objects") and bool(dataset.recipe)
+
+
+def listed(datasets: Datasets) -> pd.DataFrame:
+    """The data sets whose latest version was fetched: ``ref, kind, url, query, created``."""
+    import pandas as pd
+
+    rows = []
+    for dataset in datasets.list():
+        if _is_fetched(dataset):
+            origin = _origin(dataset)
+            where = {"kind": origin["kind"], "url": bare(origin["url"]), "query": origin.get("query", "")}
+            rows.append({"ref": dataset.ref, **where, "created": dataset.created})
+    return pd.DataFrame(rows, columns=["ref", "kind", "url", "query", "created"])
 
 
 def _fetch(url: str, target: Path, build: Build) -> None:

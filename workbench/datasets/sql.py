@@ -171,7 +171,10 @@ class QueryBox:
         if len(statements) != 1:
             count = "no statement" if not statements else f"{len(statements)} statements"
             raise QueryRefused(f"There must be exactly one query, not {count}.")
-        kind = statements[0].type.name
+        try:
+            kind = statements[0].type.name
+        except ValueError:  # UPDATE EXTENSIONS has no name in DuckDB's Python
+            kind = "Such"
         row = connection.execute("SELECT json_serialize_sql(?)", [self._sql]).fetchone()
         tree = json.loads(row[0]) if row else {"error": True}
         if tree.get("error") or kind != "SELECT":

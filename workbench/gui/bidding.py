@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 import streamlit as st
+from numpy.typing import NDArray
 
+from workbench.bidding.experiment import BIDDERS
 from workbench.gui import result
 from workbench.gui.context import store
+from workbench.gui.failures import guard
 from workbench.gui.panels import plot, table
+from workbench.gui.text import score
 from workbench.plots import bidding as plots
 from workbench.report import Report
 
@@ -17,8 +22,21 @@ if TYPE_CHECKING:
     from workbench.bidding.market import AuctionMarket
     from workbench.runs import Run
 
-__all__ = ["generate", "view", "what_if"]
+__all__ = ["bidders", "generate", "view", "what_if"]
 
+#: What the comparison shows of a bidder, and under which name.
+_COLUMNS = {
+    "bidder": "Bidder",
+    "gmv": "GMV",
+    "platform_revenue": "Platform revenue",
+    "roi": "ROI",
+    "budget_use": "Budget use",
+    "clicks": "Clicks",
+    "depth": "Bids an auction",
+    "gini": "Gini of GMV",
+}
+#: Bidders chosen at first.
+DEFAULT = ["Manual", "UniformScale", "AdaptivePacing", "DCMAB"]
 #: Requests that the what-if runs at most, so that a moved slider is answered at once.
 MAX_REQUESTS = 100_000
 
@@ -29,9 +47,14 @@ def view(run: Run, report: Report) -> None:
     drawn = plots.figures(report)
     st.subheader("Bidders beside one another")
     plot(drawn["comparison"], "comparison")
-    table(tables["comparison"].round(4), "comparison")
+    _compared(tables["comparison"])
+    st.subheader("Who wins which consumers")
+    plot(drawn["winners"], "winners", data=tables["winners"])
+    st.subheader("Learned multipliers")
+    st.caption("What each merchant's own bids are multiplied by when the day begins, a column a bidder.")
+    table(tables["multipliers"].round(4), "multipliers-by-merchant")
     if "actions" in drawn:
-        st.subheader("What was learned")
+        st.subheader("What the agents do over the hours")
         st.caption(
             "a for each interval, agent and consumer cluster: a bid is multiplied by 1 + a · bratio, within "
             "the bid range. Blue raises bids, red lowers them."
@@ -52,6 +75,24 @@ def view(run: Run, report: Report) -> None:
             st.subheader("Learning")
             plot(drawn["learning"], "learning", data=tables["curve"])
     result.tables(report)
+    st.subheader("What if")
+    if st.toggle("Run the log's auctions again with other settings", key="what", bind="query-params"):
+        with guard():
+            what_if(run.spec["dataset"]["ref"])
+
+
+def bidders() -> str:
+    """A field for the bidders to compare, as `MarketComparison` takes them."""
+    chosen = st.multiselect(
+        "Bidders",
+        list(BIDDERS),
+        default=DEFAULT,
+        key="bidders",
+        bind="query-params",
+        help="Each is fitted on the training requests and tried on the others. IQL, DRLB, USCB, Bandit, A2C, "
+        "DDPG and DCMAB learn and take longer.",
+    )
+    return ", ".join(chosen)
 
 
 def generate(n_requests: int, n_merchants: int, seed: int) -> None:
@@ -61,6 +102,13 @@ def generate(n_requests: int, n_merchants: int, seed: int) -> None:
     world = LogGenerator(n_merchants=n_merchants, n_calibration=min(n_requests, 8_000), random_state=seed)
     frame = world.sample(n_requests).to_frame()
     store().datasets.publish_frame(frame, f"auctions-{n_requests}-{n_merchants}-{seed}")
+
+
+def _compared(comparison: pd.DataFrame) -> None:
+    """One row a bidder, the best first; by merchant cluster it is among the report's tables."""
+    total = comparison[comparison["cluster"] == "total"].sort_values("gmv", ascending=False)
+    shown = total[list(_COLUMNS)].map(lambda value: score(value) if isinstance(value, float) else str(value))
+    table(shown.rename(columns=_COLUMNS), "comparison")
 
 
 @st.cache_resource(max_entries=4, show_spinner="Reading the log …")
@@ -77,6 +125,12 @@ def _market(ref: str) -> AuctionMarket:
     return AuctionMarket(log)
 
 
+@st.cache_data(max_entries=16, show_spinner=False)
+def _bid_quantiles(ref: str) -> NDArray[np.float64]:
+    """The bids' quantiles from 0 to 1 in steps of 0.05."""
+    return np.asarray(np.quantile(_market(ref).log.bid, np.linspace(0, 1, 21)), dtype=np.float64)
+
+
 def what_if(ref: str) -> None:
     """Auctions run again with moved sliders: one factor on all bids, slots, reserve, budgets."""
     free = _market(ref)
@@ -85,12 +139,13 @@ def what_if(ref: str) -> None:
     slots = second.slider("Slots", 1, 10, 3, key="what_slots")
     share = third.slider("Budget, share of manual cost", 0.1, 2.0, 0.35, 0.05, key="what_budget")
     quantile = fourth.slider("Reserve, quantile of bids", 0.0, 0.9, 0.0, 0.05, key="what_reserve")
-    reserve = float(pd.Series(free.log.bid).quantile(quantile)) if quantile > 0 else 0.0
+    reserve = float(_bid_quantiles(ref)[round(20 * quantile)]) if quantile > 0 else 0.0
     market = free.with_options(slots=slots, reserve=reserve, budgets=float(share))
     moved, manual = market.run(factor).scores(), market.run(1.0).scores()
     labels = {"gmv": "GMV", "platform_revenue": "Platform revenue", "roi": "ROI", "budget_use": "Budget use"}
-    with st.container(horizontal=True):
-        for name, label in labels.items():
-            change = moved[name] / manual[name] - 1 if manual[name] else 0.0
-            st.metric(label, f"{moved[name]:,.3g}", f"{change:+.1%} against factor 1", border=True)
+    for place, (name, label) in zip(st.columns(len(labels)), labels.items(), strict=True):
+        change = moved[name] / manual[name] - 1 if manual[name] else 0.0
+        text = f"{change:+.1%} against factor 1"
+        same = abs(change) < 0.0005
+        place.metric(label, score(moved[name]), text, border=True, delta_color="off" if same else "normal")
     st.caption(f"{market.log.n_requests:,} auctions, run twice.")

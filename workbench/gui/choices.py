@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import streamlit as st
+from streamlit.errors import StreamlitAPIException
 
 from workbench import registry
 from workbench.errors import WorkbenchError
@@ -77,9 +79,20 @@ def pick(label: str, options: Sequence[str], *, key: str, place: Any = st) -> st
     A widget leaves its default out of the address, and the first of a list changes: such a link would not
     restore the view. So the default is nothing, and the first option is chosen like a user would.
     """
+    navigation.take_up()  # where the page runs without its frame, as in tests
     if options and key not in st.query_params and key not in st.session_state:
         st.query_params[key] = options[0]
         st.session_state[key] = options[0]
+    elif options and key in st.session_state:
+        # What another page's picker held is carried over only if it is put here anew; what was cleared, or is
+        # no option here, becomes the first one.
+        held = st.session_state[key]
+        st.session_state[key] = held if held in options else options[0]
+        if key not in st.query_params:
+            # A picker that is new on this page does not put what it was given into the address by itself; one
+            # that was there before does, and does not let anybody else.
+            with suppress(StreamlitAPIException):
+                st.query_params[key] = st.session_state[key]
     chosen: str | None = place.selectbox(label, options, index=None, key=key, bind="query-params")
     return chosen
 

@@ -1,28 +1,23 @@
-"""The parts of the Datasets page: importing, and one function a view of a data set."""
+"""The parts of the Datasets page that look at one data set: a function a view."""
 
 from __future__ import annotations
 
-import os
-import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import partial
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import streamlit as st
 
 from workbench.datasets.roles import MANY, SINGLE
-from workbench.errors import DatasetError, UsageError, WorkbenchError
-from workbench.gui import navigation
 from workbench.gui.choices import summary
 from workbench.gui.context import store
 from workbench.gui.failures import guard
 from workbench.gui.panels import plot, python, table
-from workbench.gui.text import ago, bytes_, count, duration, md
+from workbench.gui.text import ago, count, md
 from workbench.plots import profile as profile_plots
 from workbench.plots import series as series_plots
 
@@ -31,19 +26,16 @@ if TYPE_CHECKING:
 
 __all__ = [
     "describe",
-    "import_panel",
+    "next_pages",
     "preview",
     "profile",
     "roles",
     "series",
-    "server_path",
-    "versions",
 ]
 
 PREVIEW_ROWS = 100
 MAX_SERIES, MAX_CHANNELS = 8, 8
 NO_ROLE = "–"
-_IMPORTED = "imported"  # what the last import made, to be said once
 
 
 def describe(dataset: Dataset) -> str:
@@ -52,89 +44,13 @@ def describe(dataset: Dataset) -> str:
     return f"{summary(dataset)} · {source} · {ago(dataset.created, time.time())}"
 
 
-# --- import -------------------------------------------------------------------------------------
-
-
-def import_panel() -> None:
-    """Import uploaded files, or files of the server where its configuration allows it."""
-    if _IMPORTED in st.session_state:
-        st.success(st.session_state.pop(_IMPORTED))
-    with st.expander("Import files", icon=":material/upload:", expanded=not store().datasets.list()):
-        with st.form("import", clear_on_submit=True, border=False):
-            files = st.file_uploader(
-                "Files (several make one data set: _TRAIN and _TEST in their names make its split)",
-                accept_multiple_files=True,
-            )
-            folders = _import_folders()
-            path = ""
-            if folders:
-                shown = ", ".join(str(folder) for folder in folders)
-                path = st.text_input(f"Or a path on the server, below {md(shown)}")
-            name = st.text_input("Name (empty: from the file names; a name in use gets a new version)")
-            asked = st.form_submit_button("Import", type="primary")
-        if not asked:
-            return
-        with guard():
-            if files:
-                with _written(files) as paths:
-                    _import(paths, name)
-            elif path.strip():
-                _import([server_path(part.strip(), folders) for part in path.split(";")], name)
-            else:
-                st.warning("Choose a file first.")
-
-
-def _import(paths: Sequence[Path], name: str) -> None:
-    started = time.monotonic()
-    with st.spinner("Importing…"):
-        dataset = store().datasets.import_files(paths, name.strip() or None)
-    # The page is opened anew on what was imported, and says so there.
-    st.session_state[_IMPORTED] = (
-        f"Imported {md(dataset.ref)}: {count(dataset.n_rows)} rows, {bytes_(dataset.n_bytes)}, "
-        f"in {duration(time.monotonic() - started)}."
-    )
-    navigation.open_page("datasets", data=dataset.ref)
-
-
-@contextmanager
-def _written(files: Sequence[Any]) -> Iterator[list[Path]]:
-    """The uploaded files on disk, under their own names, until the end of the block."""
-    folder = Path(tempfile.mkdtemp(prefix="upload-", dir=store().dir.tmp))
-    try:
-        paths = []
-        for file in files:
-            path = folder / (PurePath(file.name).name or "file")
-            with open(path, "wb") as target:
-                shutil.copyfileobj(file, target)
-            paths.append(path)
-        try:
-            yield paths
-        except WorkbenchError as error:  # the user knows the file by its name alone
-            raise DatasetError(str(error).replace(f"{folder}{os.sep}", "")) from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _import_folders() -> list[Path]:
-    """The folders of ``WORKBENCH_IMPORT_DIRS``, separated like those of ``PATH``."""
-    named = os.environ.get("WORKBENCH_IMPORT_DIRS", "")
-    return [Path(part).expanduser().resolve() for part in named.split(os.pathsep) if part]
-
-
-def server_path(text: str, folders: Sequence[Path]) -> Path:
-    """The file `text` on the server, if it lies below one of `folders` (links followed).
-
-    Raises
-    ------
-    UsageError
-    """
-    path = Path(text).expanduser()
-    candidates = [path] if path.is_absolute() else [folder / path for folder in folders]
-    for candidate in candidates:
-        real = candidate.resolve()
-        if any(real.is_relative_to(folder) for folder in folders) and real.exists():
-            return real
-    raise UsageError(f"There is no file {text!r} below {', '.join(map(str, folders))}.")
+def next_pages(dataset: Dataset) -> list[tuple[str, str]]:
+    """Where one goes from a data set: pages with what the link says."""
+    if dataset.is_series:
+        run = [("time_series", "Use it in a run")]
+    else:
+        run = [("modality", "Use it in a run")] if "label" in dataset.roles else []
+    return [*run, ("prepare", "Prepare"), ("labels", "Label")]
 
 
 # --- views of one data set ----------------------------------------------------------------------
@@ -285,47 +201,3 @@ def roles(dataset: Dataset) -> None:
     with st.expander("What the roles mean"):
         for role, meaning in {**SINGLE, **MANY}.items():
             st.markdown(f"`{role}`: {md(meaning)}")
-
-
-def versions(dataset: Dataset) -> None:
-    """Every version with its lineage; delete those that no run uses."""
-    found = store().datasets.versions(dataset.name)
-    now = time.time()
-    frame = pd.DataFrame(
-        [
-            {
-                "version": version.ref,
-                "rows": version.n_rows,
-                "size": bytes_(version.n_bytes),
-                "made by": version.importer,
-                "source": version.source,
-                "parent": version.parent or "",
-                "imported": ago(version.created, now),
-                "sha256": version.checksum[:12],
-            }
-            for version in found
-        ]
-    )
-    chosen = st.dataframe(
-        frame,
-        hide_index=True,
-        width="stretch",
-        on_select="rerun",
-        selection_mode="multi-row",
-        key=f"versions-{hash(tuple(version.ref for version in found))}",
-    )
-    picked = [found[row].ref for row in chosen["selection"]["rows"]]
-    st.button(
-        f"Delete ({len(picked)})" if picked else "Delete",
-        disabled=not picked,
-        on_click=_delete,
-        args=(picked,),
-        help="Refused while a run refers to the version.",
-    )
-
-
-def _delete(refs: list[str]) -> None:
-    with guard():
-        for ref in refs:
-            store().datasets.delete(ref)
-        st.toast(f"Deleted {', '.join(refs)}.")

@@ -15,5 +15,6 @@ st.set_page_config(
 )
 with failures.guard():
     access.require()
+    navigation.take_up()
     page = st.navigation(navigation.menu())
     page.run()

@@ -9,19 +9,26 @@ import streamlit as st
 
 from workbench.gui.config import PAGES
 
-__all__ = ["address", "link", "menu", "open_page", "page"]
+__all__ = ["address", "link", "menu", "open_here", "open_page", "page", "take_up"]
+
+_WANTED = "navigation.wanted"
+_BOUND = ("data", "view")  # parameters that pages bind to their pickers
 
 # name -> (title, icon); the name is the file in pages/ and, with hyphens, the address.
 _TITLES = {
     "home": ("Home", "home"),
     "datasets": ("Datasets", "table"),
     "sql": ("SQL", "terminal"),
+    "prepare": ("Prepare", "build"),
+    "labels": ("Labels", "label"),
     "time_series": ("Time series", "show_chart"),
+    "selection": ("Feature selection", "filter_alt"),
     "modality": ("Modality", "layers"),
     "bidding": ("Bidding", "gavel"),
     "runs": ("Runs", "list"),
     "run": ("Run", "monitoring"),
     "models": ("Models", "deployed_code"),
+    "storage": ("Storage", "database"),
 }
 _HIDDEN = {"run"}  # reached by a link with an id
 
@@ -54,6 +61,23 @@ def address(name: str, **params: str) -> str:
     return f"/{name.replace('_', '-')}" + (f"?{urlencode(params)}" if params else "")
 
 
+def open_here(**params: str) -> None:
+    """Show another view of the page that is open."""
+    st.session_state[_WANTED] = params
+    st.rerun()
+
+
 def open_page(name: str, **params: str) -> None:
-    """Go to a page at once."""
-    st.switch_page(page(name), query_params=params or None)
+    """Go to a page at once.
+
+    An address whose parameters are bound to widgets of the page that is left cannot be given here (Streamlit
+    refuses), so that those are put into the widgets of the page that opens, which put them into the address.
+    """
+    st.session_state[_WANTED] = {key: params.pop(key) for key in _BOUND if key in params}
+    st.switch_page(page(name), query_params=params)  # None would clear what is bound, which is refused too
+
+
+def take_up() -> None:
+    """Put what :func:`open_here` and :func:`open_page` asked for into the widgets, before they are drawn."""
+    for name, value in st.session_state.pop(_WANTED, {}).items():
+        st.session_state[name] = value

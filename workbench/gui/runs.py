@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import streamlit as st
 
+from workbench import registry
 from workbench.gui import navigation
 from workbench.gui.context import store
 from workbench.gui.panels import plot
@@ -119,12 +120,24 @@ def live(run_id: str) -> None:
     else:
         st.progress(min(max(run.progress, 0.0), 1.0), text=_progress_text(run))
         st.caption(f"Running for {duration(run.seconds)} on {md(run.slot or 'a worker')}.")
-    metrics = run.metrics()
-    if len(metrics):
-        fig = curves(metrics, x="step", x_title="Epoch", y_title="Mean loss of the epoch")
-        fig.update_layout(uirevision=run.id)  # a zoom outlives the next second
-        plot(fig, "live-curve")
+    _live_figures(run)
     log_tail(run)
+
+
+def _live_figures(run: Run) -> None:
+    metrics = run.metrics()
+    if metrics.empty:
+        return
+    draw = registry.live_of(run.spec["recipe"])
+    if draw is None:
+        drawn = {"": curves(metrics, x="step", x_title="Epoch", y_title="Mean loss of the epoch")}
+    else:
+        drawn = draw(metrics)
+    for i, (title, fig) in enumerate(drawn.items()):
+        if title:
+            st.subheader(md(title))
+        fig.update_layout(uirevision=run.id)  # a zoom outlives the next second
+        plot(fig, f"live-{i}")
 
 
 def _waiting(run: Run) -> None:

@@ -15,6 +15,8 @@ __all__ = [
     "monomodal_outputs",
     "ogm_coefficients",
     "pareto_gradient",
+    "pmr_weights",
+    "prototype_entropy",
     "prototype_logits",
 ]
 
@@ -95,8 +97,7 @@ def pareto_gradient(joint: Sequence[Tensor], own: Sequence[Tensor], gamma: float
 
     With v1 the gradient of the joint loss and v2 of the modality's own: ``λ = ½`` where they agree, else the
     weight of the shortest vector between them; ``g = 2 (λ v1 + (1-λ) v2)``, lengthened per tensor to the
-    plain
-    sum's length where it is shorter, then times γ.
+    plain sum's length where it is shorter, then times γ.
 
     Parameters
     ----------
@@ -129,6 +130,32 @@ def prototype_logits(h: Tensor, prototypes: Tensor) -> Tensor:
     """
     # Not torch.cdist: its gradient at distance 0 is NaN.
     return -((h[:, None, :] - prototypes[None]) ** 2).sum(2).clamp_min(1e-12).sqrt()
+
+
+def pmr_weights(confidence: Tensor, kind: str) -> Tensor:
+    """Weights of the modalities' prototype losses in prototypical rebalance (PMR, arXiv 2211.07089).
+
+    With the summed probabilities s_r that modality r's prototypes give the true labels of a batch and
+    ``ρ = s_a / s_v``: "hard" is the official code's, 1 for the slow modality and 0 for the other; "soft" is
+    ``clip(1/ρ - 1, 0, 1)`` for a and ``clip(ρ - 1, 0, 1)`` for v, so that a modality little behind is pulled
+    little. Of more than two modalities each is compared with the one that is ahead.
+
+    Parameters
+    ----------
+    confidence : Tensor of shape (n,)
+        The s_r.
+    kind : {"hard", "soft"}
+    """
+    ahead = confidence.max()
+    if kind == "hard":
+        return (confidence < ahead).to(confidence)
+    return (ahead / confidence.clamp_min(1e-12) - 1).clamp(0, 1)
+
+
+def prototype_entropy(logits: Tensor) -> Tensor:
+    """Entropy in nats of each row's ``softmax(logits)``, (n,); PMR's term against settling early."""
+    log_p = logits.log_softmax(-1)
+    return -(log_p.exp() * log_p).sum(-1)
 
 
 def drop_modalities(present: Tensor, p: float, generator: torch.Generator) -> Tensor:

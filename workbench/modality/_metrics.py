@@ -14,6 +14,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.preprocessing import StandardScaler
 
+from workbench.modality._threads import one_blas_thread_if_small
 from workbench.modality.columns import ModalitiesError
 
 __all__ = ["METRICS", "Metric", "best_strength", "predict_with_probe", "row_losses"]
@@ -140,7 +141,7 @@ def predict_with_probe(
     if task == "multiclass" and len(np.unique(train[1])) < 2:
         return np.tile(np.bincount(train[1], minlength=n_outputs) / len(train[1]), (len(features), 1))
     model = _linear(task, strength)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), one_blas_thread_if_small(train[0].size * n_outputs):
         # A probe cut short after 200 iterations says as much.
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(scaler.transform(train[0]), train[1])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from workbench.modality._formulas import prototype_logits
+from workbench.modality._formulas import pmr_weights, prototype_entropy, prototype_logits
 from workbench.modality._remedies import Memory, Remedy
 from workbench.modality._training import each_loss, embed
 from workbench.training.callbacks import Callback
@@ -25,14 +25,26 @@ class PMR(Remedy):
     """Prototypical rebalance: the slow modality is pulled to its own class prototypes (arXiv 2211.07089).
 
     Prototypes are class means of a `share` of the rows, renewed each epoch and smoothed by `momentum`. The
-    modality whose prototypes give the truth less probability has ``alpha`` times its prototype loss added.
+    modality whose prototypes give the truth less probability has ``alpha`` times its prototype loss added,
+    weighted as `pmr_weights` says. In the first `entropy_epochs` epochs, `entropy` times the entropy of the
+    leading modality's prototype probabilities is subtracted, lest it settle before the others have learned.
     """
 
     name = "pmr"
 
-    def __init__(self, alpha: float = 1.0, momentum: float = 0.2, share: float = 0.1) -> None:
+    def __init__(
+        self,
+        alpha: float = 1.0,
+        momentum: float = 0.2,
+        share: float = 0.1,
+        weights: str = "hard",
+        entropy: float = 0.0,
+        entropy_epochs: int = 5,
+    ) -> None:
         super().__init__()
-        self.alpha, self.momentum, self.share = alpha, momentum, share
+        self.alpha, self.momentum, self.share, self.weights = alpha, momentum, share, weights
+        self.entropy, self.entropy_epochs = entropy, entropy_epochs
+        self.loop: Loop | None = None
 
     def begin(self, model: LateFusion, optimizer: torch.optim.Optimizer, rows: Rows, seed: int) -> None:
         super().begin(model, optimizer, rows, seed)
@@ -60,16 +72,20 @@ class PMR(Remedy):
         logits = [prototype_logits(step.h[:, r], prototypes[r]) for r in range(n)]
         with torch.no_grad():
             sure = torch.stack([torch.exp(-each_loss("multiclass", z, step.rows.y)).sum() for z in logits])
-            slow = sure < sure.max()
-        added = sum(
-            (step.loss(logits[r], step.present[:, r]) for r in range(n) if slow[r]), torch.zeros_like(joint)
-        )
-        return joint + self.alpha * added, {"joint": joint}
+            weights = self.alpha * pmr_weights(sure, self.weights)
+        pulls = [weights[r] * step.loss(logits[r], step.present[:, r]) for r in range(n) if weights[r] > 0]
+        total = joint + sum(pulls, torch.zeros_like(joint))
+        if self.entropy > 0 and self.loop is not None and self.loop.epoch < self.entropy_epochs:
+            total = total - self.entropy * prototype_entropy(logits[int(sure.argmax())]).mean()
+        return total, {"joint": joint}
 
 
 class _Prototypes(Callback):
     def __init__(self, remedy: PMR) -> None:
         self.remedy = remedy
+
+    def on_train_begin(self, loop: Loop) -> None:
+        self.remedy.loop = loop
 
     def on_epoch_begin(self, loop: Loop) -> None:
         self.remedy.renew()

@@ -41,6 +41,9 @@ __all__ = [
 ]
 __all__ += ["Remedy", "Unimodal"]
 
+#: OGM-GE's noise is not amplified by more than the inverse of this.
+_LEAST_FACTOR = 0.1
+
 
 class Memory:
     """Named tensors that a remedy remembers between batches; saved in checkpoints."""
@@ -65,7 +68,8 @@ class Remedy:
     """Plain joint training; the base of the others."""
 
     name = "none"
-    learns_defaults = False
+    learns_defaults = False  #: whether the embeddings that stand for absent modalities are trained
+    scales = False  #: whether it calls `scale_steps`
 
     def __init__(self) -> None:
         self.generators: dict[str, torch.Generator] = {}
@@ -152,6 +156,8 @@ class ModalityDropout(Remedy):
 class OGM(Remedy):
     """On-the-fly gradient modulation; with `noise` the generalisation enhancement (OGM-GE)."""
 
+    scales = True
+
     def __init__(self, alpha: float = 0.5, noise: bool = False) -> None:
         super().__init__()
         self.alpha, self.noise = alpha, noise
@@ -165,24 +171,28 @@ class OGM(Remedy):
             optimizer.register_step_pre_hook(lambda *_: self._disturb(generator))
 
     def loss(self, step: Step) -> tuple[Tensor, Mapping[str, Tensor]]:
-        factors = ogm_coefficients(step.confidence(), self.alpha)
-        self.scale_steps(factors)
+        self.factors = ogm_coefficients(step.confidence(), self.alpha)
+        self.scale_steps(self.factors)
         return step.loss(step.logits), {}
 
     def _disturb(self, generator: torch.Generator) -> None:
-        """Noise of each weight matrix's own gradient's spread, so that slowing down does not mean
-        settling.
+        """Noise of each weight matrix's own gradient's spread, so that slowing down does not mean settling.
+
+        The formula is ``k g + ε``: as k scales the step, the noise is divided by it beforehand.
         """
-        for parameter in self.model.encoders.parameters():
-            if parameter.grad is not None and parameter.grad.dim() > 1:
-                noise = torch.randn(parameter.shape, generator=generator, device=parameter.device)
-                parameter.grad += noise * parameter.grad.std()
+        for encoder, k in zip(self.model.encoders, self.factors.tolist(), strict=True):
+            for parameter in encoder.parameters():
+                if parameter.grad is not None and parameter.grad.dim() > 1:
+                    noise = torch.randn(parameter.shape, generator=generator, device=parameter.device)
+                    # Under Adam noise that drowns the gradient would also shrink it, so there is a limit.
+                    parameter.grad += noise * (parameter.grad.std() / max(k, _LEAST_FACTOR))
 
 
 class AGM(Remedy):
     """Adaptive gradient modulation."""
 
     name = "agm"
+    scales = True
 
     def __init__(self, alpha: float = 1.0) -> None:
         super().__init__()
@@ -282,6 +292,7 @@ class Frozen(Remedy):
     """Joint training on top of trained encoders, which stand still or go `pace` times as fast as the head."""
 
     name = "pretrain"
+    scales = True
 
     def __init__(self, pace: float = 0.0) -> None:
         super().__init__()
@@ -303,6 +314,7 @@ class Greedy(Remedy):
     """
 
     name = "greedy"
+    scales = True
 
     def __init__(self, epsilon: float = 0.01, steps: int = 5, warmup: int = 2) -> None:
         super().__init__()

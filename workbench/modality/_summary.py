@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from workbench.modality._measure import Measured
 from workbench.modality._metrics import Metric
 from workbench.modality.diagnostics import (
-    bootstrap_error,
-    combined_error,
+    Bootstrap,
     conditional_utilisation,
     judge_encoders,
     overfitting_to_generalisation,
@@ -27,7 +26,6 @@ __all__ = ["Summary", "summarise"]
 
 Floats = NDArray[np.float64]
 
-_BOOTSTRAPS = 60
 #: Rows whose contributions are kept.
 _SAMPLES = 2000
 
@@ -45,6 +43,7 @@ def summarise(
     classes: Sequence[object],
     test_rows: Sequence[NDArray[np.intp]],
     n_columns: dict[str, int],
+    groups: NDArray[Any] | None = None,
 ) -> Summary:
     """Tables, evidence and flat scores of an analysis.
 
@@ -58,13 +57,19 @@ def summarise(
         The rows each seed was tested on.
     n_columns : dict of str to int
         The cost of each modality.
+    groups : ndarray of shape (n,), optional
+        Of all rows; errors count whole groups.
     """
     names = seeds[0].names
-    same_rows = all(np.array_equal(rows, test_rows[0]) for rows in test_rows)
-    overall = _overall(seeds, metric, same_rows)
-    modality, evidence = _by_modality(seeds, metric, overall, same_rows)
+    bootstrap = Bootstrap(test_rows, groups)
+    overall = _overall(seeds, metric, bootstrap)
+    modality, evidence = _by_modality(seeds, metric, overall, bootstrap)
+    differences = [
+        (name, getattr(evidence, name), np.nan, getattr(evidence, f"{name}_error"))
+        for name in ("gap", "headroom")
+    ]
     tables = {
-        "scores": overall,
+        "scores": pd.concat([overall, pd.DataFrame(differences, columns=overall.columns)], ignore_index=True),
         "modalities": modality,
         "contributions": _contributions(seeds),
         "interactions": _interactions(seeds),
@@ -73,7 +78,7 @@ def summarise(
         "samples": _samples(seeds[0], test_rows[0]),
     }
     if len(classes):
-        tables["per_class"] = _per_class(seeds, classes)
+        tables["per_class"] = _per_class(seeds, classes, bootstrap)
     tables["importance"] = _importance(modality, evidence, n_columns)
     mean = overall.set_index("name")["mean"]
     scores = {
@@ -89,38 +94,36 @@ def summarise(
     return Summary(tables, evidence, {name: float(value) for name, value in scores.items()})
 
 
-def _error(seeds: Sequence[Measured], metric: Metric, a: str, b: str | None, same_rows: bool) -> float:
+def _error(
+    seeds: Sequence[Measured], metric: Metric, bootstrap: Bootstrap, a: str, b: str | None = None
+) -> float:
     """Standard error of the mean of a score, or of the difference of two on the same rows."""
 
-    def score(seed: Measured, rows: NDArray[np.intp]) -> float:
+    def score(i: int, rows: NDArray[np.intp]) -> float:
+        seed = seeds[i]
         first = metric(seed.y[rows], seed.outputs[a][rows])
         return first if b is None else first - metric(seed.y[rows], seed.outputs[b][rows])
 
-    by_seed = [seed.scores[a] - (0.0 if b is None else seed.scores[b]) for seed in seeds]
-    within = [
-        bootstrap_error(partial(score, seed), len(seed.y), n_samples=_BOOTSTRAPS, random_state=i)
-        for i, seed in enumerate(seeds)
-    ]
-    return float(combined_error(by_seed, within, same_rows=same_rows))
+    return bootstrap.error(score)
 
 
-def _overall(seeds: Sequence[Measured], metric: Metric, same_rows: bool) -> pd.DataFrame:
+def _overall(seeds: Sequence[Measured], metric: Metric, bootstrap: Bootstrap) -> pd.DataFrame:
     rows = []
     for name in seeds[0].scores:
         values = [seed.scores[name] for seed in seeds]
-        error = _error(seeds, metric, name, None, same_rows) if name in seeds[0].outputs else np.nan
+        error = _error(seeds, metric, bootstrap, name) if name in seeds[0].outputs else np.nan
         rows.append((name, float(np.mean(values)), float(np.std(values)), error))
     return pd.DataFrame(rows, columns=["name", "mean", "sd", "error"])
 
 
 def _by_modality(
-    seeds: Sequence[Measured], metric: Metric, overall: pd.DataFrame, same_rows: bool
+    seeds: Sequence[Measured], metric: Metric, overall: pd.DataFrame, bootstrap: Bootstrap
 ) -> tuple[pd.DataFrame, Evidence]:
     names, mean = seeds[0].names, overall.set_index("name")["mean"]
     alone_probe = np.array([mean[f"probe_alone/{m}"] for m in names])
     joint_probe = np.array([mean[f"probe_joint/{m}"] for m in names])
     error = np.array(
-        [_error(seeds, metric, f"probe_alone/{m}", f"probe_joint/{m}", same_rows) for m in names]
+        [_error(seeds, metric, bootstrap, f"probe_alone/{m}", f"probe_joint/{m}") for m in names]
     )
     loss = judge_encoders(alone_probe, joint_probe, error)
     kept = retention(joint_probe, alone_probe, mean["prior"])
@@ -149,15 +152,18 @@ def _by_modality(
     )
     alone = dict(zip(names, table["alone"].astype(float), strict=True))
     best = max(alone, key=lambda m: alone[m])
-    combination = max(mean["ensemble"], mean["stacking"])
+    combination = max(("ensemble", "stacking"), key=lambda name: mean[name])
     evidence = Evidence(
         alone=alone,
         joint=float(mean["joint"]),
-        best_combination=float(combination),
+        combination=combination,
         gap=float(alone[best] - mean["joint"]),
-        gap_error=_error(seeds, metric, f"alone/{best}", "joint", same_rows),
-        headroom=float(combination - mean["joint"]),
+        gap_error=_error(seeds, metric, bootstrap, f"alone/{best}", "joint"),
+        headroom=float(mean[combination] - mean["joint"]),
+        headroom_error=_error(seeds, metric, bootstrap, combination, "joint"),
         retention=dict(zip(names, kept.astype(float), strict=True)),
+        retention_error=dict(zip(names, table["retention_error"].astype(float), strict=True)),
+        delta=dict(zip(names, loss.delta.astype(float), strict=True)),
         lost=tuple(m for m, lost in zip(names, loss.lost, strict=True) if lost),
         winner=None if loss.winner is None else names[loss.winner],
         metric=metric.words,
@@ -242,7 +248,7 @@ def _samples(seed: Measured, rows: NDArray[np.intp]) -> pd.DataFrame:
     )
 
 
-def _per_class(seeds: Sequence[Measured], classes: Sequence[object]) -> pd.DataFrame:
+def _per_class(seeds: Sequence[Measured], classes: Sequence[object], bootstrap: Bootstrap) -> pd.DataFrame:
     """Which modality the joint network learned each class from.
 
     A modality wins a class when its branch of the joint network lost least of the recall that its own network
@@ -250,35 +256,29 @@ def _per_class(seeds: Sequence[Measured], classes: Sequence[object]) -> pd.DataF
     """
     names, rows = seeds[0].names, []
     for k, label in enumerate(classes):
-        members = [np.flatnonzero(seed.y == k) for seed in seeds]
-        if not any(len(m) for m in members):
+        members = [np.where(seed.y == k, 1.0, np.nan) for seed in seeds]
+        if all(np.isnan(m).all() for m in members):
             continue
         found = []
         for name in names:
             hits = {
                 kind: [
-                    seed.outputs[f"{kind}/{name}"][m].argmax(1) == k
+                    (seed.outputs[f"{kind}/{name}"].argmax(1) == k) * m
                     for seed, m in zip(seeds, members, strict=True)
-                    if len(m)
                 ]
                 for kind in ("alone", "branch", "probe_alone", "probe_joint")
             }
-            recall = {kind: float(np.mean([h.mean() for h in each])) for kind, each in hits.items()}
-            paired = [
-                a.astype(float) - b.astype(float) for a, b in zip(hits["alone"], hits["branch"], strict=True)
-            ]
-            error = combined_error(
-                [p.mean() for p in paired], [p.std() / np.sqrt(len(p)) for p in paired], same_rows=True
-            )
-            found.append((recall, recall["alone"] - recall["branch"], float(error)))
-        losses = np.array([loss for _, loss, _ in found])
-        order = np.argsort(losses)
+            recall = {kind: float(np.nanmean(np.concatenate(each))) for kind, each in hits.items()}
+            lost = [a - b for a, b in zip(hits["alone"], hits["branch"], strict=True)]
+            found.append((recall, recall["alone"] - recall["branch"], bootstrap.error_of_mean(lost), lost))
+        order = np.argsort([loss for _, loss, _, _ in found])
         winner = names[order[0]]
         if len(names) > 1:
-            margin = 2 * np.hypot(found[order[0]][2], found[order[1]][2])
-            if losses[order[1]] - losses[order[0]] <= max(margin, 1e-12):
+            first, second = found[order[0]], found[order[1]]
+            margin = bootstrap.error_of_mean([b - a for a, b in zip(first[3], second[3], strict=True)])
+            if second[1] - first[1] <= max(2 * margin, 1e-12):
                 winner = "tie"
-        for name, (recall, loss, spread) in zip(names, found, strict=True):
+        for name, (recall, loss, spread, _) in zip(names, found, strict=True):
             rows.append(
                 {
                     "class": str(label),

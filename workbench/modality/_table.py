@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,9 +21,12 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from workbench.modality.columns import ModalitiesError
+from workbench.modality.columns import ModalitiesError, check_rivals
 
-__all__ = ["TableEstimator", "Target", "holdout_rows"]
+__all__ = ["TableEstimator", "Target", "check_comparison", "holdout_rows"]
+
+#: An analysis needs rows for training, validation and test.
+_LEAST_ROWS = 10
 
 
 @dataclass(frozen=True)
@@ -118,6 +122,48 @@ class TableEstimator(BaseEstimator):
         tags.input_tags.allow_nan = True
         tags.non_deterministic = False
         return tags
+
+
+def check_comparison(
+    frame: pd.DataFrame,
+    modalities: Mapping[str, Sequence[str]],
+    target: Target,
+    weights: NDArray[np.float64],
+) -> list[str]:
+    """Refuse a table on which modalities cannot be compared; returns notes about what is merely odd.
+
+    Raises
+    ------
+    ModalitiesError
+        If there is one modality, too few rows, one class among the rows that count, or a modality that is
+        absent in every row of a class.
+    """
+    check_rivals(modalities, frame.shape[1])
+    if len(frame) < _LEAST_ROWS:
+        raise ModalitiesError(
+            f"The table has {len(frame)} samples; at least {_LEAST_ROWS} are needed for training, validation "
+            "and test."
+        )
+    if target.task != "multiclass":
+        return []
+    counted = np.bincount(target.codes[weights > 0], minlength=len(target.classes))
+    if np.count_nonzero(counted) < 2:
+        raise ModalitiesError("All rows with a weight have one class: there is nothing to tell apart.")
+    for name, columns in modalities.items():
+        present = frame[list(columns)].notna().any(axis=1).to_numpy()
+        seen = np.bincount(target.codes, weights=present, minlength=len(target.classes))
+        if not seen.all():
+            raise ModalitiesError(
+                f"The modality {name!r} is absent in every row of the class "
+                f"{str(target.classes[int(seen.argmin())])!r}: its absence alone would tell the class."
+            )
+    rare = int(counted.argmin())
+    if counted[rare] >= 3:
+        return []
+    return [
+        f"The class {str(target.classes[rare])!r} has {counted[rare]} rows, fewer than the three parts "
+        "(training, validation, test): it is missing from some."
+    ]
 
 
 def holdout_rows(

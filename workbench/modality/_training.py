@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from workbench.modality._nets import Architecture, Batch, LateFusion
+from workbench.modality._threads import one_torch_thread_if_small
 from workbench.training.callbacks import Callback
 from workbench.training.loop import Loop
 from workbench.training.optimizers import make_optimizer
@@ -144,9 +145,11 @@ def train(
     model = LateFusion(architecture, schedule.seed).to(schedule.device)
     if start is not None:
         model.load_state_dict(start.state_dict())
+    # One group is one call of the optimizer's kernel.
+    parameters = _groups(model, schedule.learning_rate) if remedy.scales else model.parameters()
     optimizer = make_optimizer(
         schedule.optimizer,
-        _groups(model, schedule.learning_rate),  # type: ignore[arg-type]
+        parameters,  # type: ignore[arg-type]
         schedule.learning_rate,
         weight_decay=schedule.weight_decay,
         **({"momentum": 0.9} if schedule.optimizer == "sgd" else {}),
@@ -174,7 +177,9 @@ def train(
         fingerprint=f"{schedule.fingerprint}:{remedy.name}:{schedule.n_epochs}",
         callbacks=(*bars, *remedy.callbacks, *callbacks),
     )
-    loop.run()
+    n_weights = sum(p.numel() for p in model.parameters())
+    with one_torch_thread_if_small(loop.n_samples // loop.n_batches * n_weights):
+        loop.run()
     model.eval()
     if not remedy.learns_defaults:
         _settle_defaults(model, rows)

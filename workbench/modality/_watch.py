@@ -27,8 +27,7 @@ class Watch(Callback):
 
     ``train_loss/…``, ``validation_loss/…``, ``train_score/…``, ``validation_score/…``, and for each modality
     ``gradient/…`` (norm of the joint loss's gradient in its encoder), ``gradient_share/…``, ``cosine/…``
-    (between
-    that gradient and its own branch loss's) and ``ogm_ratio/…``.
+    (between that gradient and its own branch loss's) and ``ogm_ratio/…``.
 
     Parameters
     ----------

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, replace
 from numbers import Integral, Real
 from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import clone
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
@@ -19,7 +17,7 @@ from sklearn.utils.metaestimators import available_if
 from workbench.modality._information import information
 from workbench.modality._metrics import METRICS, Metric
 from workbench.modality._preparation import learn, prepare
-from workbench.modality._table import TableEstimator, Target, holdout_rows
+from workbench.modality._table import TableEstimator, Target, check_comparison, holdout_rows
 from workbench.modality.columns import Modalities, ModalitiesError, assign, check_content
 from workbench.modality.fusion import LateFusionClassifier, LateFusionRegressor, network_constraints
 from workbench.modality.verdict import advice, failure_mode, headline
@@ -43,13 +41,10 @@ class ModalityCompetitionAnalyzer(TableEstimator):
     """Find out which modality wins in joint training, which is never learned, and what each contributes.
 
     For every seed the uni-modal networks and the joint network are trained on the same rows from the same
-    first
-    weights of each branch, and measured on rows kept apart: scores, linear probes of the encoders trained
-    alone
-    and jointly, contributions by Shapley values, permutation tests, gradients over time, and what combining
-    the
-    uni-modal networks could still gain. The phenomenon is described in [1]_; "no competition here" is an
-    answer.
+    first weights of each branch, and measured on rows kept apart: scores, linear probes of the encoders
+    trained alone and jointly, contributions by Shapley values, permutation tests, gradients over time, and
+    what combining the uni-modal networks could still gain. The phenomenon is described in [1]_; "no
+    competition here" is an answer.
 
     Parameters
     ----------
@@ -223,10 +218,12 @@ class ModalityCompetitionAnalyzer(TableEstimator):
         stage: Stage = nullcontext,
     ) -> Self:
         """`fit`, with the test rows of each seed where these are given, and a context for each seed."""
+        from workbench.modality._seed import Task, analyse_seed
         from workbench.modality._summary import summarise
 
         self._validate_params()
         frame, target, weights = self._checked(X, y, sample_weight)
+        groups = None if groups is None else np.asarray(groups)
         random = check_random_state(self.random_state)
         seeds = [int(seed) for seed in random.randint(2**31 - 1, size=self.n_seeds)]
         if test_rows is None:
@@ -235,16 +232,17 @@ class ModalityCompetitionAnalyzer(TableEstimator):
                 for seed in seeds
             ]
         metric = Metric.named(self.metric, target.task)
+        task = Task(self, frame, target, weights, groups, metric, self._functions())
         measured = []
-        for i, seed in enumerate(seeds):
+        for i, (seed, test) in enumerate(zip(seeds, test_rows, strict=True)):
             with stage(f"seed {i + 1}"):
-                one, fitted = self._one_seed(frame, target, weights, groups, test_rows[i], seed, metric)
+                one, fitted = analyse_seed(task, seed, test)
             measured.append(one)
             if i == 0:
                 self.estimator_ = fitted
         classes = target.classes.tolist() if target.task == "multiclass" else []
         columns = {name: len(columns) for name, columns in self.modalities_.items()}
-        summary = summarise(measured, metric, classes, test_rows, columns)
+        summary = summarise(measured, metric, classes, test_rows, columns, groups)
         tables = summary.tables
         with stage("information"):
             blocks = prepare(frame, learn(frame, self.modalities_, self.encoder, seeds[0]))
@@ -270,103 +268,19 @@ class ModalityCompetitionAnalyzer(TableEstimator):
         frame = self._check_table(X, reset=True)
         target = self._check_target(y, len(frame), classification=_classifies(self))
         weights = self._check_weights(sample_weight, frame)
-        if target.task == "multiclass" and len(np.unique(target.codes[weights > 0])) < 2:
-            raise ModalitiesError("All rows with a weight have one class: there is nothing to tell apart.")
         if target.task != "regression":
             self.classes_ = target.classes
         self.modalities_ = assign(self.modalities, list(frame.columns))
         self.notes_ = check_content(frame, self.modalities_)
-        if len(self.modalities_) < 2:
-            raise ModalitiesError(
-                "Only one modality was found, and one has nobody to compete with: assign columns to "
-                "two or more "
-                f"(n_features = {self.n_features_in_})."
-            )
-        if len(frame) < 10:
-            raise ModalitiesError(
-                f"The table has {len(frame)} samples; at least 10 are needed for training, validation "
-                "and test."
-            )
-        self._check_classes(frame, target)
+        self.notes_ += check_comparison(frame, self.modalities_, target, weights)
         return frame, target, weights
-
-    def _check_classes(self, frame: pd.DataFrame, target: Target) -> None:
-        if target.task != "multiclass":
-            return
-        counts = np.bincount(target.codes)
-        if counts.min() < 3:
-            self.notes_.append(
-                f"The class {str(target.classes[counts.argmin()])!r} has {counts.min()} rows, fewer "
-                "than the three parts "
-                "(training, validation, test): it is missing from some."
-            )
-        for name, columns in self.modalities_.items():
-            present = frame[columns].notna().any(axis=1).to_numpy()
-            seen = np.bincount(target.codes, weights=present)
-            if not seen.all():
-                raise ModalitiesError(
-                    f"The modality {name!r} is absent in every row of the class "
-                    f"{str(target.classes[int(seen.argmin())])!r}: its absence alone would tell the class."
-                )
-
-    def _one_seed(
-        self,
-        frame: pd.DataFrame,
-        target: Target,
-        weights: NDArray[np.float64],
-        groups: Any,
-        test: NDArray[np.intp],
-        seed: int,
-        metric: Metric,
-    ) -> tuple[Any, Any]:
-        from workbench.modality._measure import Parts, Plan, measure
-        from workbench.modality._nets import Architecture, shapes_of, state_of
-        from workbench.modality._rows import make_schedule
-
-        rest = np.setdiff1d(np.arange(len(frame)), test)
-        inner = Target(target.task, target.codes[rest], target.classes, target.flat)
-        held = holdout_rows(
-            inner, self.validation_fraction, None if groups is None else np.asarray(groups)[rest], seed
-        )
-        parts = Parts(rest[~held], rest[held], np.asarray(test))
-        if min(len(parts.train), len(parts.validation), len(parts.test)) < 2:
-            raise ModalitiesError("There are too few samples to spare any for validation and test.")
-        plans = learn(frame.iloc[parts.fitted], self.modalities_, self.encoder, seed)
-        blocks = prepare(frame, plans)
-        known = clone(self).set_params(modalities=self.modalities_)
-        codes = target.codes
-        fitted: Any = LateFusionClassifier() if target.task != "regression" else LateFusionRegressor()
-        own = {name: getattr(self, name) for name in fitted.get_params() if name in self.get_params()}
-        fitted.set_params(**{**own, "modalities": self.modalities_, "random_state": seed})
-        fitted._learn_target(
-            Target(target.task, codes[parts.fitted], target.classes, target.flat), weights[parts.fitted]
-        )
-        if target.task == "regression":
-            codes = (codes - fitted.target_mean_) / fitted.target_scale_
-        architecture = Architecture(shapes_of(plans), target.n_outputs, self.fusion, self.hidden, self.depth)
-        plan = Plan(
-            list(self.modalities_), architecture, metric, self.absent, self._functions(), self.n_permutations
-        )
-        schedule = make_schedule(known, seed, blocks, target.codes, weights)
-        schedule = replace(schedule, fingerprint=f"{schedule.fingerprint}:{_digest(parts)}")
-        one = measure(plan, blocks, codes, weights, parts, schedule)
-        fitted.modalities_, fitted.task_, fitted.plans_ = self.modalities_, target.task, plans
-        fitted.architecture_, fitted.votes_ = asdict(architecture), None
-        fitted.weights_ = {name: value.astype(np.float32) for name, value in state_of(one.net).items()}
-        fitted.history_ = one.history["joint"]
-        for name in ("n_features_in_", "feature_names_in_"):
-            if hasattr(self, name):
-                setattr(fitted, name, getattr(self, name))
-        return one, fitted
 
     def _functions(self) -> tuple[str, ...]:
         if "retrain" in self.shapley and len(self.modalities_) > _MOST_RETRAINED:
-            note = (
+            self.notes_.append(
                 f"Contributions by retraining are left out: {len(self.modalities_)} modalities have "
                 f"{2 ** len(self.modalities_) - 1} subsets to train."
             )
-            if note not in self.notes_:
-                self.notes_.append(note)
             return tuple(name for name in self.shapley if name != "retrain")
         return tuple(self.shapley)
 
@@ -406,9 +320,3 @@ class ModalityCompetitionAnalyzer(TableEstimator):
         tags.classifier_tags, tags.regressor_tags = theirs.classifier_tags, theirs.regressor_tags
         tags.target_tags = theirs.target_tags
         return tags
-
-
-def _digest(parts: Any) -> str:
-    import zlib
-
-    return "-".join(str(zlib.crc32(p.tobytes())) for p in (parts.train, parts.validation, parts.test))

@@ -11,7 +11,15 @@ import pandas as pd
 
 from workbench.errors import DatasetError
 
-__all__ = ["Modalities", "ModalitiesError", "assign", "check_content", "guess_modalities"]
+__all__ = [
+    "Modalities",
+    "ModalitiesError",
+    "assign",
+    "check_content",
+    "check_rivals",
+    "check_text",
+    "guess_modalities",
+]
 
 #: ``{modality: [column, ...]}``, or ``modality_of(column) -> str | None``.
 Modalities = Mapping[str, Sequence[Any]] | Callable[[str], str | None]
@@ -115,6 +123,20 @@ def _from_mapping(modalities: Mapping[str, Sequence[Any]], names: Sequence[str])
     return chosen
 
 
+def check_rivals(chosen: Mapping[str, Sequence[str]], n_features: int) -> None:
+    """Refuse fewer than two modalities.
+
+    Raises
+    ------
+    ModalitiesError
+    """
+    if len(chosen) < 2:
+        raise ModalitiesError(
+            "Only one modality was found, and one has nobody to compete with: assign columns to two or more "
+            f"(n_features = {n_features})."
+        )
+
+
 def _name(column: Any, names: Sequence[str]) -> str:
     if isinstance(column, (int, np.integer)) and not isinstance(column, bool):
         if not -len(names) <= column < len(names):
@@ -131,23 +153,19 @@ def check_content(frame: pd.DataFrame, chosen: Mapping[str, Sequence[str]]) -> l
     ModalitiesError
         If a modality is empty (no value in any row), constant in every column, or holds raw text.
     """
+    check_text(frame, chosen)
     notes = []
     for modality, columns in chosen.items():
         part = frame[list(columns)]
-        for column in columns:
-            if is_raw_text(part[column]):
-                raise ModalitiesError(
-                    f"The column {column!r} of the modality {modality!r} holds raw text: turn it into "
-                    "numbers "
-                    "first (word counts, TF-IDF or an embedding as columns), then assign those."
-                )
         if part.isna().all(axis=None):
             raise ModalitiesError(f"The modality {modality!r} is empty: it has no value in any row.")
         constant = [column for column in columns if is_constant(part[column])]
         if len(constant) == len(columns) and len(frame) > 1:
-            what = f"the column {constant[0]!r}" if len(constant) == 1 else f"all its {len(constant)} columns"
+            one = len(constant) == 1
+            one = len(constant) == 1
+            what = f"the column {constant[0]!r} never changes" if one else "none of its columns ever changes"
             raise ModalitiesError(
-                f"The modality {modality!r} is constant: {what} never changes, so there is nothing to learn."
+                f"The modality {modality!r} is constant: {what}, so there is nothing to learn."
             )
         if constant:
             notes.append(
@@ -155,6 +173,23 @@ def check_content(frame: pd.DataFrame, chosen: Mapping[str, Sequence[str]]) -> l
                 f"({', '.join(constant[:5])}{', …' if len(constant) > 5 else ''})."
             )
     return notes
+
+
+def check_text(frame: pd.DataFrame, chosen: Mapping[str, Sequence[str]]) -> None:
+    """Refuse columns of raw text.
+
+    Raises
+    ------
+    ModalitiesError
+    """
+    for modality, columns in chosen.items():
+        for column in columns:
+            if is_raw_text(frame[column]):
+                raise ModalitiesError(
+                    f"The column {column!r} of the modality {modality!r} holds raw text: turn it into "
+                    "numbers first (the preparation step 'vectorise', or an embedding of your own), then "
+                    "assign those."
+                )
 
 
 def is_constant(column: pd.Series) -> bool:

@@ -5,17 +5,17 @@ Pure functions of scores and losses; every symbol is explained where it stands.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
+    "Bootstrap",
     "Loss",
     "blending_weights",
-    "bootstrap_error",
-    "combined_error",
     "conditional_utilisation",
     "ensemble_weights",
     "judge_encoders",
@@ -152,29 +152,70 @@ def ensemble_weights(losses: ArrayLike, sharpness: float = 3.0) -> Floats:
     return weights / weights.sum()
 
 
-def bootstrap_error(
-    score: Callable[[NDArray[np.intp]], float], n: int, *, n_samples: int, random_state: int
-) -> float:
-    """Standard error of ``score(rows)`` over resampled rows."""
-    rng = np.random.default_rng(random_state)
-    found = [score(rng.integers(n, size=n)) for _ in range(n_samples)]
-    return float(np.nanstd(found, ddof=1))
+class Bootstrap:
+    """Standard errors of means over seeds, by resampling what the seeds' test rows were drawn from.
 
-
-def combined_error(by_seed: ArrayLike, within: ArrayLike, *, same_rows: bool) -> Floats:
-    """Standard error of a mean over seeds: the larger of what seeds and what test rows show.
+    Test parts drawn anew for every seed overlap, and one that the data set gives is the same each time. So
+    the table's rows are resampled, and each seed is scored on what that leaves of its own test part: a row
+    that stands in two of them counts twice in both.
 
     Parameters
     ----------
-    by_seed : array-like of shape (n_seeds, ...)
-        The quantity, once a seed.
-    within : array-like of shape (n_seeds, ...)
-        Bootstrap standard error over the test rows of each seed.
-    same_rows : bool
-        Whether all seeds were tested on the same rows, so that more seeds do not lessen their share.
+    test_rows : sequence of ndarray of int
+        Row numbers of each seed's test part.
+    groups : array-like of shape (n,), optional
+        Of all rows; whole groups are resampled instead of rows.
+    n_samples : int
+    random_state : int
     """
-    values, inner = np.asarray(by_seed, float), np.asarray(within, float)
-    n = len(values)
-    rows = np.sqrt((inner**2).mean(0) / (1 if same_rows else n))
-    seeds = values.std(0, ddof=1) / np.sqrt(n) if n > 1 else np.zeros_like(rows)
-    return np.maximum(rows, seeds)
+
+    def __init__(
+        self,
+        test_rows: Sequence[NDArray[np.intp]],
+        groups: ArrayLike | None = None,
+        *,
+        n_samples: int = 100,
+        random_state: int = 0,
+    ) -> None:
+        rng = np.random.default_rng(random_state)
+        units = [rows if groups is None else np.asarray(groups)[rows] for rows in test_rows]
+        known, codes = np.unique(np.concatenate(units), return_inverse=True)
+        n = len(known)
+        drawn = np.stack([np.bincount(rng.integers(n, size=n), minlength=n) for _ in range(n_samples)])
+        ends = np.cumsum([len(rows) for rows in test_rows])[:-1]
+        #: How often each test row of each seed is drawn, (n_samples, n_test).
+        self.counts = [drawn[:, part] for part in np.split(codes.ravel(), ends)]
+
+    def error(self, score: Callable[[int, NDArray[np.intp]], float]) -> float:
+        """Standard error of the mean over seeds of ``score(seed, rows)``, rows being places in its test part.
+
+        The larger of what resampled rows and what the seeds themselves show.
+        """
+        whole = [score(seed, np.arange(counts.shape[1])) for seed, counts in enumerate(self.counts)]
+        found = []
+        for drawn in zip(*self.counts, strict=True):
+            rows = [np.repeat(np.arange(len(count)), count) for count in drawn]
+            found.append(np.mean([score(seed, part) for seed, part in enumerate(rows) if len(part)]))
+        return _larger_error(whole, found)
+
+    def error_of_mean(self, values: Sequence[Floats]) -> float:
+        """The same of the mean of one value a test row; rows whose value is NaN are left out."""
+        whole, found = [], []
+        for counts, value in zip(self.counts, values, strict=True):
+            used = ~np.isnan(value)
+            if used.any():
+                total = counts[:, used].sum(1)
+                sums = counts[:, used] @ value[used]
+                whole.append(float(value[used].mean()))
+                found.append(np.divide(sums, total, out=np.full(len(sums), np.nan), where=total > 0))
+        if not whole:
+            return np.nan
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # a resample that no seed has a row of
+            return _larger_error(whole, np.nanmean(found, axis=0))
+
+
+def _larger_error(by_seed: ArrayLike, resampled: ArrayLike) -> float:
+    values, drawn = np.asarray(by_seed, float), np.asarray(resampled, float)
+    between = float(values.std(ddof=1)) / np.sqrt(len(values)) if len(values) > 1 else 0.0
+    return max(float(np.nanstd(drawn, ddof=1)), between)

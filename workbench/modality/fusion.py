@@ -220,11 +220,9 @@ class LateFusionClassifier(ClassifierMixin, _LateFusionEstimator):
         weighted mean whose weights depend on the row.
     encoder : str, transformer or dict, default="auto"
         "mlp" reads numbers, arrays and categories (by embeddings); "conv" reads the columns, in order, as
-        steps
-        of a series, or array columns as its channels; "timeseries" describes such a series by contrastive
-        shapelets (CSL) first. A transformer of series in the layout (n, T, d) may stand in its place, and a
-        dict
-        gives one a modality. "auto" is "mlp".
+        steps of a series, or array columns as its channels; "timeseries" describes such a series by
+        contrastive shapelets (CSL) first. A transformer of series in the layout (n, T, d) may stand in its
+        place, and a dict gives one a modality. "auto" is "mlp".
     hidden : int, default=64
         Width of every layer.
     depth : int, default=2
@@ -331,8 +329,7 @@ class LateFusionRegressor(RegressorMixin, _LateFusionEstimator):
     """Predict numbers from rows whose columns belong to several modalities.
 
     See `LateFusionClassifier` for the network, its parameters and its other attributes. Several targets are
-    given
-    as columns of y.
+    given as columns of y.
 
     Attributes
     ----------

@@ -17,8 +17,8 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from workbench.modality._metrics import METRICS, Metric
-from workbench.modality._table import TableEstimator, holdout_rows
-from workbench.modality.columns import Modalities, ModalitiesError
+from workbench.modality._table import TableEstimator, check_comparison, holdout_rows
+from workbench.modality.columns import Modalities, ModalitiesError, assign, check_content
 from workbench.modality.fusion import LateFusionClassifier, LateFusionRegressor, network_constraints
 from workbench.modality.remedies import REMEDIES, cost
 
@@ -197,6 +197,9 @@ class RemedyRace(TableEstimator):
         if target.task != "regression":
             self.classes_ = target.classes
         weights = self._check_weights(sample_weight, frame)
+        chosen = assign(self.modalities, list(frame.columns))
+        check_content(frame, chosen)
+        check_comparison(frame, chosen, target, weights)
         groups = None if groups is None else np.asarray(groups)
         metric = Metric.named(self.metric, target.task)
         y = np.asarray(y)

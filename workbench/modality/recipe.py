@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from sklearn.base import clone
+from sklearn.model_selection import GroupShuffleSplit
 
 from workbench.arrays import Data, Split, TableData
 from workbench.errors import DatasetError
@@ -30,7 +31,8 @@ def analyze(estimator: Any, data: Data, split: Split, seed: int, reporter: Repor
     estimator : ModalityCompetitionAnalyzer
         Where its `modalities` is None, the data set's roles ``modality:<name>`` are taken, else prefixes.
     data : Data
-        Rows without a label take no part.
+        Rows without a label take no part. Rows of one ``user`` (a subject, an actor) are never divided
+        between training, validation and test.
     split : Split
         A drawn one is drawn anew for each of the analyzer's seeds.
     seed : int
@@ -42,20 +44,17 @@ def analyze(estimator: Any, data: Data, split: Split, seed: int, reporter: Repor
     Report
         The tables of `ModalityCompetitionAnalyzer.report_`.
     """
-    table, y = _labelled(data)
+    table, y, groups = _labelled(data)
     analyzer = _prepared(estimator, table, seed)
     n_seeds = analyzer.n_seeds
     reporter.plan({**{f"seed {i + 1}": 10.0 for i in range(n_seeds)}, "information": 1.0})
-    tests = [
-        split.indices(len(table.X), y=_strata(y), column=table.split, seed=seed + i)[1]
-        for i in range(n_seeds)
-    ]
+    tests = [_divided(split, table, y, groups, seed + i)[1] for i in range(n_seeds)]
     began = time.perf_counter()
 
     def stage(name: str) -> AbstractContextManager[None]:
         return reporter.stage(name, weight=10.0 if name.startswith("seed") else 1.0)
 
-    analyzer._analyse(table.X, y, test_rows=tests, stage=stage)
+    analyzer._analyse(table.X, y, groups=groups, test_rows=tests, stage=stage)
     for note in analyzer.notes_:
         reporter.log(note)
     scores = {**analyzer.scores_, "seconds": time.perf_counter() - began}
@@ -78,13 +77,14 @@ def race(estimator: Any, data: Data, split: Split, seed: int, reporter: Reporter
         baseline
         of the same budget).
     """
-    table, y = _labelled(data)
+    table, y, groups = _labelled(data)
     runner = _prepared(estimator, table, seed)
-    train, test = split.indices(len(table.X), y=_strata(y), column=table.split, seed=seed)
+    train, test = _divided(split, table, y, groups, seed)
     began = time.perf_counter()
     runner._race(
         table.X.iloc[train],
         y[train],
+        groups=None if groups is None else groups[train],
         test=(table.X.iloc[test], y[test]),
         stage=lambda name: reporter.stage(name),
     )
@@ -136,15 +136,34 @@ def _prepared(estimator: Any, table: TableData, seed: int) -> Any:
     return estimator
 
 
-def _labelled(data: Data) -> tuple[TableData, NDArray[Any]]:
+def _labelled(data: Data) -> tuple[TableData, NDArray[Any], NDArray[Any] | None]:
+    """The rows with a label, the labels, and whose row each is where the data set says so."""
     table = data.to_table()
     if table.y is None:
         raise DatasetError(f"{data.ref} has no label: give a column the role 'label'.")
     known = ~pd.isna(np.asarray(table.y, dtype=object) if table.y.ndim == 1 else table.y)
     rows = np.flatnonzero(known if known.ndim == 1 else known.all(axis=1))
     split = None if table.split is None else table.split[rows]
-    y = table.y[rows]
-    return TableData(table.X.iloc[rows].reset_index(drop=True), y, split, table.roles), y
+    X, y, users = table.X.iloc[rows].reset_index(drop=True), table.y[rows], table.roles.get("user", [])
+    groups = X[users[0]].astype(str).to_numpy() if users else None
+    return TableData(X.drop(columns=users), y, split, table.roles), y, groups
+
+
+def _divided(
+    split: Split, table: TableData, y: NDArray[Any], groups: NDArray[Any] | None, seed: int
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Train and test rows; drawn ones by whole groups, where there are such."""
+    drawn = table.split is None or split.kind == "random"
+    if groups is None or not drawn or split.kind == "column":
+        return split.indices(len(table.X), y=_strata(y), column=table.split, seed=seed)
+    if len(np.unique(groups)) < 3:
+        raise DatasetError(
+            "Rows of one user are never divided, and there are fewer than three users to draw from: take the "
+            "role 'user' away, or give the data set a split."
+        )
+    drawer = GroupShuffleSplit(1, test_size=split.test_size, random_state=seed)
+    train, test = next(drawer.split(groups, groups=groups))
+    return np.sort(train), np.sort(test)
 
 
 def _strata(y: NDArray[Any]) -> NDArray[Any] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any
 
 from workbench.modality.columns import ModalitiesError
@@ -26,6 +27,8 @@ class RemedyInfo:
         Passes of every encoder over the data, in units of one joint training.
     validates : bool
         Whether a part of the training rows is kept for validation.
+    choices : dict
+        What an option that is a word may be.
     """
 
     does: str
@@ -33,6 +36,7 @@ class RemedyInfo:
     options: Mapping[str, Any] = field(default_factory=dict)
     trainings: float = 1.0
     validates: bool = False
+    choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 REMEDIES: dict[str, RemedyInfo] = {
@@ -66,7 +70,15 @@ REMEDIES: dict[str, RemedyInfo] = {
     "pmr": RemedyInfo(
         "pulls the slow modality's embeddings to their class prototypes",
         "Fan et al., CVPR 2023, 2211.07089",
-        {"alpha": 1.0, "momentum": 0.2, "share": 0.1},
+        {
+            "alpha": 1.0,
+            "momentum": 0.2,
+            "share": 0.1,
+            "weights": "hard",
+            "entropy": 0.0,
+            "entropy_epochs": 5,
+        },
+        choices={"weights": ("hard", "soft")},
     ),
     "agm": RemedyInfo(
         "slows a modality that is further ahead than it used to be",
@@ -97,17 +109,27 @@ REMEDIES: dict[str, RemedyInfo] = {
 
 
 def check_options(remedy: str, options: Mapping[str, Any] | None) -> None:
-    """Refuse options that the remedy does not have.
+    """Refuse options that the remedy does not have, and values that are neither numbers nor its words.
 
     Raises
     ------
     ModalitiesError
     """
-    known = REMEDIES[remedy].options
-    unknown = [name for name in options or {} if name not in known]
-    if unknown:
-        has = f"it has {', '.join(known)}" if known else "it has none"
-        raise ModalitiesError(f"The remedy {remedy!r} has no option {unknown[0]!r}: {has}.")
+    info = REMEDIES[remedy]
+    for name, value in (options or {}).items():
+        if name not in info.options:
+            has = f"it has {', '.join(info.options)}" if info.options else "it has none"
+            raise ModalitiesError(f"The remedy {remedy!r} has no option {name!r}: {has}.")
+        if name in info.choices:
+            if value not in info.choices[name]:
+                raise ModalitiesError(
+                    f"{name} of the remedy {remedy!r} must be {' or '.join(map(repr, info.choices[name]))}, "
+                    f"not {value!r}."
+                )
+        elif not isinstance(value, Real) or isinstance(value, bool) or not 0 <= float(value) < float("inf"):
+            raise ModalitiesError(
+                f"{name} of the remedy {remedy!r} must be a number of at least 0, not {value!r}."
+            )
 
 
 def cost(remedy: str, n_epochs: int, options: Mapping[str, Any] | None = None) -> int:

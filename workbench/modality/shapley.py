@@ -102,7 +102,8 @@ def sampled_shapley_values(
     value: Callable[[int], float],
     n: int,
     *,
-    n_permutations: int = 200,
+    n_permutations: int = 2000,
+    max_evaluations: int = 5000,
     random_state: int | np.random.Generator | None = None,
 ) -> Floats:
     """Shapley values from random orders of the players, for many players.
@@ -117,7 +118,9 @@ def sampled_shapley_values(
     n : int
         Number of players.
     n_permutations : int
-        Random orders, each used in both directions.
+        Random orders at most, each used in both directions.
+    max_evaluations : int
+        No further order is begun after so many coalitions.
     random_state : int, numpy Generator or None
 
     Returns
@@ -132,17 +135,18 @@ def sampled_shapley_values(
             known[mask] = float(value(mask))
         return known[mask]
 
-    phi = np.zeros(n)
-    for _ in range(n_permutations):
-        order = rng.permutation(n)
+    phi, used = np.zeros(n), 0
+    while used == 0 or (used < n_permutations and len(known) < max_evaluations):
+        order = rng.permutation(n).tolist()
+        used += 1
         for direction in (order, order[::-1]):
             mask, before = 0, cached(0)
             for player in direction:
-                mask |= 1 << int(player)
+                mask |= 1 << player
                 after = cached(mask)
                 phi[player] += after - before
                 before = after
-    return phi / (2 * n_permutations)
+    return phi / (2 * used)
 
 
 def _players(v: Floats) -> int:

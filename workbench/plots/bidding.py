@@ -5,10 +5,20 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
-from workbench.plots.template import CONTROL, PALETTE, figure, plain
+from workbench.plots.template import CONTROL, PALETTE, SEQUENTIAL, figure, plain
 from workbench.report import Report
 
-__all__ = ["actions", "budget_sweep", "comparison", "figures", "landscape", "learning", "spend"]
+__all__ = [
+    "actions",
+    "budget_sweep",
+    "comparison",
+    "figures",
+    "landscape",
+    "learning",
+    "live",
+    "spend",
+    "winners",
+]
 
 _MONEY = "Merchants' revenue (GMV, money)"
 _DASHES = ("solid", "dash", "dot", "dashdot")
@@ -23,6 +33,7 @@ def figures(report: Report) -> dict[str, go.Figure]:
         "spend": spend(tables["spend"], names),
         "budget_sweep": budget_sweep(tables["budget_sweep"], names),
         "landscape": landscape(tables["landscape"]),
+        "winners": winners(tables["winners"]),
     }
     if "curve" in tables:
         drawn["learning"] = learning(tables["curve"])
@@ -79,22 +90,43 @@ def learning(curve: pd.DataFrame) -> go.Figure:
     return fig
 
 
+def live(metrics: pd.DataFrame) -> dict[str, go.Figure]:
+    """`learning` from a running run's metrics: columns name (``bidder/figure``), step and value."""
+    parts = metrics["name"].str.rpartition("/")
+    curve = pd.DataFrame(
+        {"bidder": parts[0], "name": parts[2], "episode": metrics["step"], "value": metrics["value"]}
+    )
+    return {"Learning": learning(curve)}
+
+
+def winners(table: pd.DataFrame) -> go.Figure:
+    """Heat map: the share of each consumer cluster's revenue that each merchant cluster earns."""
+    fig = _grid(table, ["consumers"], "share", "Consumer cluster")
+    return fig.update_traces(zmin=0, zmax=1, colorscale=SEQUENTIAL, colorbar=_bar("share"))
+
+
 def actions(table: pd.DataFrame) -> go.Figure:
     """Heat map of a_ij: a row a bidder and merchant cluster, a column an interval and consumer cluster."""
-    rows = table["bidder"] + ", merchants " + table["merchants"].astype(str)
-    columns = "t" + table["interval"].astype(str) + ", consumers " + table["consumers"].astype(str)
-    named = table.assign(row=rows.map(plain), column=columns)
-    grid = named.pivot_table(index="row", columns="column", values="action", sort=False)
-    fig = figure(x="Interval and consumer cluster", y="Agent")
-    return fig.add_heatmap(
-        z=grid.to_numpy(),
-        x=list(grid.columns),
-        y=list(grid.index),
-        zmin=-1,
-        zmax=1,
-        colorscale="RdBu",
-        colorbar_title="a<sub>ij</sub>",
-    )
+    fig = _grid(table, ["interval", "consumers"], "action", "Interval (t) and consumer cluster (c)")
+    return fig.update_traces(zmin=-1, zmax=1, colorscale="RdBu", colorbar=_bar("a<sub>ij</sub>"))
+
+
+def _grid(table: pd.DataFrame, columns: list[str], value: str, x: str) -> go.Figure:
+    """A heat map with a row a bidder and merchant cluster, the first bidder at the top."""
+    rows = (table["bidder"] + " m" + table["merchants"].astype(str)).map(plain)
+    short = {"interval": "t", "consumers": "c"}
+    named = [short[c] + table[c].astype(str) for c in columns]
+    label = named[0] if len(named) == 1 else named[0] + ", " + named[1]
+    wide = table.assign(row=rows, column=label)
+    grid = wide.pivot_table(index="row", columns="column", values=value, sort=False)
+    fig = figure(x=x, y="", height=140 + 24 * max(len(grid), 4))
+    fig.add_heatmap(z=grid.to_numpy().tolist(), x=list(grid.columns), y=list(grid.index))
+    return fig.update_yaxes(autorange="reversed", title="Merchant cluster (m)")
+
+
+def _bar(title: str) -> dict[str, object]:
+    """A narrow colour bar, which leaves a telephone's screen to the map."""
+    return {"title": title, "thickness": 10, "xpad": 4}
 
 
 def _colour(k: int) -> str:

@@ -4,15 +4,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
 from workbench.plots import scores
-from workbench.plots.template import CONTROL, PALETTE, class_colours, figure, plain, translucent
+from workbench.plots.template import CONTROL, PALETTE, figure, plain, translucent
 from workbench.report import Report
 
 __all__ = [
+    "FUNCTIONS",
+    "QUANTITIES",
     "class_winners",
+    "component_colours",
     "contributions",
     "dynamics",
     "figures",
@@ -27,7 +33,46 @@ __all__ = [
 #: From loss to gain, both ends told apart with the common forms of colour blindness.
 _DIVERGING = [[0.0, PALETTE[3]], [0.5, "rgba(138,143,152,0.08)"], [1.0, PALETTE[0]]]
 
-_NAMES = {"mask": "muted in the joint network", "late": "summed logits", "retrain": "retrained without it"}
+#: Value functions of the contributions in words.
+FUNCTIONS = {
+    "mask": "muting it in the joint network",
+    "late": "leaving it out of the sum of separate networks",
+    "retrain": "training a network without it",
+}
+
+#: Quantities of `dynamics`, in words and what they say.
+QUANTITIES = {
+    "validation_loss": ("Validation loss", "Rising while the training loss falls is overfitting."),
+    "train_loss": ("Training loss", "Where the joint curve reaches 0 no encoder is pushed to learn more."),
+    "validation_score": ("Validation score", "A branch alone is judged with the other modalities muted."),
+    "train_score": ("Training score", "A branch alone is judged with the other modalities muted."),
+    "gradient_share": (
+        "Share of the gradient",
+        "The encoder with the larger share of the joint loss's gradient learns faster.",
+    ),
+    "gradient": ("Gradient norm", "Of the joint loss, in each encoder."),
+    "cosine": (
+        "Cosine of joint and own gradient",
+        "Below 0 the joint loss pulls an encoder away from what its own branch needs.",
+    ),
+    "ogm_ratio": (
+        "Lead over the others (OGM ratio)",
+        "Above 1 a branch is surer of the truth than the others; OGM slows its encoder then.",
+    ),
+    "ogr": (
+        "Overfitting to generalisation (OGR)",
+        "Of all that was learned since the first epoch, how much holds for training rows only.",
+    ),
+    "generalisation": ("Generalisation since the first epoch", "Fall of the validation loss."),
+    "overfitting": ("Overfitting since the first epoch", "Growth of validation over training loss."),
+}
+
+
+def component_colours(components: Iterable[str]) -> dict[str, str]:
+    """A colour for the joint network, the same in every figure, and one for each modality."""
+    names = [name for name in dict.fromkeys(components) if name != "joint"]
+    colours = {name: PALETTE[1 + i % (len(PALETTE) - 1)] for i, name in enumerate(names)}
+    return {"joint": PALETTE[0], **colours}
 
 
 def score_overview(table: pd.DataFrame) -> go.Figure:
@@ -42,10 +87,9 @@ def score_overview(table: pd.DataFrame) -> go.Figure:
         n for n in ("joint", "ensemble", "weighted_ensemble", "stacking", "linear") if n in set(table["name"])
     ]
     part = table.set_index("name").loc[shown[::-1]]
-    fig = figure(x="Score on the test rows (bars: one standard error)", y="", height=90 + 26 * len(shown))
-    colour = [
-        PALETTE[0] if n == "joint" else PALETTE[1] if n.startswith("alone/") else CONTROL for n in part.index
-    ]
+    fig = figure(x="Score on the test rows", y="", height=90 + 26 * len(shown))
+    colours = component_colours(n.removeprefix("alone/") for n in shown if n.startswith("alone/"))
+    colour = [colours.get(n.removeprefix("alone/"), CONTROL) for n in part.index]
     fig.add_bar(
         orientation="h",
         x=part["mean"].tolist(),
@@ -55,7 +99,11 @@ def score_overview(table: pd.DataFrame) -> go.Figure:
         ],
         error_x={"type": "data", "array": part["error"].fillna(0).tolist()},
         marker_color=colour,
-        hovertemplate="%{y}: %{x:.3f}<extra></extra>",
+        text=[f" {value:.3f}" for value in part["mean"]],
+        textposition="inside",
+        insidetextanchor="start",
+        customdata=part["error"].fillna(0).tolist(),
+        hovertemplate="%{y}: %{x:.3f} ± %{customdata:.3f}<extra></extra>",
     )
     fig.update_layout(showlegend=False)
     return fig
@@ -77,7 +125,11 @@ def retention(table: pd.DataFrame) -> go.Figure:
         y=[plain(name) for name in rows["modality"]],
         error_x={"type": "data", "array": (200 * rows["retention_error"]).tolist()},
         marker_color=[PALETTE[3] if lost else PALETTE[0] for lost in rows["lost"]],
-        hovertemplate="%{y}: %{x:.1f} %<extra></extra>",
+        text=[f" {100 * value:.0f} %" for value in rows["retention"]],
+        textposition="inside",
+        insidetextanchor="start",
+        customdata=(200 * rows["retention_error"]).tolist(),
+        hovertemplate="%{y}: %{x:.1f} ± %{customdata:.1f} %<extra></extra>",
     )
     fig.add_vline(x=100, line_dash="dot", line_color=CONTROL)
     fig.update_layout(showlegend=False)
@@ -102,7 +154,7 @@ def class_winners(table: pd.DataFrame) -> go.Figure:
         ]
         for label, row in zip(lost.index, cells, strict=True)
     ]
-    fig = figure(x="Modality", y="Class", height=120 + 28 * len(lost))
+    fig = figure(x="", y="", height=80 + 30 * len(lost))
     fig.add_heatmap(
         z=(-cells).tolist(),
         x=[plain(name) for name in names],
@@ -110,11 +162,16 @@ def class_winners(table: pd.DataFrame) -> go.Figure:
         text=text,
         texttemplate="%{text}",
         colorscale=_DIVERGING,
-        zmid=0,
+        zmin=-1,
+        zmax=1,
         showscale=False,
+        xgap=2,
+        ygap=2,
         hovertemplate="%{y}, %{x}: recall lost %{text}<extra></extra>",
     )
-    fig.update_yaxes(type="category")
+    # Modalities above their columns, the first class at the top.
+    fig.update_xaxes(type="category", side="top", showgrid=False)
+    fig.update_yaxes(type="category", autorange="reversed", showgrid=False)
     return fig
 
 
@@ -131,15 +188,22 @@ def contributions(table: pd.DataFrame, function: str) -> go.Figure:
     names = [name for name in part.index if name != "(none)"]
     fig = figure(x="", y="Score")
     fig.add_waterfall(
-        x=["prior", *(plain(name) for name in names), "all"],
+        x=["none", *(plain(name) for name in names), "all"],
         y=[part["(none)"], *(part[name] for name in names), None],
         measure=["absolute", *("relative" for _ in names), "total"],
+        text=[
+            f"{part['(none)']:.3f}",
+            *(f"{part[name]:+.3f}" for name in names),
+            f"{part.sum():.3f}",
+        ],
+        textposition="auto",
         increasing_marker_color=PALETTE[0],
         decreasing_marker_color=PALETTE[3],
         totals_marker_color=CONTROL,
-        hovertemplate="%{x}: %{delta:+.3f}<extra></extra>",
+        hovertemplate="%{x}: %{text}<extra></extra>",
     )
-    fig.update_layout(showlegend=False, title_text=f"Contributions ({_NAMES.get(function, function)})")
+    fig.update_layout(showlegend=False)
+    fig.update_xaxes(type="category", showgrid=False)
     return fig
 
 
@@ -150,6 +214,8 @@ def interactions(table: pd.DataFrame, function: str) -> go.Figure:
     square = part.pivot_table(index="modality", columns="other", values="value").reindex(
         index=names, columns=names
     )
+    # A faint colour for what is small, however small the largest is.
+    widest = max(0.1, float(np.nanmax(np.abs(square.to_numpy()))))
     fig = figure(x="", y="", height=140 + 40 * len(names))
     fig.add_heatmap(
         z=square.to_numpy().tolist(),
@@ -157,12 +223,16 @@ def interactions(table: pd.DataFrame, function: str) -> go.Figure:
         y=[plain(n) for n in names],
         texttemplate="%{z:+.3f}",
         colorscale=_DIVERGING,
-        zmid=0,
+        zmin=-widest,
+        zmax=widest,
         showscale=False,
+        xgap=2,
+        ygap=2,
         hoverongaps=False,
         hovertemplate="%{y} with %{x}: %{z:+.3f}<extra></extra>",
     )
-    fig.update_layout(title_text=f"Interactions ({_NAMES.get(function, function)})")
+    fig.update_xaxes(type="category", side="top", showgrid=False)
+    fig.update_yaxes(type="category", autorange="reversed", showgrid=False)
     return fig
 
 
@@ -177,8 +247,10 @@ def dynamics(table: pd.DataFrame, quantity: str, *, network: str = "joint") -> g
     network : {"joint", "alone"}
     """
     part = table[(table["quantity"] == quantity) & (table["network"] == network)].dropna(subset="value")
-    fig = figure(x="Epoch", y=quantity.replace("_", " ").capitalize())
-    for component, colour in class_colours(part["component"]).items():
+    fig = figure(x="Epoch", y=QUANTITIES.get(quantity, (quantity,))[0])
+    colours = component_colours(part["component"])
+    for component in pd.unique(part["component"]):
+        colour = colours[component]
         curve = (
             part[part["component"].astype(str) == component]
             .groupby("epoch")["value"]
@@ -192,6 +264,7 @@ def dynamics(table: pd.DataFrame, quantity: str, *, network: str = "joint") -> g
             fillcolor=translucent(colour, 0.15),
             line_width=0,
             hoverinfo="skip",
+            legendgroup=plain(component),  # hidden and shown with its line
             showlegend=False,
         )
         fig.add_scatter(
@@ -199,6 +272,7 @@ def dynamics(table: pd.DataFrame, quantity: str, *, network: str = "joint") -> g
             y=curve["mean"].tolist(),
             mode="lines",
             name=plain(component),
+            legendgroup=plain(component),
             line_color=colour,
             hovertemplate="epoch %{x}: %{y:.4g}<extra>" + plain(component).replace("%", "&#37;") + "</extra>",
         )

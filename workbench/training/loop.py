@@ -174,10 +174,14 @@ class Loop:
         self.finished = self.stop
 
     def _train_batch(self, indices: Tensor) -> None:
-        with self._precision():
-            loss, parts = self.step(indices)
-        self.optimizer.zero_grad(set_to_none=True)
-        self._scaler.scale(loss).backward()
+        n_parts = min(getattr(self.optimizer, "micro_batches", 1), len(indices))
+        if n_parts > 1:
+            loss, parts = self._backward_in_parts(indices, n_parts)
+        else:
+            with self._precision():
+                loss, parts = self.step(indices)
+            self.optimizer.zero_grad(set_to_none=True)
+            self._scaler.scale(loss).backward()
         if self.max_grad_norm is not None:
             self._scaler.unscale_(self.optimizer)
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.max_grad_norm)
@@ -187,6 +191,20 @@ class Loop:
         for name, value in {"loss": loss, **parts}.items():
             value = value.detach().double()
             self._totals[name] = self._totals[name] + value if name in self._totals else value
+
+    def _backward_in_parts(self, indices: Tensor, n_parts: int) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """Gradients of each part of the batch for an optimizer that compares them; the mean losses."""
+        losses, named = [], []
+        for part in indices.chunk(n_parts):
+            with self._precision():
+                loss, parts = self.step(part)
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            self.optimizer.collect()  # type: ignore[attr-defined]
+            losses.append(loss.detach())
+            named.append(parts)
+        means = {name: torch.stack([parts[name].detach() for parts in named]).mean() for name in named[0]}
+        return torch.stack(losses).mean(), means
 
     def _precision(self) -> AbstractContextManager[Any]:
         if self._autocast is None:

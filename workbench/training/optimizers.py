@@ -11,10 +11,13 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-__all__ = ["OPTIMIZERS", "make_optimizer", "pack_optimizer", "unpack_optimizer"]
+__all__ = ["FURTHER", "OPTIMIZERS", "make_optimizer", "pack_optimizer", "unpack_optimizer"]
 
 #: Names that an estimator's ``optimizer`` parameter may take.
 OPTIMIZERS = ("adam", "adamw", "sgd")
+
+#: What `make_optimizer` knows besides.
+FURTHER = ("adagrad", "lion", "gsnr")
 
 
 def make_optimizer(
@@ -24,7 +27,7 @@ def make_optimizer(
 
     Parameters
     ----------
-    name : {"adam", "adamw", "sgd"}
+    name : {"adam", "adamw", "sgd", "adagrad", "lion", "gsnr"}
     parameters : iterable of torch.nn.Parameter
     learning_rate : float
     **options
@@ -32,13 +35,21 @@ def make_optimizer(
     """
     from torch import optim
 
+    from workbench.training.sign_momentum import Lion
+    from workbench.training.signal_to_noise import GSNR
+
     classes: dict[str, type[torch.optim.Optimizer]] = {
         "adam": optim.Adam,
         "adamw": optim.AdamW,
         "sgd": optim.SGD,
+        "adagrad": optim.Adagrad,
+        "lion": Lion,
+        "gsnr": GSNR,
     }
     if name not in classes:
-        raise UsageError(f"There is no optimizer {name!r}; take one of {', '.join(OPTIMIZERS)}.")
+        raise UsageError(f"There is no optimizer {name!r}; take one of {', '.join(OPTIMIZERS + FURTHER)}.")
+    if name in ("lion", "gsnr"):
+        options.pop("fused", None)  # a matter of speed that they do not know
     return classes[name](parameters, lr=learning_rate, **options)  # type: ignore[call-arg]
 
 

@@ -41,9 +41,18 @@ class Source:
 
 @dataclass(frozen=True)
 class Imported:
-    """What an importer knows beyond the table: the roles, if it does not leave them to be guessed."""
+    """What an importer knows beyond the table.
+
+    Attributes
+    ----------
+    roles : dict, optional
+        Where they are not left to be guessed.
+    notes : tuple of str
+        Sentences on what its owner should know: what was guessed or left out, and may be wrong.
+    """
 
     roles: dict[str, list[str]] | None = None
+    notes: tuple[str, ...] = ()
 
 
 #: Format → (module, suffixes).

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-import re
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -128,18 +128,28 @@ def _explained(error: duckdb.Error, file: Path, paths: Sequence[Path]) -> Except
     if isinstance(error, duckdb.OutOfMemoryException) or "No space left" in text:
         return error
     file = next((path for path in paths if str(path) in text or glob.escape(str(path)) in text), file)
-    line = re.search(r"in line (\d+)", text)
     if "JSON" in text:
-        found = re.search(r'": (.*?)(?:\. |\.?$)', text.splitlines()[0]) or re.search(
-            r"line \d+: (.*?)(?:\. |\.?$)", text.splitlines()[0]
-        )
-        problem = (
-            f"is not one JSON object a line ({found[1].strip(' .')})." if found else first_sentence(text)
-        )
-        return ImportFailed(problem, file=file, line=int(line[1]) if line else None)
-    if "magic bytes" in text or "too small" in text or "footer" in text:
+        line, problem = _first_bad_json(file)
+        return ImportFailed(problem or first_sentence(text), file=file, line=line)
+    if "ecompression" in text or "magic bytes" in text or "too small" in text or "footer" in text:
         return ImportFailed("is damaged, cut short or not a Parquet file.", file=file)
     return ImportFailed(first_sentence(text), file=file)
+
+
+def _first_bad_json(path: Path) -> tuple[int | None, str | None]:
+    """The first line that is no JSON object, and what is wrong with it."""
+    with path.open("rb") as file:
+        if file.read(4096).lstrip()[:1] == b"[":
+            return None, "is not a whole list of JSON objects: it was cut short, or damaged."
+        file.seek(0)
+        for number, line in enumerate(file, 1):
+            try:
+                if line.strip() and not isinstance(json.loads(line), dict):
+                    return number, "is not one JSON object a line."
+            except ValueError as error:
+                told = error.msg.lower() if isinstance(error, json.JSONDecodeError) else "not UTF-8 text"
+                return number, f"is not one JSON object a line ({told})."
+    return None, None
 
 
 def _no_options(options: Mapping[str, Any]) -> None:

@@ -52,11 +52,14 @@ class Preview:
         Rows of the same series (users, or first rows).
     roles : dict
         Those of `after`.
+    steps : tuple of Step
+        As they were taken, with what they learned.
     """
 
     before: pd.DataFrame
     after: pd.DataFrame
     roles: Roles
+    steps: tuple[Step, ...]
 
 
 @dataclass(frozen=True)
@@ -124,6 +127,19 @@ class Preparation:
                 f"{path} cannot be read: {getattr(error, 'strerror', None) or error}."
             ) from error
 
+    @classmethod
+    def of(cls, dataset: Dataset) -> Preparation:
+        """The preparation that made `dataset`.
+
+        Raises
+        ------
+        DatasetError
+            If none did.
+        """
+        if dataset.importer != "prepare" or not dataset.recipe:
+            raise DatasetError(f"{dataset.ref} was not made by a preparation: there is no recipe to replay.")
+        return cls.from_json(dataset.recipe)
+
     # -- what it does --------------------------------------------------------------------------
 
     def to_python(self, ref: str = "name", name: str = "prepared") -> str:
@@ -155,7 +171,7 @@ class Preparation:
             shop.narrow(n, max_rows)
             before = shop.frame(max_rows)
             roles = shop.run(self.steps)
-            return Preview(before, shop.frame(max_rows), roles)
+            return Preview(before, shop.frame(max_rows), roles, tuple(shop.steps))
 
     def apply(self, dataset: Dataset, name: str) -> Dataset:
         """Publish the result as the next version of `name`, with its lineage and its recipe.

@@ -1,0 +1,46 @@
+"""A small click log whose truth is known, and one torch thread."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+import pytest
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> Iterator[None]:
+    """Networks of a few hundred weights are slower on two threads than on one."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def log() -> tuple[pd.DataFrame, np.ndarray]:
+    """Clicks depend on an interaction of two categories, on a number, and on a tag; one field is noise."""
+    rng = np.random.default_rng(0)
+    n = 3000
+    city = rng.choice(["Rome", "Oslo", "Lima", "Bonn"], n)
+    device = rng.choice(["phone", "desk"], n)
+    age = rng.lognormal(3, 0.5, n)
+    tags = [
+        list(rng.choice(["new", "sale", "old", "red"], rng.integers(0, 4), replace=False)) for _ in range(n)
+    ]
+    cross = np.where((city == "Rome") == (device == "phone"), 1.5, -1.5)
+    logit = cross + 1.2 * (np.log1p(age) - 3) + np.array(["sale" in cell for cell in tags]) * 1.0
+    y = (rng.random(n) < 1 / (1 + np.exp(-logit))).astype(int)
+    frame = pd.DataFrame(
+        {
+            "city": city,
+            "device": device,
+            "age": np.where(rng.random(n) < 0.05, np.nan, age),
+            "tags": tags,
+            "noise": rng.integers(30, size=n).astype(str),
+        }
+    )
+    return frame, y

@@ -1,0 +1,28 @@
+"""Click-through-rate prediction: fields, models, metrics. Importing this package does not import torch."""
+
+from __future__ import annotations
+
+from workbench.ctr import metrics, splits
+from workbench.ctr._columns import FieldsError
+from workbench.ctr.encoder import FieldEncoder
+from workbench.ctr.models import (
+    DCNv2Classifier,
+    DeepFMClassifier,
+    DINClassifier,
+    DLRMClassifier,
+    FMClassifier,
+    LRClassifier,
+)
+
+__all__ = [
+    "DCNv2Classifier",
+    "DINClassifier",
+    "DLRMClassifier",
+    "DeepFMClassifier",
+    "FMClassifier",
+    "FieldEncoder",
+    "FieldsError",
+    "LRClassifier",
+    "metrics",
+    "splits",
+]

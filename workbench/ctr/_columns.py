@@ -1,0 +1,146 @@
+"""A table of any make as named Arrow arrays, checked the way scikit-learn checks its input."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import _check_feature_names, _check_n_features, validate_data
+
+from workbench.errors import DatasetError
+
+__all__ = ["Columns", "FieldsError", "as_columns", "batches_of", "is_stream", "n_rows", "to_float"]
+
+#: Name of a column → its values, all of one length.
+Columns = dict[str, pa.Array]
+
+
+class FieldsError(DatasetError, ValueError):
+    """A table whose fields cannot be used as asked."""
+
+
+def n_rows(columns: Columns) -> int:
+    """Rows of a table."""
+    return len(next(iter(columns.values())))
+
+
+def is_stream(X: Any) -> bool:
+    """Whether `X` is an iterable of Arrow batches rather than one table."""
+    if isinstance(X, (list, tuple)):
+        return len(X) > 0 and isinstance(X[0], (pa.RecordBatch, pa.Table))
+    known = isinstance(X, (dict, str)) or hasattr(X, "shape") or hasattr(X, "__array__")
+    return isinstance(X, Iterable) and not known
+
+
+def batches_of(X: Iterable[Any]) -> Iterator[pa.Table]:
+    """The tables of a stream; it is asked for a new pass each time."""
+    if iter(X) is X:
+        raise FieldsError(
+            "The batches can be read only once: give a list or an object whose iteration starts anew."
+        )
+    for batch in X:
+        yield batch if isinstance(batch, pa.Table) else pa.Table.from_batches([batch])
+
+
+def as_columns(estimator: BaseEstimator, X: Any, *, reset: bool) -> Columns:
+    """The columns of `X`; arrays get the names ``x0, x1, …``.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Learns (`reset`) or compares ``feature_names_in_`` and ``n_features_in_``.
+    X : DataFrame, pyarrow Table or RecordBatch, polars frame, or array-like of shape (n, p)
+    reset : bool
+
+    Raises
+    ------
+    FieldsError
+        If two columns have one name, or there are no rows.
+    """
+    if isinstance(X, pa.RecordBatch):
+        X = pa.Table.from_batches([X])
+    if hasattr(X, "to_arrow") and not isinstance(X, pd.DataFrame):  # polars
+        X = X.to_arrow()
+    if not isinstance(X, (pd.DataFrame, pa.Table)):
+        X = _from_array(estimator, X, reset=reset)
+    else:
+        if isinstance(X, pd.DataFrame):
+            X = X.set_axis([n if isinstance(n, str) else f"x{n}" for n in X.columns], axis=1)
+        names = list(X.columns if isinstance(X, pd.DataFrame) else X.column_names)
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise FieldsError(f"The table has two columns named {twice!r}: rename one.")
+        _check_feature_names(estimator, X if isinstance(X, pd.DataFrame) else _head(X), reset=reset)
+        _check_n_features(estimator, X, reset=reset)
+    n = len(X)
+    if n < (2 if reset else 1):
+        raise FieldsError(f"The table has {n} sample(s), which is too few.")
+    if isinstance(X, pa.Table):
+        return {name: X.column(name).combine_chunks() for name in X.column_names}
+    return {name: _array(X[name]) for name in X.columns}
+
+
+def _head(table: pa.Table) -> pd.DataFrame:
+    return pd.DataFrame(columns=table.column_names)
+
+
+def _from_array(estimator: BaseEstimator, X: Any, *, reset: bool) -> pd.DataFrame:
+    options: dict[str, Any] = {"ensure_all_finite": "allow-nan", "ensure_min_samples": 2 if reset else 1}
+    try:
+        array = validate_data(estimator, X, reset=reset, dtype=np.float64, **options)
+    except ValueError as error:
+        if "could not convert" not in str(error):
+            raise
+        array = validate_data(estimator, X, reset=reset, dtype=None, **options)  # text
+    given = getattr(estimator, "feature_names_in_", None)
+    names = [f"x{i}" for i in range(array.shape[1])] if given is None else list(given)
+    frame = pd.DataFrame(array, columns=names)
+    return frame.infer_objects() if array.dtype == object else frame
+
+
+def _array(series: pd.Series) -> pa.Array:
+    try:
+        found = pa.array(series, from_pandas=True)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):  # several types in a column
+        found = pa.array(series.astype(str).where(series.notna()), from_pandas=True)
+    return found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found
+
+
+def to_float(name: str, array: pa.Array) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """A column as numbers, NaN where missing.
+
+    Raises
+    ------
+    FieldsError
+        If a cell is no number, or is infinite; the sentence names column and row.
+    """
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    if pa.types.is_temporal(array.type) and not pa.types.is_duration(array.type):
+        array = pc.cast(array, pa.timestamp("us"), safe=False) if not pa.types.is_time(array.type) else array
+        array = pc.cast(array, pa.int64(), safe=False)
+    elif pa.types.is_duration(array.type):
+        array = pc.cast(array, pa.int64(), safe=False)
+    try:
+        numbers = pc.cast(array, pa.float64(), safe=False)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        text = pd.Series(array.to_pandas())
+        wrong = pd.to_numeric(text, errors="coerce").isna() & text.notna()
+        row = int(np.flatnonzero(wrong.to_numpy())[0]) if wrong.any() else 0
+        raise FieldsError(
+            f"The column {name!r} cannot be numeric: row {row} holds {text.iloc[row]!r}; "
+            "make it categorical, or correct it."
+        ) from None
+    values = numbers.to_numpy(zero_copy_only=False)
+    infinite = np.isinf(values)
+    if infinite.any():
+        raise FieldsError(
+            f"The column {name!r} holds an infinite number in row {int(infinite.argmax())}: "
+            "leave the cell empty, or cap it."
+        )
+    return values

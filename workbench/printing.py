@@ -1,0 +1,45 @@
+"""What commands print: JSON, or rows in columns."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+__all__ = ["print_json", "print_rows", "when"]
+
+
+def print_json(value: Any) -> None:
+    print(json.dumps(value, default=_jsonable, indent=1))
+
+
+def print_rows(rows: list[dict[str, Any]], columns: list[str], as_json: bool) -> None:
+    """Rows as JSON, whole, or their `columns` as a table."""
+    if as_json:
+        print_json(rows)
+        return
+    cells = [columns] + [[_cell(row[column]) for column in columns] for row in rows]
+    widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
+    for line in cells:
+        print("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
+
+
+def when(seconds: float | None) -> datetime | None:
+    """Unix seconds as a point in time."""
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+
+
+def _jsonable(value: Any) -> Any:
+    if hasattr(value, "isoformat"):
+        return value.isoformat(timespec="seconds")
+    return str(value)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    if hasattr(value, "isoformat"):
+        return value.isoformat(sep=" ", timespec="seconds")[:19]
+    return str(value)

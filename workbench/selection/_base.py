@@ -1,0 +1,276 @@
+"""What all selectors share: a host model, encoded rows, a score a field, and the fields that are kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.utils import ClassifierTags, check_random_state
+from sklearn.utils._param_validation import Interval
+from sklearn.utils.validation import check_is_fitted
+
+from workbench.ctr._base import CTRClassifier
+from workbench.ctr._columns import FieldsError, as_columns
+from workbench.ctr.encoded import Encoded, Field, Layout
+from workbench.ctr.encoder import FieldEncoder
+from workbench.ctr.models import DeepFMClassifier
+
+__all__ = ["FieldSelector", "Problem"]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What a search is given.
+
+    Attributes
+    ----------
+    encoder : FieldEncoder
+        Fitted.
+    layout : Layout
+        Fields of `rows`; the probes among them too.
+    rows, held_out : Encoded
+        To learn from, and to judge by.
+    y, held_out_y : ndarray of 0 and 1
+    weight : ndarray or None
+        Of `rows`.
+    seed : int
+    """
+
+    encoder: FieldEncoder
+    layout: Layout
+    rows: Encoded
+    y: NDArray[np.float32]
+    weight: NDArray[np.float64] | None
+    held_out: Encoded
+    held_out_y: NDArray[np.float32]
+    seed: int
+
+
+class FieldSelector(TransformerMixin, BaseEstimator):
+    """Base of the selectors. The unit is the field: a column, with all its values.
+
+    Subclasses give each field a score in `_search`; what is kept follows from the scores, or from the search
+    itself.
+    """
+
+    _recipe = "selection.search"
+
+    _parameter_constraints: dict[str, list[Any]] = {
+        "estimator": [CTRClassifier, None],
+        "max_fields": [Interval(Integral, 1, None, closed="left"), None],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_probes": [Interval(Integral, 0, None, closed="left")],
+        "random_state": ["random_state"],
+    }
+
+    estimator: CTRClassifier | None
+    max_fields: int | None
+    validation_fraction: float
+    n_probes: int
+    random_state: Any
+
+    def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Score every field and decide which are kept.
+
+        Parameters
+        ----------
+        X : DataFrame, pyarrow Table or array-like of shape (n, n_fields)
+        y : array-like of shape (n,)
+            Two classes; the second in sorted order is the click.
+        sample_weight : array-like of shape (n,), optional
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        FieldsError
+            If y has not two classes, a field cannot be read, or no field is left.
+        """
+        return self._fit(X, y, sample_weight, start=None)
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any, start: CTRClassifier | None) -> Self:
+        self._validate_params()
+        columns = as_columns(self, X, reset=True)
+        host = self._host()
+        n = len(next(iter(columns.values())))
+        codes = host._learn_classes(y, n).astype(np.float32)
+        weights = host._check_weights(sample_weight, n)
+        self.classes_ = host.classes_
+        encoder = host._fitted_encoder(X) if start is None else start.encoder_
+        return self.fit_encoded(encoder, encoder._encode(columns), codes, weights, start=start)
+
+    def fit_encoded(
+        self,
+        encoder: FieldEncoder,
+        encoded: Encoded,
+        codes: NDArray[Any],
+        weights: NDArray[np.float64] | None = None,
+        *,
+        start: CTRClassifier | None = None,
+    ) -> Self:
+        """`fit` on rows that `encoder` has encoded already."""
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        rng = np.random.default_rng(seed)
+        if not hasattr(self, "classes_"):
+            self.classes_ = np.array([0, 1])
+        self.n_features_in_ = len(encoder.kinds_)
+        if hasattr(encoder, "feature_names_in_"):
+            self.feature_names_in_ = encoder.feature_names_in_
+        layout, with_probes = _add_probes(encoder.layout(), encoded, self.n_probes, rng)
+        counted = np.arange(len(codes)) if weights is None else np.flatnonzero(weights > 0)
+        train, held = _divide(counted, codes, self.validation_fraction, rng)
+        problem = Problem(
+            encoder,
+            layout,
+            with_probes[train],
+            codes[train].astype(np.float32),
+            None if weights is None else weights[train],
+            with_probes[held],
+            codes[held].astype(np.float32),
+            seed,
+        )
+        scores, kept = self._search(problem, start)
+        self._conclude(encoder, layout, scores, kept)
+        return self
+
+    def _search(
+        self, problem: Problem, start: CTRClassifier | None
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_] | None]:
+        """A score a field of the problem's layout, and which are kept, where the search itself says so."""
+        raise NotImplementedError
+
+    def _conclude(
+        self,
+        encoder: FieldEncoder,
+        layout: Layout,
+        scores: NDArray[np.float64],
+        kept: NDArray[np.bool_] | None,
+    ) -> None:
+        found = pd.Series(scores, index=layout.names)
+        names = list(encoder.kinds_)
+        self.fields_ = names
+        self.importance_ = np.asarray(found[names], dtype=np.float64)
+        self.probe_scores_ = found.drop(names).to_numpy(dtype=np.float64)
+        if kept is None:
+            self.support_ = _best(self.importance_, self.max_fields)
+        else:
+            self.support_ = pd.Series(kept, index=layout.names)[names].to_numpy(dtype=bool)
+        self.ranking_ = (-self.importance_).argsort(kind="stable").argsort(kind="stable") + 1
+        if not self.support_.any():
+            raise FieldsError(self._nothing_left())
+
+    def _nothing_left(self) -> str:
+        return "No field has a score above 0, so none is left: set max_fields to keep the best ones."
+
+    def _host(self) -> CTRClassifier:
+        return DeepFMClassifier() if self.estimator is None else clone(self.estimator)
+
+    def _trained_host(self, problem: Problem) -> CTRClassifier:
+        """The host model, trained on all fields of the problem."""
+        host = self._seeded_host(problem)
+        host.classes_ = self.classes_
+        return host.fit_encoded(
+            problem.encoder, problem.rows, problem.y, problem.weight, layout=problem.layout
+        )
+
+    def _seeded_host(self, problem: Problem) -> CTRClassifier:
+        host = self._host()
+        if host.random_state is None:
+            host.set_params(random_state=problem.seed)
+        return host
+
+    def get_support(self, indices: bool = False) -> NDArray[Any]:
+        """Which columns are kept: a mask, or their positions."""
+        check_is_fitted(self, "support_")
+        return np.flatnonzero(self.support_) if indices else self.support_
+
+    def transform(self, X: Any) -> Any:
+        """The kept columns: of a frame or table as such, of anything else as an array."""
+        check_is_fitted(self, "support_")
+        as_columns(self, X, reset=False)
+        kept = self.get_support(indices=True)
+        if isinstance(X, pd.DataFrame):
+            return X.iloc[:, kept]
+        if isinstance(X, (pa.Table, pa.RecordBatch)) or hasattr(X, "to_arrow"):
+            return X.select([X.columns[i] if hasattr(X, "to_arrow") else X.column_names[i] for i in kept])
+        return np.asarray(X)[:, kept]
+
+    def get_feature_names_out(self, input_features: Any = None) -> NDArray[Any]:
+        """Names of the kept columns."""
+        check_is_fitted(self, "support_")
+        return np.array(self.fields_, dtype=object)[self.support_]
+
+    def ranking(self) -> pd.DataFrame:
+        """Fields from best to worst: field, score, kept, rank."""
+        check_is_fitted(self, "support_")
+        table = pd.DataFrame(
+            {
+                "field": self.fields_,
+                "score": self.importance_,
+                "kept": self.support_,
+                "rank": self.ranking_,
+            }
+        )
+        return table.sort_values("rank", ignore_index=True)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        tags.classifier_tags = ClassifierTags(multi_class=False)  # y must have two classes
+        tags.input_tags.allow_nan = True
+        tags.input_tags.string = True
+        tags.input_tags.categorical = True
+        return tags
+
+
+def _best(scores: NDArray[np.float64], max_fields: int | None) -> NDArray[np.bool_]:
+    if max_fields is None:
+        positive: NDArray[np.bool_] = scores > 0
+        return positive
+    kept = np.zeros(len(scores), dtype=bool)
+    kept[(-scores).argsort(kind="stable")[:max_fields]] = True
+    return kept
+
+
+def _divide(
+    rows: NDArray[np.intp], codes: NDArray[Any], share: float, rng: np.random.Generator
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Rows to learn from and rows to judge by, the same share of each class."""
+    held = np.zeros(len(codes), dtype=bool)
+    for value in (0, 1):
+        mine = rows[codes[rows] == value]
+        n = min(max(round(share * len(mine)), 1), len(mine) - 1) if len(mine) > 1 else 0
+        held[rng.permutation(mine)[:n]] = True
+    return rows[~held[rows]], rows[held[rows]]
+
+
+def _add_probes(
+    layout: Layout, encoded: Encoded, n_probes: int, rng: np.random.Generator
+) -> tuple[Layout, Encoded]:
+    """Fields that hold nothing: shuffled copies of others, each with embeddings of its own."""
+    plain = [field for field in layout.fields if not field.is_list]
+    if n_probes == 0 or not plain:
+        return layout, encoded
+    chosen = [plain[i] for i in rng.choice(len(plain), n_probes, replace=n_probes > len(plain))]
+    first, numbers = layout.count("categorical"), layout.count("numeric")
+    fields = {kind: [f for f in layout.fields if f.kind == kind] for kind in ("categorical", "numeric")}
+    ids, values = [encoded.ids], [encoded.numbers]
+    for i, field in enumerate(chosen):
+        order = rng.permutation(len(encoded))
+        place = layout.names.index(field.name)
+        fields[field.kind].append(Field(f"probe {i + 1}", field.kind, f"probe {i + 1}", field.rows))
+        if field.kind == "categorical":
+            ids.append(encoded.ids[order, place : place + 1])
+        else:
+            values.append(encoded.numbers[order, place - first : place - first + 1])
+    lists = layout.fields[first + numbers :]
+    made = Layout((*fields["categorical"], *fields["numeric"], *lists))
+    return made, Encoded(np.hstack(ids), np.hstack(values), encoded.lists)

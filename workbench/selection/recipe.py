@@ -1,0 +1,281 @@
+"""The recipe of the family: search, rank, train anew on the best k beside other rankings, and compare."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.base import clone
+
+from workbench.arrays import Data, Split, TableData
+from workbench.ctr import metrics
+from workbench.ctr._base import CTRClassifier, binary_codes
+from workbench.ctr.audit import audit_fields
+from workbench.ctr.encoded import Encoded
+from workbench.ctr.encoder import FieldEncoder
+from workbench.errors import DatasetError
+from workbench.report import Report, Reporter
+from workbench.selection._base import FieldSelector
+from workbench.selection._size import field_bytes, latency_ms, n_bytes
+from workbench.selection.evaluation import auc_by_k, default_ks, fit_on, judge
+from workbench.selection.roles import ROLE_KINDS
+from workbench.training import Callback, callbacks
+
+if TYPE_CHECKING:
+    from workbench.training.loop import Loop
+
+__all__ = ["search", "select_sql"]
+
+#: Rows of the request whose latency is measured.
+_REQUEST = 100
+
+Part = tuple[Encoded, NDArray[np.float64]]
+
+
+def search(estimator: Any, data: Data, split: Split, seed: int, reporter: Reporter) -> Report:
+    """Search for the fields that a click model needs, and show what leaving out the others costs.
+
+    Parameters
+    ----------
+    estimator : FieldSelector
+    data : Data
+        A table with a label of two classes; rows without a label take no part.
+    split, seed, reporter
+        Stages: full model, search, peers, one a retraining.
+
+    Returns
+    -------
+    Report
+        Tables importance (fields), fields (each alone), gates (over the search), path (penalties tried),
+        curve (AUC by number of fields, this method and its peers), models (full, pruned, retrained: AUC,
+        log loss, bytes, latency), calibration, sql and notes.
+    """
+    table, codes = _labelled(data)
+    train, test = split.indices(len(table.X), y=codes, column=table.split, seed=seed)
+    selector = _prepared(estimator, table.roles, list(table.X.columns), seed)
+    host = selector._host()
+    if host.random_state is None:
+        host.set_params(random_state=seed)
+    encoder = clone(host.encoder) if host.encoder is not None else FieldEncoder()
+    encoder.fit(table.X.iloc[train])
+    parts: tuple[Part, Part] = tuple(  # type: ignore[assignment]
+        (encoder.encode(table.X.iloc[rows]), codes[rows].astype(np.float64)) for rows in (train, test)
+    )
+    ks = default_ks(len(encoder.kinds_))
+    reporter.plan({"full model": 1.0, "search": 2.0, "peers": 0.5, "retraining": 1.0 * len(ks)})
+    alone, notes = audit_fields(encoder, *parts)
+    for note in notes:
+        reporter.log(note)
+    began = time.perf_counter()
+    with reporter.stage("full model"):
+        full = fit_on(host, encoder, *parts[0], list(encoder.kinds_), seed=seed)
+    with reporter.stage("search"), callbacks(_LiveGates(reporter)):
+        start = time.perf_counter()
+        selector.classes_ = np.array([0, 1])
+        selector.fit_encoded(encoder, parts[0][0], parts[0][1])
+        search_seconds = time.perf_counter() - start
+    rankings = {_title(selector): selector.ranking()["field"].tolist()}
+    with reporter.stage("peers"):
+        rankings |= _peers(full, encoder, parts[0], alone, seed)
+    known: dict[frozenset[str], tuple[float, float, float, float]] = {}
+    with reporter.stage("retraining"):
+        own = int(selector.support_.sum())
+        curve = pd.concat(
+            [
+                auc_by_k(
+                    host,
+                    encoder,
+                    *parts,
+                    ranked,
+                    sorted({*ks, own}),
+                    seed=seed,
+                    around=reporter.stage,
+                    known=known,
+                ).assign(method=name)
+                for name, ranked in rankings.items()
+            ],
+            ignore_index=True,
+        )
+        kept = selector.get_feature_names_out().tolist()
+        retrained = fit_on(host, encoder, *parts[0], kept, seed=seed)
+    pruned = selector.prune() if hasattr(selector, "prune") else retrained
+    models = {"full": full, "pruned": pruned, "retrained": retrained}
+    predictions = {name: judge(model, encoder, *parts[1]) for name, model in models.items()}
+    compared = _compare(models, predictions, encoder, parts[1], seed)
+    y = parts[1][1]
+    for probe, score in enumerate(selector.probe_scores_, start=1):
+        if score > 0 and hasattr(selector, "gates_"):
+            notes.append(f"Probe {probe}, which holds nothing, was kept: raise the penalty.")
+    tables = {
+        "importance": _importance(selector, full),
+        "fields": alone,
+        "curve": curve,
+        "models": compared,
+        "calibration": pd.concat(
+            [metrics.calibration_curve(y, p).assign(model=name) for name, p in predictions.items()],
+            ignore_index=True,
+        ),
+        "sql": pd.DataFrame({"sql": [select_sql(data.ref, _keep_order(table, kept))]}),
+        "notes": pd.DataFrame({"note": notes}, dtype=object),
+    }
+    if hasattr(selector, "gates_"):
+        tables["gates"] = selector.gate_path()
+        tables["path"] = pd.DataFrame(selector.path_)
+    scores = _scores(compared, selector, search_seconds, time.perf_counter() - began)
+    before, after = scores["full_test_auc"], scores["test_auc"]
+    headline = (
+        f"{len(kept)} of {len(selector.fields_)} fields are kept; test AUC {after:.4f} with them, "
+        f"{before:.4f} with all, in {scores['bytes'] / max(scores['full_bytes'], 1):.0%} of the bytes."
+    )
+    pruned.classes_ = np.unique(np.asarray(table.y)) if len(np.unique(codes)) == 2 else pruned.classes_
+    return Report("selection.search", headline, scores, tables, pruned)
+
+
+def select_sql(ref: str, columns: list[str]) -> str:
+    """The query that reads the kept columns of a data set."""
+    names = ", ".join('"' + name.replace('"', '""') + '"' for name in columns)
+    source = '"' + ref.replace('"', '""') + '"'
+    return f"SELECT {names} FROM {source}"  # noqa: S608 - shown to people, identifiers quoted above
+
+
+class _LiveGates(Callback):
+    """Tells a run where each gate stands, now and then."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self.reporter = reporter
+        self._told = -1
+
+    def on_batch_end(self, loop: Loop) -> None:
+        learner = loop.extras.get("gates")
+        if learner is None:
+            return
+        step, gates = learner.last()  # type: ignore[attr-defined]
+        if step != self._told and (step == 0 or step % learner.every_told == 0):  # type: ignore[attr-defined]
+            self._told = step
+            for name, value in gates.items():
+                self.reporter.metric(f"gate/{name}", value, step)
+
+
+def _prepared(estimator: Any, roles: dict[str, list[str]], names: list[str], seed: int) -> FieldSelector:
+    """The selector with its seed set, and with kinds where the data set's roles give them."""
+    selector: FieldSelector = clone(estimator)
+    if selector.random_state is None:
+        selector.set_params(random_state=seed)
+    kinds = {c: kind for role, kind in ROLE_KINDS.items() for c in roles.get(role, []) if c in names}
+    if kinds:
+        host = selector._host()
+        encoder = host.encoder if host.encoder is not None else FieldEncoder()
+        shared = encoder.shared
+        if shared is None and roles.get("item") and roles.get("history"):
+            shared = dict.fromkeys(roles["history"], roles["item"][0])
+        encoder = clone(encoder).set_params(kinds={**kinds, **(encoder.kinds or {})}, shared=shared)
+        selector.set_params(estimator=host.set_params(encoder=encoder))
+    return selector
+
+
+def _labelled(data: Data) -> tuple[TableData, NDArray[np.intp]]:
+    table = data.to_table()
+    if table.y is None:
+        raise DatasetError(f"{data.ref} has no label: give a column the role 'label'.")
+    known = np.flatnonzero(~pd.isna(np.asarray(table.y, dtype=object)))
+    split = None if table.split is None else table.split[known]
+    X, y = table.X.iloc[known].reset_index(drop=True), table.y[known]
+    _, codes = binary_codes(np.asarray(y))
+    return TableData(X, y, split, table.roles), codes
+
+
+def _title(selector: FieldSelector) -> str:
+    return {"LPFSPlusPlus": "LPFS++"}.get(type(selector).__name__, type(selector).__name__)
+
+
+def _peers(
+    full: CTRClassifier, encoder: FieldEncoder, train: Part, alone: pd.DataFrame, seed: int
+) -> dict[str, list[str]]:
+    """Rankings that cost next to nothing, to stand beside."""
+    from workbench.selection.scores import field_gradients, mutual_information
+
+    rng = np.random.default_rng(seed)
+    rows = np.sort(rng.permutation(len(train[1]))[:50_000])
+    part, y = train[0][rows], train[1][rows]
+    layout = encoder.layout()
+    shark = field_gradients(full, part, y)
+    shared = mutual_information(layout, part, y)
+    drawn = rng.permutation(layout.names).tolist()
+    return {
+        **{
+            f"SHARK ({kind})": [layout.names[i] for i in (-score).argsort(kind="stable")]
+            for kind, score in shark.items()
+        },
+        "Mutual information": [layout.names[i] for i in (-shared).argsort(kind="stable")],
+        "At random": drawn,
+    }
+
+
+def _compare(
+    models: dict[str, CTRClassifier],
+    predictions: dict[str, NDArray[np.float64]],
+    encoder: FieldEncoder,
+    test: Part,
+    seed: int,
+) -> pd.DataFrame:
+    layout = encoder.layout()
+    rows = []
+    for name, model in models.items():
+        p = predictions[name]
+        area = metrics.bootstrap("auc", test[1], p, n_resamples=200, random_state=seed)
+        own = np.isin(layout.names, [field["name"] for field in model.layout_])
+        request = test[0][:_REQUEST].keep(layout, own)
+        rows.append(
+            (
+                name,
+                int(own.sum()),
+                *area,
+                metrics.logloss(test[1], p),
+                metrics.normalized_entropy(test[1], p),
+                metrics.calibration_error(test[1], p),
+                n_bytes(model),
+                latency_ms(model, request),
+            )
+        )
+    columns = ["model", "n_fields", "auc", "low", "high", "logloss", "normalized_entropy"]
+    return pd.DataFrame(rows, columns=[*columns, "calibration_error", "bytes", "latency_ms"])
+
+
+def _importance(selector: FieldSelector, full: CTRClassifier) -> pd.DataFrame:
+    cost = field_bytes(full)
+    table = pd.DataFrame(
+        {
+            "component": selector.fields_,
+            "kind": "field",
+            "score": selector.importance_,
+            "cost": [float(cost[name]) for name in selector.fields_],
+            "kept": selector.support_,
+        }
+    )
+    return table.sort_values("score", ascending=False, ignore_index=True)
+
+
+def _scores(
+    compared: pd.DataFrame, selector: FieldSelector, search_seconds: float, seconds: float
+) -> dict[str, float]:
+    by: dict[str, dict[str, float]] = compared.set_index("model").to_dict("index")  # type: ignore[assignment]
+    return {
+        "test_auc": float(by["pruned"]["auc"]),
+        "full_test_auc": float(by["full"]["auc"]),
+        "retrained_test_auc": float(by["retrained"]["auc"]),
+        "test_logloss": float(by["pruned"]["logloss"]),
+        "full_test_logloss": float(by["full"]["logloss"]),
+        "n_kept": float(selector.support_.sum()),
+        "n_fields": float(len(selector.fields_)),
+        "bytes": float(by["pruned"]["bytes"]),
+        "full_bytes": float(by["full"]["bytes"]),
+        "search_seconds": search_seconds,
+        "seconds": seconds,
+    }
+
+
+def _keep_order(table: TableData, kept: list[str]) -> list[str]:
+    return [name for name in table.X.columns if name in set(kept)]
