@@ -19,6 +19,9 @@ _MAX_NORM = 4.0
 class ConcatNet(nn.Module):
     """Standardises every feature as in training and puts the encoders' features side by side."""
 
+    mean: Tensor
+    scale: Tensor
+
     def __init__(self, sizes: Sequence[int]) -> None:
         super().__init__()
         self.sizes = list(sizes)

@@ -11,7 +11,7 @@ __all__ = ["block_mask", "geometric_mask"]
 
 
 def geometric_mask(
-    shape: tuple[int, int, int],
+    shape: tuple[int, ...],
     ratio: float,
     mean_length: float,
     generator: Generator,
@@ -59,7 +59,7 @@ def geometric_mask(
     return mask.view(batch, -1, steps).expand(batch, channels, steps)
 
 
-def block_mask(shape: tuple[int, int, int], ratio: float, generator: Generator) -> Tensor:
+def block_mask(shape: tuple[int, ...], ratio: float, generator: Generator) -> Tensor:
     """One run of hidden steps in each series, all variables together: an outage.
 
     Parameters

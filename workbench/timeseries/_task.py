@@ -60,6 +60,9 @@ class SeriesTask(SeriesEstimator):
     encoders: Encoders
     encoders_: list[Any]
     fusion_: Fusion
+    head_weight_: NDArray[np.float64]
+    head_bias_: NDArray[np.float64]
+    history_: list[dict[str, float]]
 
     def _fit_encoders(self, X: Series) -> Any:
         """Fit what is not fitted yet on unlabelled series; returns the source of further randomness."""

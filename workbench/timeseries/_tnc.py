@@ -71,8 +71,9 @@ class Discriminator(nn.Module):
             nn.Dropout(0.5),
             nn.Linear(4 * n_features, 1),
         )
-        for layer in (self.layers[0], self.layers[3]):
-            nn.init.xavier_uniform_(layer.weight)
+        for layer in self.layers:
+            if isinstance(layer, nn.Linear):
+                nn.init.xavier_uniform_(layer.weight)
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         return self.layers(torch.cat([a, b], -1))[..., 0]

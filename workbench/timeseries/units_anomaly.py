@@ -172,7 +172,7 @@ class UniTSAnomalyDetector(WindowTask):
         features = self._fit_fusion(windows)
         wanted = windows.reshape(len(windows), -1)
         self.head_weight_, self.head_bias_, _ = ridge(features, wanted)
-        self.history_: list[dict[str, float]] = []
+        self.history_ = []
         if self.mode == "fine_tune":
             self._tune(windows, None, self._squared(wanted), int(random.randint(2**31 - 1)))
         if self.threshold is not None:

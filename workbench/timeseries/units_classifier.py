@@ -192,7 +192,7 @@ class UniTSClassifier(ClassifierMixin, SeriesTask):
         random = self._fit_encoders(series)
         features = self._fit_fusion(series)
         self._solve(features[used], codes, int(random.randint(2**31 - 1)))
-        self.history_: list[dict[str, float]] = []
+        self.history_ = []
         if self.mode == "fine_tune":
             self._tune(series[used], None, self._loss(codes), int(random.randint(2**31 - 1)), codes)
         self.domain_scores_: dict[str, float] = {}

@@ -167,8 +167,9 @@ class UniTSForecaster(WindowTask):
         series, lengths = self._checked_fit(X)
         room = int(lengths.max()) - self.horizon
         if room < 1:
+            table = f" (n_features={self.n_features_in_})" if self.n_dims_in_ == 2 else ""
             raise ValueError(
-                f"horizon={self.horizon} leaves nothing to see of series of {lengths.max()} steps; "
+                f"horizon={self.horizon} leaves nothing to see of series of {lengths.max()} steps{table}; "
                 "foretell fewer steps, or give longer series."
             )
         columns = self._checked_exog(exog, len(series), np.asarray(X).shape[1])
@@ -181,7 +182,7 @@ class UniTSForecaster(WindowTask):
         features = self._fit_fusion(shown[~held])
         beside = self._beside(shown, known, scale)
         self.head_weight_, self.head_bias_, _ = ridge(np.hstack([features, beside[~held]]), wanted[~held])
-        self.history_: list[dict[str, float]] = []
+        self.history_ = []
         if self.mode == "fine_tune":
             seed = int(random.randint(2**31 - 1))
             self._tune(
@@ -209,7 +210,7 @@ class UniTSForecaster(WindowTask):
         ndarray of float64, shape (n, horizon, d), or (n, horizon) where `X` has two dimensions
         """
         found, _ = self._predict(X, exog)
-        return found[:, :, 0] if np.ndim(X) == 2 else found
+        return found[:, :, 0] if np.asarray(X).ndim == 2 else found
 
     def predict_quantiles(
         self, X: ArrayLike, quantiles: Sequence[float] = (0.1, 0.5, 0.9), exog: ArrayLike | None = None
@@ -244,9 +245,7 @@ class UniTSForecaster(WindowTask):
             result[..., i] = found + scale * ordered[int(np.clip(rank, 1, count)) - 1]
         return result
 
-    def _predict(
-        self, X: ArrayLike, exog: ArrayLike | None
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def _predict(self, X: ArrayLike, exog: ArrayLike | None) -> tuple[NDArray[np.float64], Series]:
         check_is_fitted(self)
         series = self._check_series(X, reset=False)
         lengths = series_lengths(series)
@@ -275,7 +274,7 @@ class UniTSForecaster(WindowTask):
 
     def _training_windows(
         self, X: NDArray[np.float64], lengths: NDArray[np.int64], exog: NDArray[np.float64] | None
-    ) -> tuple[Series, Series, NDArray[np.float64] | None, NDArray[np.bool_]]:
+    ) -> tuple[Series, Series, Series | None, NDArray[np.bool_]]:
         """Windows, what came after them, what was known of that, and which only calibrate."""
         past, future, known, held = [], [], [], []
         most = max(1, self.max_windows // len(X))
@@ -298,7 +297,7 @@ class UniTSForecaster(WindowTask):
         joined = np.concatenate(known) if known else None
         return np.concatenate(past), np.concatenate(future), joined, np.concatenate(held)
 
-    def _beside(self, shown: Series, known: NDArray[np.float64] | None, scale: Series) -> NDArray[np.float64]:
+    def _beside(self, shown: Series, known: Series | None, scale: Series) -> NDArray[np.float64]:
         """What the head sees beside the features."""
         kept = min(self.window_, max(1, _MOST_LAGS // shown.shape[2])) if self.lags else 0
         columns = [shown[:, self.window_ - kept :].reshape(len(shown), -1)]

@@ -186,7 +186,7 @@ class UniTSImputer(TransformerMixin, WindowTask):
         else:
             self.blend_ = np.zeros(len(_DISTANCES) + 1)
         self.head_weight_, self.head_bias_, _ = ridge(features, flat)
-        self.history_: list[dict[str, float]] = []
+        self.history_ = []
         if self.mode == "fine_tune":
             counted = (hidden & known).reshape(len(true), -1)
             seed = int(source.randint(2**31 - 1))
@@ -217,7 +217,7 @@ class UniTSImputer(TransformerMixin, WindowTask):
             if gaps.any():
                 values = self._fill(scaled[i, :length]) * self.scale_ + self.mean_
                 filled[i, :length][gaps] = values[gaps]
-        return filled[:, :, 0] if np.ndim(X) == 2 else filled
+        return filled[:, :, 0] if np.asarray(X).ndim == 2 else filled
 
     def held_out_error(self, X: ArrayLike, random_state: int = 0) -> dict[str, float]:
         """Errors on observed values that are hidden as in training, in units of the variables' deviation.
@@ -242,8 +242,11 @@ class UniTSImputer(TransformerMixin, WindowTask):
         if not hidden.any():
             raise ValueError("The mask hides no observed value of these series; give longer ones.")
         given = np.where(hidden, np.nan, series)
-        found, lines = self.transform(given if np.ndim(X) != 2 else given[:, :, 0]), interpolate(given)
-        result = {}
+        found, lines = (
+            self.transform(given if np.asarray(X).ndim != 2 else given[:, :, 0]),
+            interpolate(given),
+        )
+        result: dict[str, float] = {}
         for name, values in (("", found.reshape(series.shape)), ("linear_", lines)):
             error = ((values - series) / self.scale_)[hidden]
             result |= {f"{name}mse": float((error**2).mean()), f"{name}mae": float(np.abs(error).mean())}
@@ -281,12 +284,12 @@ class UniTSImputer(TransformerMixin, WindowTask):
         return lines + np.where(missing, weight, 0.0) * (found - lines)
 
 
-def interpolate(X: NDArray[np.float64]) -> NDArray[np.float64]:
+def interpolate(X: Series) -> NDArray[np.float64]:
     """Series (n, T, d) whose gaps are bridged by straight lines and whose ends are prolonged.
 
     A variable that is never observed in a series becomes 0.
     """
-    filled = X.copy()
+    filled = X.astype(np.float64)
     missing = np.isnan(X)
     for i, d in np.argwhere(missing.any(axis=1)):
         gaps, seen = np.flatnonzero(missing[i, :, d]), np.flatnonzero(~missing[i, :, d])

@@ -156,7 +156,7 @@ class UniTSRegressor(RegressorMixin, SeriesTask):
         features = self._fit_fusion(series)
         found = ridge(features[used], numbers[used, None], self.penalty)
         self.head_weight_, self.head_bias_, self.penalty_ = found
-        self.history_: list[dict[str, float]] = []
+        self.history_ = []
         if self.mode == "fine_tune":
             # In units of the numbers' own deviation, so that a learning rate means the same everywhere.
             mean, scale = numbers[used].mean(), numbers[used].std() or 1.0
