@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.metrics import log_loss, make_scorer
 from sklearn.utils._param_validation import Interval
 
 from workbench.ctr._base import CTRClassifier
@@ -27,6 +28,9 @@ __all__ = [
     "PermutationSelector",
     "SharkSelector",
 ]
+
+# Not "neg_log_loss", which a few rows kept for judging, all of one class, would stop.
+_LOG_LOSS = make_scorer(log_loss, response_method="predict_proba", greater_is_better=False, labels=[0, 1])
 
 _COMMON = """estimator : CTR classifier, default=None
         The host model; its encoder reads the fields. A `DeepFMClassifier` by default.
@@ -264,9 +268,7 @@ class BoostingSelector(_OnNumbers):
         trees = HistGradientBoostingClassifier(
             max_iter=self.n_trees, early_stopping=False, random_state=problem.seed
         ).fit(X[train], y[train])
-        found = permuted(
-            trees, X[test], y[test], scoring="neg_log_loss", n_repeats=3, random_state=problem.seed
-        )
+        found = permuted(trees, X[test], y[test], scoring=_LOG_LOSS, n_repeats=3, random_state=problem.seed)
         return found.importances_mean, None
 
 
