@@ -3,8 +3,11 @@ PYTHON ?= python3
 VENV   ?= .venv
 PY      = $(VENV)/bin/python
 DATA   ?= ../shared/data
-# Still to join: tests/modality/test_theory.py; `make slow SLOW=tests` runs all.
-SLOW   ?= tests/datasets tests/timeseries tests/training tests/runs tests/bidding tests/modality/test_analyzer.py
+# Still to join, as they have not been seen to end well together: the slow tests of tests/bidding,
+# tests/modality/test_theory.py, tests/timeseries/test_encoders.py and tests/selection/test_adult.py;
+# `make slow SLOW=tests` runs all.
+SLOW   ?= tests/datasets tests/timeseries/test_replication.py tests/modality/test_analyzer.py \
+          tests/selection/test_selection_notebook.py
 
 .PHONY: run test slow proof lint format evidence clean
 

@@ -22,7 +22,7 @@ _TITLES = {
     "prepare": ("Prepare", "build"),
     "labels": ("Labels", "label"),
     "time_series": ("Time series", "show_chart"),
-    "selection": ("Feature selection", "filter_alt"),
+    "selection": ("Features", "filter_alt"),
     "modality": ("Modality", "layers"),
     "bidding": ("Bidding", "gavel"),
     "runs": ("Runs", "list"),
