@@ -164,3 +164,15 @@ def run_id(page: playwright_api.Page) -> str:
     """The id in the address of a run's page."""
     page.wait_for_url(re.compile(r"/run\?run="))
     return page.url.partition("run=")[2]
+
+
+def upload(page: playwright_api.Page, *paths: Path) -> None:
+    """Give files to the import form; does not press Import."""
+    panel = page.locator("details").filter(has_text="Import data").first
+    panel.wait_for()
+    page.wait_for_timeout(500)  # it opens by itself where there is no data set yet
+    if not panel.evaluate("panel => panel.open"):
+        page.get_by_text("Import data", exact=True).click()
+    expect(page.get_by_text("several make one data set")).to_be_visible(timeout=SLOW)
+    page.locator("input[type=file]").first.set_input_files(paths)
+    expect(page.get_by_text(paths[0].name).first).to_be_visible(timeout=SLOW)

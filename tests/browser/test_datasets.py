@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import SLOW, Server, expect, go, run_id, settle
+from conftest import SLOW, Server, expect, go, run_id, settle, upload
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 import workbench as wb
@@ -20,18 +20,6 @@ pytestmark = pytest.mark.browser
 
 
 # --- what hands do ------------------------------------------------------------------------------
-
-
-def upload(page, *paths: Path) -> None:
-    """Give files to the import form; does not press Import."""
-    panel = page.locator("details").filter(has_text="Import data").first
-    panel.wait_for()
-    page.wait_for_timeout(500)  # it opens by itself where there is no data set yet
-    if not panel.evaluate("panel => panel.open"):
-        page.get_by_text("Import data", exact=True).click()
-    expect(page.get_by_text("several make one data set")).to_be_visible(timeout=SLOW)
-    page.locator("input[type=file]").first.set_input_files(paths)
-    expect(page.get_by_text(paths[0].name).first).to_be_visible(timeout=SLOW)
 
 
 def choose(page, label: str | re.Pattern[str], option: str) -> None:

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import nbformat
 import pytest
-from conftest import SLOW, Server, expect, go, run_id, settle
+from conftest import SLOW, Server, expect, go, run_id, settle, upload
 from nbclient import NotebookClient
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
@@ -43,9 +43,8 @@ def _started(page, data: str, **params: int) -> str:
 def test_import_preview_and_series(page, server: Server):
     go(page, "/datasets")
     files = [AEON / "GunPoint" / f"GunPoint_{part}.ts" for part in ("TRAIN", "TEST")]
-    page.locator("input[type=file]").set_input_files(files)
-    expect(page.get_by_text("GunPoint_TEST.ts").first).to_be_visible(timeout=SLOW)
-    page.get_by_label(re.compile("^Name")).fill("Draw or point")
+    upload(page, *files)
+    page.get_by_role("textbox", name=re.compile(r"^Name \(empty")).fill("Draw or point")
     page.get_by_role("button", name="Import", exact=True).click()
     expect(page.get_by_text("Imported Draw or point@1")).to_be_visible(timeout=SLOW)
     page.wait_for_url(re.compile("data="))
@@ -66,9 +65,7 @@ def test_a_file_that_cannot_be_read_is_one_sentence(page, tmp_path):
     bad = tmp_path / "broken.ts"
     bad.write_text("@problemName x\n@data\n1,2,oops:a\n")
     go(page, "/datasets")
-    page.get_by_text("Import data", exact=True).click()
-    page.locator("input[type=file]").set_input_files([bad])
-    expect(page.get_by_text("broken.ts").first).to_be_visible(timeout=SLOW)
+    upload(page, bad)
     page.get_by_role("button", name="Import", exact=True).click()
     alert = page.get_by_test_id("stAlert")
     expect(alert).to_contain_text("broken.ts", timeout=SLOW)
