@@ -94,6 +94,7 @@ def test_dynamics_hold_every_curve(analyzed):
     assert len(shares) == 2 * 12
 
 
+@pytest.mark.slow
 def test_a_permuted_modality_is_useless_and_a_copy_adds_nothing(two_views):
     X, y = two_views
     rng = np.random.default_rng(1)

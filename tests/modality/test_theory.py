@@ -19,6 +19,7 @@ def test_smoothed_relu_is_a_power_then_straight():
     np.testing.assert_allclose(smoothed_relu(x, 3, 0.3)[1], numeric, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_small_first_weights_make_modalities_compete_and_large_ones_do_not():
     competing = experiment(1, **SMALL)
     assert competing.alone_error == pytest.approx([0.10, 0.30], abs=0.03)

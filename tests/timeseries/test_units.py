@@ -122,6 +122,7 @@ def test_which_labels_are_missing():
     assert missing_labels(np.array(["a", None, np.nan, "b"], dtype=object)).tolist() == [0, 1, 1, 0]
 
 
+@pytest.mark.slow
 def test_domain_shift_learns_labels_of_the_source_only(basic_motions):
     X, y, X_test, y_test = basic_motions
     both, labels = np.concatenate([X, X_test * 0.9]), np.concatenate([y, y_test])
