@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -126,6 +126,7 @@ def test_a_shared_vocabulary_counts_both_fields():
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.one_of(st.none(), st.text(max_size=3)), min_size=2, max_size=40))
+@example(["", "\x00", None, "0", "0\x00", "\x000"])  # NUL is a character like any other
 def test_every_cell_gets_back_its_value(cells):
     X = pd.DataFrame({"c": pd.Series(cells, dtype="str")})
     fitted = FieldEncoder(kinds={"c": "categorical"}).fit(X)

@@ -61,14 +61,18 @@ class VocabularyBuilder:
             np.add.at(total, _hash(values, n_buckets) + RESERVED, counts)
             kind = "text" if text else "int" if pa.types.is_integer(values.type) else "float"
             return np.empty(0), total, {"buckets": n_buckets, "type": kind}
-        plain = np.asarray(values.to_pylist() if text else values.to_numpy(zero_copy_only=False))
-        if len(plain) == 0:
-            plain = np.empty(0, dtype=np.int64)
         # Ties go by value, so that the order does not depend on the rows' order.
-        order = np.lexsort((plain, -counts))
+        order = pc.sort_indices(
+            pa.table({"value": values, "count": counts}),
+            sort_keys=[("count", "descending"), ("value", "ascending")],
+        ).to_numpy()
         kept = order[counts[order] >= min_count]
+        plain = np.empty(0, dtype=np.int64)
+        if len(kept):
+            # Text stays Python's: an array of NumPy's fixed width would lose a NUL at the end of a value.
+            plain = values.take(pa.array(kept)).to_numpy(zero_copy_only=False)
         rare = int(counts.sum() - counts[kept].sum())
-        return plain[kept], np.array([rare, self._nulls, *counts[kept]], dtype=np.int64), {}
+        return plain, np.array([rare, self._nulls, *counts[kept]], dtype=np.int64), {}
 
 
 def lookup(array: pa.Array, vocabulary: NDArray[Any], hashed: dict[str, Any]) -> NDArray[np.int32]:
