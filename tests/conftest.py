@@ -6,11 +6,18 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 import workbench as wb
 from workbench.facade import Store
 
 THIRD_PARTY = Path(__file__).parent / "thirdparty"
+
+# The same examples in every run, so that a change is judged by itself. New ones are looked for with
+# `pytest --hypothesis-profile explore`, and what they find becomes an @example.
+settings.register_profile("same", derandomize=True, deadline=None)
+settings.register_profile("explore", max_examples=2000, deadline=None)
+settings.load_profile("same")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
