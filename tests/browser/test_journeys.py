@@ -205,12 +205,16 @@ def test_every_page_fits_and_is_photographed(page, server: Server, width: int):
 
 
 def _worth_showing(store):
-    """A run with the defaults of the method, on six-channel series that all pages can draw."""
+    """A run long enough to learn something, on six-channel series that all pages can draw."""
     if "BasicMotions" not in store.datasets:
         files = [AEON / "BasicMotions" / f"BasicMotions_{part}.ts" for part in ("TRAIN", "TEST")]
         store.datasets.import_files(files, "BasicMotions")
     found = [run for run in store.runs(state="done") if run.dataset == "BasicMotions@1"]
-    run = found[0] if found else store.submit("timeseries.CSL", "BasicMotions").wait(timeout=900)
+    run = (
+        found[0]
+        if found
+        else store.submit("timeseries.CSL", "BasicMotions", params={"n_epochs": 30}).wait(900)
+    )
     assert run.state == "done", run.error
     return run
 
