@@ -210,13 +210,10 @@ def _worth_showing(store):
         files = [AEON / "BasicMotions" / f"BasicMotions_{part}.ts" for part in ("TRAIN", "TEST")]
         store.datasets.import_files(files, "BasicMotions")
     found = [run for run in store.runs(state="done") if run.dataset == "BasicMotions@1"]
-    run = (
-        found[0]
-        if found
-        else store.submit("timeseries.CSL", "BasicMotions", params={"n_epochs": 30}).wait(900)
-    )
-    assert run.state == "done", run.error
-    return run
+    if not found:
+        found = [store.submit("timeseries.CSL", "BasicMotions", params={"n_epochs": 30}).wait(timeout=900)]
+    assert found[0].state == "done", found[0].error
+    return found[0]
 
 
 def _drawn(page) -> None:
