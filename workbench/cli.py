@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import workbench
-from workbench import commands, data_arguments
+from workbench import commands, data_arguments, pipeline_arguments
 from workbench.errors import UsageError, WorkbenchError
 
 __all__ = ["main"]
@@ -111,6 +111,11 @@ def build_parser() -> argparse.ArgumentParser:
         sub.add_argument("run", nargs="+", metavar="RUN")
         if name == "retry":
             sub.add_argument("--fresh", action="store_true", help="from the start, without the checkpoint")
+
+    pipelines = groups.add_parser("pipelines", help="pipelines, whose steps are runs")
+    pipeline_arguments.add_pipelines(pipelines.add_subparsers(metavar="ACTION", required=True), add)
+    schedules = groups.add_parser("schedule", help="what starts pipelines by itself")
+    pipeline_arguments.add_schedules(schedules.add_subparsers(metavar="ACTION", required=True), add)
 
     models = groups.add_parser("models", help="saved models").add_subparsers(metavar="ACTION", required=True)
     sub = add(models, "list", commands.models_list, "list the saved models")

@@ -177,8 +177,9 @@ class Pipelines:
             spec = {
                 "id": run, "name": f"{name}, {date}", "estimator": f"pipeline:{name}", "recipe": "pipeline",
                 "pipeline": name, "source": source, "import_roots": [], "params": checked,
-                "dataset": {"ref": ""}, "split": {"kind": "auto", "test_size": 0.3}, "seed": 0,
-                "device": "none", "date": date.isoformat(), "due": due and due.isoformat(), "owner": owner, "reuse": reuse,
+                "dataset": {"ref": ""}, "split": {"kind": "auto", "test_size": 0.3},
+                "seed": 0, "device": "none", "date": date.isoformat(),
+                "due": due and due.isoformat(), "owner": owner, "reuse": reuse,
                 "python": platform.python_version(), "versions": specs.versions(),
                 "git_commit": specs.git_commit(), "created": time.time(),
             }  # fmt: skip

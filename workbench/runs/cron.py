@@ -46,8 +46,8 @@ class Cron:
 
         if len(self._fields.split()) != 5:
             raise UsageError(
-                f"{self.text!r} is not a cron time: write five fields (minute, hour, day of the month, month, "
-                "day of the week), such as '30 2 * * *' for half past two every night, or @daily."
+                f"{self.text!r} is not a cron time: write five fields (minute, hour, day of the month, "
+                "month, day of the week), such as '30 2 * * *' for half past two every night, or @daily."
             )
         try:
             next(self._from(datetime.now(UTC).timestamp()))

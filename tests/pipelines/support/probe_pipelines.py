@@ -73,7 +73,7 @@ def chain(flow: Flow, links: int = 5, seconds: float = 0.2):
 
 
 def link(here: Here, total: int, seconds: float) -> int:
-    count(here, here.step)
+    count(here, "link")
     time.sleep(seconds)
     return total + 1
 
@@ -116,7 +116,7 @@ def tell(here: Here, text: str) -> None:
 
 def count(here: Here, what: str) -> int:
     """How often this was called for this step, this time included."""
-    file = Path(os.environ["PROBE_COUNTS"]) / f"{here.run}-{what}-{here.step}"
+    file = Path(os.environ["PROBE_COUNTS"]) / f"{here.run}~{what}~{here.step}"
     with open(file, "a") as counts:
         print(os.getpid(), file=counts)
     return len(file.read_text().splitlines())
