@@ -69,7 +69,7 @@ def build(
         if params:
             raise RunError(f"{estimator} is fitted: it takes no parameters.")
     else:
-        cls = registry.estimator(estimator) if isinstance(estimator, str) else _class(estimator)
+        cls = _class(registry.estimator(estimator) if isinstance(estimator, str) else estimator)
         given = {} if isinstance(estimator, str | type) else _changed_params(estimator)
         given.update(params or {})
         given = _seeded(_checked(cls, given), given, seed)
