@@ -44,7 +44,7 @@ def bidding_sweep(
     for budget, reserve, n_slots in grid:
         setting = {"budget_fraction": budget, "reserve": reserve, "slots": n_slots}
         params = {"bidders": bidders, "mechanism": mechanism, **setting}
-        name = f"budget {budget:.3g}, reserve {reserve:g}, {n_slots} slots"
+        name = f"budget {budget:.3g} reserve {reserve:g} slots {n_slots}"
         run = flow.run("bidding.MarketComparison", data, params=params, seed=seed, name=name, retries=1)
         tried.append({"setting": setting, "run": run["run"], "scores": run["scores"]})
     return flow.step(report, data, tried)

@@ -137,8 +137,9 @@ class _Writer:
 
     def estimator(self, estimator: Any, path: str) -> dict[str, Any]:
         cls = type(estimator)
-        if cls.__module__ == "sklearn.frozen":  # around an estimator of ours, which skops would not load
-            return {"frozen": self.estimator(estimator.estimator, f"{path}.estimator")}
+        if cls.__module__.startswith("sklearn.frozen"):  # around one of ours, which skops would not load
+            inner = self.estimator(estimator.estimator, f"{path}.estimator")
+            return {"class": "sklearn.frozen:FrozenEstimator", "frozen": inner}
         if cls.__module__.split(".")[0] == "sklearn":
             return {"class": f"{cls.__module__}:{cls.__qualname__}", "skops": self._skops(estimator, path)}
         learned = {
