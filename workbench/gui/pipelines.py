@@ -134,17 +134,21 @@ def overview() -> list[str]:
 
 
 def start(declared: Pipeline) -> dict[str, Any]:
-    """The form of a pipeline, drawn from its typed parameters; returns what it holds."""
+    """The form of a pipeline, drawn from its typed parameters; returns what it holds.
+
+    Not an ``st.form``: the forms of dates and schedules below take its values, which a form would keep to
+    itself.
+    """
     params: dict[str, Any] = {}
-    with st.form("start", border=False):
-        with guard():
-            params = forms.typed(declared.parameters, prefix=declared.name, datasets=_names())
-        day = st.date_input("Logical date", value=datetime.now(UTC).date(), key="date", bind="query-params")
-        reuse = st.checkbox(
-            "Take over steps that were done before with the same inputs", value=True, key="reuse",
-            bind="query-params",
-        )  # fmt: skip
-        pressed = st.form_submit_button("Start", type="primary")
+    with guard():
+        params = forms.typed(declared.parameters, prefix=declared.name, datasets=_names())
+    left, right = st.columns([1, 2], vertical_alignment="bottom")
+    day = left.date_input("Logical date", value=datetime.now(UTC).date(), key="date", bind="query-params")
+    reuse = right.checkbox(
+        "Take over steps that were done before with the same inputs", value=True, key="reuse",
+        bind="query-params",
+    )  # fmt: skip
+    pressed = st.button("Start", type="primary")
     if pressed:
         with guard():
             _inside(declared, params)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["Flow", "Step"]
 
 PROCESSES = 2  # Python steps of one pipeline at once
+MOST_DEATHS = 2  # a step's process that was killed is begun anew so often, beside its retries
 PAUSE = 0.2  # seconds between two looks at what goes on
 
 
@@ -66,6 +67,7 @@ class Step(Output):
     value: Any = field(default=None, repr=False)
     job: Job | None = field(default=None, repr=False)
     begin_at: float = 0.0
+    deaths: int = 0
 
     @property
     def step(self) -> Step:
@@ -351,7 +353,10 @@ class Flow:
         if not outcome.error:
             step.value = outcome.output
             self._end(step, "done")
-        elif outcome.final or step.attempt > step.retries:
+        elif outcome.died and step.deaths < MOST_DEATHS:
+            step.deaths += 1
+            self._try_again(step, outcome)
+        elif outcome.final or step.attempt - step.deaths > step.retries:
             self._end(step, "failed", error=outcome.error)
         else:
             self._try_again(step, outcome)

@@ -24,11 +24,15 @@ __all__ = ["Job", "Outcome", "ProcessJob", "RunJob"]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of an attempt: an output, or why there is none; and whether another attempt makes sense."""
+    """What came of an attempt: an output, or why there is none.
+
+    With `final` another attempt makes no sense; with `died` it was not the step's own doing.
+    """
 
     output: Any = None
     error: str = ""
     final: bool = False
+    died: bool = False
 
 
 class Job(Protocol):
@@ -68,6 +72,9 @@ class ProcessJob:
             return None
         self.stop()  # what it may have left running
         found = self._found()
+        if found is None and code < 0:
+            name = signal.Signals(-code).name
+            return Outcome(error=f"Its process was killed ({name}), perhaps for want of memory.", died=True)
         if found is None:
             return Outcome(error=f"Its process ended early with code {code}: the log says why.")
         return Outcome(output=found.get("output"), error=found.get("error", ""))
