@@ -77,6 +77,12 @@ def run(arguments: argparse.Namespace) -> int:
     return run_process(arguments.folder)
 
 
+def step(arguments: argparse.Namespace) -> int:
+    from workbench.pipelines.python import main as run_step
+
+    return run_step(arguments.folder, arguments.name)
+
+
 # --- runs ---------------------------------------------------------------------------------------
 
 

@@ -25,6 +25,7 @@ _TITLES = {
     "selection": ("Features", "filter_alt"),
     "modality": ("Modality", "layers"),
     "bidding": ("Bidding", "gavel"),
+    "pipelines": ("Pipelines", "account_tree"),
     "runs": ("Runs", "list"),
     "run": ("Run", "monitoring"),
     "models": ("Models", "deployed_code"),
