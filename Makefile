@@ -7,7 +7,7 @@ DATA   ?= ../shared/data
 # tests/modality/test_theory.py, tests/timeseries/test_encoders.py and tests/selection/test_adult.py;
 # `make slow SLOW=tests` runs all.
 SLOW   ?= tests/datasets tests/timeseries/test_replication.py tests/timeseries/test_units.py tests/modality/test_analyzer.py \
-          tests/selection/test_selection_notebook.py
+          tests/core/test_worked_notebooks.py
 
 .PHONY: run test slow proof lint format evidence clean
 
