@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from workbench.gui import navigation, result, runs
+from workbench.gui import navigation, notebooks, result, runs
 from workbench.gui.context import store
 from workbench.gui.failures import guard
 from workbench.gui.text import duration, md
@@ -59,6 +59,7 @@ else:
     with st.container(horizontal=True):
         st.button("Retry", on_click=act, args=("retry",), type="primary")
         st.button("Retry from the start", on_click=act, args=("retry",), kwargs={"fresh": True})
+    notebooks.executed(run)
 runs.log_tail(run)
 with st.expander("Specification"):
     st.json(run.spec)
