@@ -121,12 +121,14 @@ def test_a_cancel_ends_the_kernel_too(store, workers, tmp_path):
     run = submit(
         store.dir,
         _document(
-            f"import time, pathlib\nwhile True:\n    pathlib.Path({str(beat)!r}).touch(); time.sleep(.05)"
+            "import pathlib, time",
+            f"while True:\n    pathlib.Path({str(beat)!r}).touch()\n    time.sleep(0.05)",
         ),
     )
     rig.until(beat.exists)
     run.cancel()
-    assert run.wait(timeout=60).state == "cancelled"
+    ended = run.wait(timeout=60)
+    assert ended.state == "cancelled", ended.error + ended.log()
     last = beat.stat().st_mtime_ns
     rig.until(lambda: time.time_ns() - last > 500_000_000)
     assert beat.stat().st_mtime_ns - last < 100_000_000  # at most the beat that was under way

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +54,7 @@ def carry_out(spec: dict[str, Any], folder: Path, reporter: RunReporter) -> Repo
     cells = _Cells(notebook, reporter)
     client = NotebookClient(
         notebook, timeout=None, kernel_name="python3", resources={"metadata": {"path": str(scratch)}},
-        on_cell_start=cells.start, on_cell_executed=cells.end,
+        on_notebook_start=_keep(signal.SIGTERM), on_cell_start=cells.start, on_cell_executed=cells.end,
     )  # fmt: skip
     try:
         with reporter.stage("cells"):
@@ -92,6 +95,17 @@ class _Cells:
         seconds = round(time.monotonic() - self._started, 3)
         self.rows.append({"cell": self.number, "begins": first[:100], "seconds": seconds})
         self._reporter.progress(self.number, self._total)
+
+
+def _keep(number: int) -> Callable[..., None]:
+    """What puts a signal's handler back: nbclient takes it, and calls the death that follows a failure."""
+    handler = signal.getsignal(number)
+
+    def put_back(**_: Any) -> None:
+        asyncio.get_running_loop().remove_signal_handler(number)
+        signal.signal(number, handler)
+
+    return put_back
 
 
 def _end(client: Any) -> None:
