@@ -29,6 +29,7 @@ _TITLES = {
     "runs": ("Runs", "list"),
     "run": ("Run", "monitoring"),
     "models": ("Models", "deployed_code"),
+    "notebooks": ("Notebooks", "menu_book"),
     "storage": ("Storage", "database"),
 }
 _HIDDEN = {"run"}  # reached by a link with an id
