@@ -20,7 +20,7 @@ from workbench.selection._base import FieldSelector, Problem
 from workbench.selection._size import latency_ms, n_bytes
 
 if TYPE_CHECKING:
-    from workbench.ctr._networks import Network
+    from workbench.ctr._network import Network
     from workbench.selection._learning import GateLearner
 
 __all__ = ["LPFS", "LPFSPlusPlus"]

@@ -12,7 +12,8 @@ from sklearn.base import clone
 
 from workbench.arrays import Data, Split, TableData
 from workbench.ctr import metrics
-from workbench.ctr._base import CTRClassifier, binary_codes
+from workbench.ctr._base import CTRClassifier
+from workbench.ctr._labels import binary_codes
 from workbench.ctr.audit import audit_fields
 from workbench.ctr.encoded import Encoded
 from workbench.ctr.encoder import FieldEncoder
