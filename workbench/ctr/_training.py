@@ -20,12 +20,19 @@ from workbench.training.callbacks import Callback
 from workbench.training.loop import Loop
 from workbench.training.optimizers import pack_optimizer, unpack_optimizer
 from workbench.training.progress import ProgressBar, in_notebook
-from workbench.training.rowwise import RowAdagrad, RowAdam, RowSGD
+from workbench.training.rowwise import RowAdagrad, RowAdam, RowLion, RowSGD
+from workbench.training.signal_to_noise import GSNR
 
 __all__ = ["CTR_OPTIMIZERS", "Rows", "Schedule", "build", "from_arrays", "logits_of", "make_rows", "train"]
 
 #: Optimizers that leave untouched rows of a table alone.
-CTR_OPTIMIZERS: dict[str, Any] = {"adam": RowAdam, "adagrad": RowAdagrad, "sgd": RowSGD}
+CTR_OPTIMIZERS: dict[str, Any] = {
+    "adam": RowAdam,
+    "adagrad": RowAdagrad,
+    "sgd": RowSGD,
+    "lion": RowLion,
+    "gsnr": GSNR,
+}
 
 #: Numbers of a batch below which a second thread costs more than it brings.
 _WORTH = 200_000

@@ -178,7 +178,8 @@ class RowQuantizer(BaseEstimator):
         from workbench.ctr._batch import make_batch
 
         batch = make_batch(encoded, layout)
-        columns = np.hstack([batch.ids.numpy(), *(part.numpy() for part in batch.lists)])
+        parts = (batch.ids, batch.quotients, *batch.lists, *batch.list_quotients)
+        columns = np.hstack([part.numpy() for part in parts])
         found = np.zeros(layout.n_rows)
         for rows in np.array_split(np.arange(len(y)), min(int(self.n_parts), len(y))):
             ids = columns[rows].ravel()
