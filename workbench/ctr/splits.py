@@ -45,7 +45,7 @@ def split_by_period(time: ArrayLike, freq: str = "D") -> list[Rows]:
     Parameters
     ----------
     time : array-like, shape (n,)
-        Timestamps or texts that read as such, none missing; or whole numbers, which count the periods.
+        Timestamps or ISO 8601 texts, none missing; or whole numbers, which count the periods.
     freq : str, default="D"
         Length of a period in pandas' words: "h", "D", "W", "M".
 
@@ -59,7 +59,7 @@ def split_by_period(time: ArrayLike, freq: str = "D") -> list[Rows]:
         raise FieldsError(f"The time of row {int(values.isna().argmax())} is missing.")
     if not pd.api.types.is_integer_dtype(values):
         try:
-            values = pd.to_datetime(values).dt.to_period(freq)
+            values = pd.to_datetime(values, format="ISO8601").dt.to_period(freq)
         except (ValueError, TypeError) as error:
             raise FieldsError(f"The times cannot be put into periods of {freq!r}: {error}.") from error
     codes, _ = pd.factorize(values, sort=True)

@@ -5,9 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from workbench.ctr._batch import Batch
@@ -117,7 +115,7 @@ class RelaxedGates(nn.Module, ABC):
         self.second.lerp_(gradient * gradient, 1 - betas[1])
         t = int(self.moves)
         spread = (self.second / (1 - betas[1] ** t)).sqrt() + 1e-8
-        self.x -= self.learning_rate * (self.first / (1 - betas[0] ** t)) / spread
+        self.x.sub_(self.learning_rate * (self.first / (1 - betas[0] ** t)) / spread)
 
 
 class AutoFieldGates(RelaxedGates):
@@ -185,11 +183,6 @@ class StochasticGates(RelaxedGates):
 
     def penalty(self) -> Tensor:
         return self.strength * stochastic_penalty(self.x, self.sigma)
-
-    def keep(self) -> NDArray[np.bool_]:
-        """Which gates are above 0."""
-        kept: NDArray[np.bool_] = (self.gate().detach() > 0).cpu().numpy()
-        return kept
 
 
 class OptFSGates(RelaxedGates):

@@ -191,7 +191,8 @@ class LPFS(PruningSelector):
             host, learner = self._train_gates(
                 problem, alive, held_out=self.held_out_gates, start=network, stage=i
             )
-            keep, gates = learner.gates.keep(), learner.path()["gates"][-1]
+            gates = learner.path()["gates"][-1]
+            keep = gates != 0
             records.append(spread(learner.path(), before))
             if not keep.any():
                 if i == 0:
