@@ -33,6 +33,12 @@ class SeriesData:
     ids : ndarray, shape (n,)
         The series' names, unique.
     channels : tuple of str, length d
+    domain : ndarray of str, shape (n,), or None
+        ``"source"`` or ``"target"``, where the series come from two populations.
+    anomaly : ndarray of bool, shape (n, T), or None
+        Which steps are anomalous.
+    exogenous : ndarray of float, shape (n, T, e), or None
+        Columns that are known ahead.
     """
 
     X: NDArray[np.floating[Any]]
@@ -40,6 +46,9 @@ class SeriesData:
     split: NDArray[Any] | None
     ids: NDArray[Any]
     channels: tuple[str, ...]
+    domain: NDArray[Any] | None = None
+    anomaly: NDArray[np.bool_] | None = None
+    exogenous: NDArray[np.floating[Any]] | None = None
 
 
 @dataclass(frozen=True)

@@ -95,6 +95,8 @@ class UniTSAnomalyDetector(WindowTask):
        Self-supervised Representation Learning. 2023. arXiv:2303.13804.
     """
 
+    _recipe = "timeseries.detect"
+
     _parameter_constraints: dict[str, list[Any]] = {
         **TASK,
         "window": [Interval(Integral, 1, None, closed="left"), None],
