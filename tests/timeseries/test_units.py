@@ -227,8 +227,10 @@ def test_errors_say_what_is_wrong(basic_motions, fitted):
         UniTSClassifier([fitted]).fit(X, ["a"] * 40)
     with pytest.raises(ValueError, match="No series has a label to learn from"):
         UniTSClassifier([fitted]).fit(X, [None] * 40)
+    with pytest.raises(ValueError, match=r"must be names among CSL, TLoss, .*, joined by '\+'"):
+        UniTSClassifier("CSL+Rocket").fit(X, y)
     with pytest.raises(ValueError, match="There is no encoder 'Rocket'; take CSL, TLoss"):
-        UniTSClassifier("Rocket").fit(X, y)
+        UniTSClassifier(["Rocket"]).fit(X, y)
     with pytest.raises(ValueError, match="have 2 variables, but the encoder TS2Vec was fitted on 6"):
         UniTSClassifier([fitted]).fit(X[:, :, :2], y)
     with pytest.raises(ValueError, match="domain must be 'source' or 'target' for every series, not 'b'"):

@@ -139,7 +139,8 @@ def peers(report: Report) -> None:
     )
     plot(comparison.comparison(table_, str(metric or metrics[0])), "peers", data=table_)
     st.caption(
-        "Blue was trained; grey is the same without pre-training; pale blue are other methods, on the same split."
+        "Blue was trained; grey is the same without pre-training; pale blue are other methods, on the same "
+        "split."
     )
 
 
