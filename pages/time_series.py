@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from workbench import notebook, registry
+from workbench import notebook, registry, search
 from workbench.gui import access, choices, forms, navigation, series_tasks
 from workbench.gui.context import store
 from workbench.gui.estimate import estimate
@@ -37,6 +37,7 @@ with st.form("start", border=False):
     with guard():
         params = forms.parameters(cls, prefix=cls.__name__)
     split, seed = forms.split(has_column="split" in dataset.roles)
+    n_trials, vary = series_tasks.search_fields(cls)
     with st.container(horizontal=True):
         start = st.form_submit_button("Start", type="primary")
         rehearse = st.form_submit_button("Check and estimate the time")
@@ -56,7 +57,11 @@ with guard():
             f"About {duration(expected.seconds)} ({duration(expected.low)} to {duration(expected.high)}), "
             f"judged by {expected.basis}. {count(choices.waiting())} runs wait before it."
         )
-    if start:
+    if start and n_trials:
+        asked = {"n_trials": n_trials, "vary": vary, "params": params, "split": split, "seed": seed}
+        found = search.start(store(), name, dataset, **asked, owner=access.owner())
+        navigation.open_page("search", search=found)
+    elif start:
         run = store().submit(name, dataset, params=params, split=split, seed=seed, owner=access.owner())
         navigation.open_page("run", run=run.id)
     python(notebook.snippet(name, ref, params, split=split, seed=seed))

@@ -148,6 +148,8 @@ def impute(run: Run, report: Report) -> None:
 
 
 def _pick(label: str, options: list[str], *, key: str, place: object = st) -> str:
-    """A choice of which there is always one; it is in the address."""
+    """A choice that is in the address; nothing is asked where there is nothing to choose from."""
+    if len(options) == 1:
+        return options[0]
     chosen = place.selectbox(label, options, key=key, bind="query-params")  # type: ignore[attr-defined]
     return str(chosen) if chosen in options else options[0]

@@ -56,7 +56,7 @@ def comparison(scores: pd.DataFrame, metric: str) -> go.Figure:
     )
     values = part["value"].to_numpy(dtype=float)
     low, high = (min(0.0, values.min()), max(0.0, values.max())) if len(values) else (0.0, 1.0)
-    room = (high - low or 1.0) * 0.12
+    room = (high - low or 1.0) * 0.2
     fig.update_xaxes(range=[low - (room if low < 0 else 0), high + room])
     fig.update_yaxes(type="category")
     fig.update_layout(showlegend=False)

@@ -100,7 +100,10 @@ def _k_means(train: Array, test: Array, n_clusters: int, seed: int) -> Array:
 def _kernel_k_means(train: Array, test: Array, n_clusters: int, seed: int) -> Array:
     from tslearn.clustering import KernelKMeans
 
-    return KernelKMeans(n_clusters, kernel="gak", n_init=3, random_state=seed).fit(train).predict(test)
+    model = KernelKMeans(
+        n_clusters, kernel="gak", kernel_params={"sigma": "auto"}, n_init=3, random_state=seed
+    )
+    return model.fit(train).predict(test)
 
 
 def _has_aeon() -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -103,7 +104,7 @@ def best_peer(judged: Judged, metric: str, *, largest: bool) -> str:
     if not peers:
         return ""
     name = (max if largest else min)(peers, key=peers.__getitem__)
-    return f"; best peer {name} {peers[name]:.3f}"
+    return f"; best peer {name} {peers[name]:.3g}"
 
 
 def losses(estimator: Any) -> pd.DataFrame:
@@ -132,6 +133,8 @@ def cut_in_time(
         If the longest series leaves less than `at_least` steps on one of the sides.
     """
     ends = series_lengths(X)
+    if split.inner:
+        ends, _ = cut_in_time(X, replace(split, inner=False), at_least)
     begins = np.clip(ends - np.maximum(np.round(ends * split.test_size).astype(int), 1), 1, None)
     longest = int(ends.argmax())
     if min(begins[longest], ends[longest] - begins[longest]) < at_least:

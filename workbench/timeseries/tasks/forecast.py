@@ -12,7 +12,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from workbench.arrays import Data, SeriesData, Split
-from workbench.errors import DatasetError
 from workbench.report import Report, Reporter
 from workbench.timeseries.preprocessing import channel_scales, fill_gaps
 from workbench.timeseries.tasks._forecast_peers import forecasters, season
@@ -148,11 +147,6 @@ def _origins(
             chosen = np.unique(np.linspace(first, last, min(each, last - first + 1)).round().astype(int))
             rows += [i] * len(chosen)
             steps += chosen.tolist()
-    if not rows:
-        raise DatasetError(
-            f"No series has {seen} steps to look at and {horizon} more in its test part: foretell fewer "
-            "steps, or take a shorter window or another test share."
-        )
     filled = np.nan_to_num(fill_gaps(X))
     pairs = list(zip(rows, steps, strict=True))
     return _Origins(

@@ -87,7 +87,7 @@ def impute(estimator: Any, data: Data, split: Split, seed: int, reporter: Report
     settings += [(mask, ratio) for mask in ("geometric", "block") for ratio in RATIOS]
     with reporter.stage("evaluate"):
         for i, (mask, ratio) in enumerate(dict.fromkeys(settings)):
-            hidden = _hide(tested, mask, ratio, trained.mask_length, seed)
+            hidden = _hide(tested, trained.window_, mask, ratio, trained.mask_length, seed)
             given = np.where(hidden, np.nan, tested)
             found, times = run_peers({name: _bound(fill, given) for name, fill in fills.items()}, reporter)
             errors = {name: _errors(tested, values, hidden, scale) for name, values in found.items()}
@@ -128,10 +128,14 @@ def _parts(series: SeriesData, split: Split, seed: int) -> tuple[Values, Values,
     return X[:, : begins[0]], X[:, begins[0] : ends[0]], np.zeros(1, dtype=np.intp)
 
 
-def _hide(X: Values, mask: str, ratio: float, length: float, seed: int) -> Hidden:
+def _hide(X: Values, window: int, mask: str, ratio: float, length: float, seed: int) -> Hidden:
+    """A mask over each stretch of `window` steps, as in training: a block is a share of that."""
     from workbench.timeseries._masks import hidden_cells
 
-    hidden = hidden_cells(X.shape, mask, ratio, length, seed) & ~np.isnan(X)
+    n, steps, d = X.shape
+    stretches = -(-steps // window)
+    found = hidden_cells((n * stretches, window, d), mask, ratio, length, seed)
+    hidden = found.reshape(n, stretches * window, d)[:, :steps] & ~np.isnan(X)
     # A series keeps its last step, or it would become shorter.
     for row, end in enumerate(series_lengths(X)):
         hidden[row, end - 1] = False
