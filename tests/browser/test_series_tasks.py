@@ -54,7 +54,7 @@ def _run(page, server: Server, task: str, **params: object):
     """Start a task from its form in the browser, and wait for it; its result page is open then."""
     address = "&".join(f"{name}={value}" for name, value in params.items())
     go(page, f"/time-series?{address}")
-    expect(page.get_by_text(task).first).to_be_visible(timeout=SLOW)
+    expect(page.get_by_role("combobox", name="What do you want to know?")).to_have_value(task, timeout=SLOW)
     page.get_by_role("button", name="Start", exact=True).click()
     run = wb.open(server.store).run(run_id(page)).wait(timeout=300)
     assert run.state == "done", run.error
