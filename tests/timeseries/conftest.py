@@ -22,6 +22,13 @@ def basic_motions():
 
 
 @pytest.fixture(scope="session")
+def short_motions(basic_motions):
+    """The same at every fourth step: 25 steps, for tests of what is around the encoders."""
+    X, y, X_test, y_test = basic_motions
+    return X[:, ::4], y, X_test[:, ::4], y_test
+
+
+@pytest.fixture(scope="session")
 def japanese_vowels():
     """``X_train, y_train, X_test, y_test``: 270 + 370 series of 7 to 29 steps, 12 variables, 9 classes."""
     X, y = load_japanese_vowels(split="train")
