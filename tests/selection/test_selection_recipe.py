@@ -43,7 +43,7 @@ class Recorder(NullReporter):
 
 
 HOST = DeepFMClassifier(
-    embedding_dim=4, hidden=(16,), batch_norm=True, n_epochs=6, batch_size=64, learning_rate=5e-3
+    embedding_dim=4, hidden=(16,), batch_norm=True, n_epochs=4, batch_size=128, learning_rate=1e-2
 )
 
 
