@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from workbench.gui import navigation, pipelines, result, runs
+from workbench.gui import navigation, notebooks, pipelines, result, runs
 from workbench.gui.context import store
 from workbench.gui.failures import guard
 from workbench.gui.text import duration, md
@@ -69,6 +69,7 @@ else:
         st.button("Retry from the start", on_click=act, args=("retry",), kwargs={"fresh": True})
     if run.recipe == "pipeline":
         pipelines.steps(run)
+    notebooks.executed(run)
 runs.log_tail(run)
 with st.expander("Specification"):
     st.json(run.spec)

@@ -117,6 +117,15 @@ def build_parser() -> argparse.ArgumentParser:
     schedules = groups.add_parser("schedule", help="what starts pipelines by itself")
     pipeline_arguments.add_schedules(schedules.add_subparsers(metavar="ACTION", required=True), add)
 
+    notebooks = groups.add_parser("notebook", help="notebooks as runs")
+    sub = add(notebooks.add_subparsers(metavar="ACTION", required=True), "run", commands.notebook_run,
+              "execute a notebook in the background, with parameters")  # fmt: skip
+    sub.add_argument("file", metavar="FILE.ipynb")
+    sub.add_argument("--param", action="append", default=[], metavar="NAME=VALUE",
+                     help="a value for a name of its cell tagged 'parameters'; repeat for more")  # fmt: skip
+    sub.add_argument("--wait", action="store_true", help="wait for the end")
+    sub.add_argument("--json", action="store_true", help="print JSON")
+
     models = groups.add_parser("models", help="saved models").add_subparsers(metavar="ACTION", required=True)
     sub = add(models, "list", commands.models_list, "list the saved models")
     sub.add_argument("--json", action="store_true", help="print JSON")

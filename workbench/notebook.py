@@ -95,7 +95,7 @@ def cells(run: Run) -> list[Cell]:
         (
             "code",
             f"report = {recipe.__name__}(\n"
-            f"    estimator, data, Split({split['kind']!r}, {split['test_size']!r}), "
+            f"    estimator, data, Split({', '.join(f'{k}={v!r}' for k, v in split.items())}), "
             f"seed={spec['seed']!r}, reporter=NullReporter()\n)\n"
             "print(report.headline)\nreport.scores",
         ),

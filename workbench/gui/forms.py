@@ -92,6 +92,10 @@ def _field(p: Parameter, key: str) -> Any:
         return st.selectbox(
             label, options, index=index, key=key, help=hint, format_func=_shown, bind="query-params"
         )
+    if p.kind == "choices":
+        words = str(p.default).split(p.joined_by)
+        chosen = st.multiselect(label, p.choices, default=words, key=key, help=hint, bind="query-params")
+        return p.joined_by.join(chosen or words)
     # A number field can be emptied only where its default is empty; numbers that may be words are typed.
     if p.kind in ("int", "float") and not p.choices and (p.default is None or not p.optional):
         return _number(p, key, label, hint)

@@ -22,6 +22,7 @@ _TITLES = {
     "prepare": ("Prepare", "build"),
     "labels": ("Labels", "label"),
     "time_series": ("Time series", "show_chart"),
+    "search": ("Search", "manage_search"),
     "selection": ("Features", "filter_alt"),
     "modality": ("Modality", "layers"),
     "bidding": ("Bidding", "gavel"),
@@ -29,9 +30,10 @@ _TITLES = {
     "runs": ("Runs", "list"),
     "run": ("Run", "monitoring"),
     "models": ("Models", "deployed_code"),
+    "notebooks": ("Notebooks", "menu_book"),
     "storage": ("Storage", "database"),
 }
-_HIDDEN = {"run"}  # reached by a link with an id
+_HIDDEN = {"run", "search"}  # reached by a link with an id
 
 
 def page(name: str) -> Any:

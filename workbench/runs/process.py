@@ -29,7 +29,7 @@ from workbench.errors import DatasetError, WorkbenchError
 from workbench.runs import spec as specs
 from workbench.runs.child import FULL, die_with_parent, print_traceback, sentence, write_atomically
 from workbench.runs.reporter import RunReporter, Terminated
-from workbench.runs.worker import PIPELINE, read_result
+from workbench.runs.worker import NOTEBOOK, PIPELINE, read_result
 
 __all__ = ["main"]
 
@@ -110,6 +110,10 @@ def _work(spec: dict[str, Any], folder: Path, reporter: RunReporter) -> Any:
         from workbench.pipelines.process import carry_out
 
         return carry_out(spec, folder, reporter)
+    if spec["recipe"] == NOTEBOOK:
+        from workbench.notebooks.process import carry_out as execute
+
+        return execute(spec, folder, reporter)
     estimator = specs.build_estimator(spec, folder)
     from workbench import registry
     from workbench.arrays import Split
@@ -142,7 +146,7 @@ def _write_artifacts(folder: Path, spec: dict[str, Any], report: Any) -> str:
     shutil.rmtree(part, ignore_errors=True)
     report.save(part / "report")
     _write_figures(part / "figures", report)
-    for made in (folder / "steps").glob("*/"):  # files of a pipeline's Python steps
+    for made in (folder / "steps").glob("*/"):  # files of Python steps and notebooks
         if any(made.iterdir()):
             shutil.copytree(made, part / "files" / made.name)
     model_error = ""
