@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from workbench.gui import navigation, result, runs
+from workbench.gui import navigation, notebooks, pipelines, result, runs
 from workbench.gui.context import store
 from workbench.gui.failures import guard
 from workbench.gui.text import duration, md
@@ -31,8 +31,13 @@ def keep(name: str) -> None:
 st.title(md(run.name))
 with st.container(horizontal=True, vertical_alignment="center"):
     runs.badge(run.state)
-    st.caption(f"{md(run.estimator_name)} on", width="content")
-    navigation.link("datasets", md(run.dataset), data=run.dataset)
+    st.caption(md(run.estimator_name) + (" on" if run.dataset else ""), width="content")
+    if run.dataset:
+        navigation.link("datasets", md(run.dataset), data=run.dataset)
+    else:
+        navigation.link("pipelines", "pipeline", pipeline=run.spec["pipeline"])
+    if run.parent:
+        navigation.link("run", "part of a pipeline", run=run.parent)
     if run.finished and run.started:
         st.caption(f"took {duration(run.seconds)}", width="content")
 
@@ -45,10 +50,13 @@ if run.state == "done":
     report = run.report()
     st.markdown(f"**{md(report.headline)}**")
     result.downloads(run, report)
-    with st.popover("Keep the model"), st.form("keep", border=False):
-        name = st.text_input("Name (a name in use gets a new version)", value=run.dataset.partition("@")[0])
-        if st.form_submit_button("Keep", type="primary"):
-            keep(name.strip())
+    if run.dataset:
+        with st.popover("Keep the model"), st.form("keep", border=False):
+            name = st.text_input(
+                "Name (a name in use gets a new version)", value=run.dataset.partition("@")[0]
+            )
+            if st.form_submit_button("Keep", type="primary"):
+                keep(name.strip())
     result.body(run, report)
     result.reproduce(run)
 else:
@@ -59,6 +67,9 @@ else:
     with st.container(horizontal=True):
         st.button("Retry", on_click=act, args=("retry",), type="primary")
         st.button("Retry from the start", on_click=act, args=("retry",), kwargs={"fresh": True})
+    if run.recipe == "pipeline":
+        pipelines.steps(run)
+    notebooks.executed(run)
 runs.log_tail(run)
 with st.expander("Specification"):
     st.json(run.spec)

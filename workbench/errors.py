@@ -11,6 +11,7 @@
     │   └── QueryRefused    SQL that the read-only box does not run
     ├── RunError            a run cannot be submitted, continued or changed
     │   ├── RunNotFound
+    │   ├── PipelineError   a pipeline, a step of it or its schedule cannot be used as asked
     │   └── CheckpointError a checkpoint that cannot be trusted
     └── ModelError          a saved estimator that cannot be saved or loaded safely
         └── EstimatorNotFound
@@ -29,6 +30,7 @@ __all__ = [
     "EstimatorNotFound",
     "ImportFailed",
     "ModelError",
+    "PipelineError",
     "QueryRefused",
     "RunError",
     "RunNotFound",
@@ -97,6 +99,10 @@ class RunError(WorkbenchError):
 
 class RunNotFound(RunError):
     """No run with that id."""
+
+
+class PipelineError(RunError):
+    """A pipeline, one of its steps or its schedule cannot be used as asked."""
 
 
 class CheckpointError(RunError):

@@ -63,6 +63,8 @@ def as_notebook(run: Run) -> dict[str, Any]:
 def cells(run: Run) -> list[Cell]:
     """The cells of the notebook, as pairs of kind and text."""
     spec = run.spec
+    if spec["recipe"] == "pipeline":
+        return _pipeline_cells(run)
     source = (run.folder / spec["source"]).read_text() if spec.get("source") else None
     recipe = registry.recipe(spec["recipe"])
     split = spec["split"]
@@ -120,6 +122,21 @@ def cells(run: Run) -> list[Cell]:
             )
         )
     return made
+
+
+def _pipeline_cells(run: Run) -> list[Cell]:
+    """A pipeline is repeated as a run: its steps need the queue."""
+    spec = run.spec
+    text = f"# {run.name}\n\n{run.headline}\n\nPipeline run `{run.id}`; a worker must be running."
+    return [
+        ("markdown", text),
+        ("code", f"import workbench as wb\n\nstore = wb.open({str(_store_root(run))!r})"),
+        (
+            "code",
+            f"run = store.pipelines.run(\n    {spec['pipeline']!r},\n    {spec['params']!r},\n"
+            f"    date={spec['date']!r},\n    reuse=False,  # do every step again\n)\nrun.wait().headline",
+        ),
+    ]
 
 
 def snippet(estimator: str, data: str, params: Mapping[str, Any], **options: Any) -> str:

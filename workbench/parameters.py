@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import json
 from dataclasses import dataclass
+from datetime import date
 from difflib import get_close_matches
 from numbers import Integral
 from typing import Any, Literal
@@ -20,7 +21,7 @@ from workbench.errors import UsageError
 
 __all__ = ["Parameter", "describe", "parse_value"]
 
-Kind = Literal["int", "float", "bool", "choice", "choices", "text", "json"]
+Kind = Literal["int", "float", "bool", "choice", "choices", "text", "json", "date", "dataset", "folder"]
 
 
 @dataclass(frozen=True)
@@ -30,9 +31,10 @@ class Parameter:
     Attributes
     ----------
     name : str
-    kind : {"int", "float", "bool", "choice", "choices", "text", "json"}
+    kind : {"int", "float", "bool", "choice", "choices", "text", "json", "date", "dataset", "folder"}
         What a form should draw. ``"choices"`` is text made of some of the words, joined by `joined_by`;
-        ``"json"`` is anything without a simpler form.
+        ``"json"`` is anything without a simpler form; the last three are of pipelines only, and their values
+        are text.
     default : object
         As in ``__init__``; ``inspect.Parameter.empty`` where there is none.
     choices : tuple
@@ -148,13 +150,19 @@ def parse_value(parameter: Parameter, text: str) -> Any:
             f"{parameter.name} must be some of {', '.join(parameter.choices)}, joined by "
             f"{parameter.joined_by!r}, not {text!r}.{hint}"
         )
-    readers: dict[str, Any] = {"int": int, "float": float, "bool": _boolean, "text": str, "json": _json}
+    readers: dict[str, Any] = {
+        "int": int, "float": float, "bool": _boolean, "text": str, "json": _json,
+        "date": _date, "dataset": str, "folder": str,
+    }  # fmt: skip
     try:
         if parameter.kind == "choice":
             raise ValueError(text)
         return readers[parameter.kind](text)
     except ValueError:
-        wanted = {"int": "a whole number", "float": "a number", "bool": "true or false", "json": "JSON"}
+        wanted = {
+            "int": "a whole number", "float": "a number", "bool": "true or false", "json": "JSON",
+            "date": "a date such as 2026-03-29",
+        }  # fmt: skip
         options = [repr(word) for word in parameter.choices]
         if parameter.kind in wanted:
             options.insert(0, wanted[parameter.kind])
@@ -169,6 +177,10 @@ def _boolean(text: str) -> bool:
     if text.lower() in ("false", "no", "off", "0"):
         return False
     raise ValueError(text)
+
+
+def _date(text: str) -> str:
+    return date.fromisoformat(text.strip()).isoformat()
 
 
 def _json(text: str) -> Any:

@@ -2,17 +2,7 @@
 
 import numpy as np
 import pytest
-import torch
 from aeon.datasets import load_basic_motions, load_japanese_vowels
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _one_thread():
-    """Tests run beside each other: more threads than cores make each of them wait."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def padded(series):

@@ -26,9 +26,11 @@ _TITLES = {
     "selection": ("Features", "filter_alt"),
     "modality": ("Modality", "layers"),
     "bidding": ("Bidding", "gavel"),
+    "pipelines": ("Pipelines", "account_tree"),
     "runs": ("Runs", "list"),
     "run": ("Run", "monitoring"),
     "models": ("Models", "deployed_code"),
+    "notebooks": ("Notebooks", "menu_book"),
     "storage": ("Storage", "database"),
 }
 _HIDDEN = {"run", "search"}  # reached by a link with an id
