@@ -3,10 +3,14 @@
     python benchmarks/units.py run --data DIR [--only TEXT] [--seed S] [--minutes M]
     python benchmarks/units.py show
 
-``run`` fills, cell by cell, ``benchmarks/results/units.json``: classification and clustering on UEA sets,
-forecasts of ETTh1 on the 12/4/4-month split, anomalies on NAB, imputation of ETTh1, and accuracies by number of
-labels. A cell that has been computed stays; ``--only`` computes those anew whose name contains TEXT. What has
-not been run is printed as ``not run``.
+``run`` fills, cell by cell, ``benchmarks/results/units.json``: classification (also by number of labels) and
+clustering on UEA sets, forecasts of the last 4 of the first 20 months of ETTh1, anomalies on NAB, and
+imputation of ETTh1. A cell that has been computed stays; ``--only`` computes those anew whose name contains
+TEXT. What has not been run is printed as ``not run``.
+
+The usual split of ETTh1 leaves 4 of the 20 months to validation. Here nothing is chosen by validation: they
+are trained on too, and errors are in deviations of all 16 months before the test part, from 400 origins. So
+the figures are near published ones, and not the same.
 """
 
 from __future__ import annotations
@@ -48,8 +52,8 @@ NAB = (
     "ec2_request_latency_system_failure",
 )
 HORIZONS = (24, 48, 168, 336)
-#: Months of 30 days, of hours: 12 to train, 4 that are left out, 4 to test.
-_TRAIN, _LEFT, _TEST = (months * 30 * 24 for months in (12, 4, 4))
+#: Months of 30 days, in hours: 16 to train, 4 to test.
+_TRAIN, _TEST = (months * 30 * 24 for months in (16, 4))
 
 
 @dataclass(frozen=True)
@@ -90,8 +94,8 @@ def uea(name: str, data: Path | None) -> Memory:
 
 
 def etth1(data: Path | None) -> Memory:
-    """The first 20 months without the four in the middle: the last window before the test part is seen."""
-    frame = pd.read_csv(_needed(data) / "forecasting" / "ETTh1.csv").iloc[: _TRAIN + _LEFT + _TEST]
+    """The first 20 months."""
+    frame = pd.read_csv(_needed(data) / "forecasting" / "ETTh1.csv").iloc[: _TRAIN + _TEST]
     return Memory("ETTh1", frame.drop(columns="date").to_numpy(float)[None])
 
 
@@ -124,8 +128,7 @@ def _cluster(name: str, seed: int, data: Path | None) -> Report:
 
 
 def _forecast(horizon: int, seed: int, data: Path | None) -> Report:
-    # The recipe trains on all that lies before the test part.
-    split = Split(test_size=_TEST / (_TRAIN + _LEFT + _TEST))
+    split = Split(test_size=_TEST / (_TRAIN + _TEST))
     return forecast(UniTSForecaster(horizon), etth1(data), split, seed, NullReporter())
 
 
@@ -163,10 +166,10 @@ def run(only: str | None, seeds: tuple[int, ...], data: Path | None, minutes: fl
             if time.monotonic() > deadline:
                 return
             report = cell.work(seed, data)
-            scores = report.tables["scores"].pivot(index="model", columns="metric", values="value")
+            scores = report.tables["scores"].query("metric == @cell.metric").dropna().set_index("model")
             entry: dict[str, Any] = {
                 "metric": cell.metric,
-                "models": {m: float(v) for m, v in scores[cell.metric].dropna().items()},
+                "models": {str(m): float(v) for m, v in scores["value"].items()},
                 "seconds": round(report.scores["seconds"], 1),
                 "threads": torch.get_num_threads(),
                 "commit": commit(),
