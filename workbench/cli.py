@@ -101,6 +101,13 @@ def build_parser() -> argparse.ArgumentParser:
     sub = add(runs, "log", commands.runs_log, "print a run's log")
     sub.add_argument("run", metavar="RUN")
     sub.add_argument("--tail", type=_positive, metavar="N", help="the last N lines only")
+    sub = add(
+        runs, "compare", commands.runs_compare, "put runs side by side: what differs, and what came of it"
+    )
+    sub.add_argument("run", nargs="+", metavar="RUN")
+    sub.add_argument("--score", help="the score to compare by (default: the first that most runs have)")
+    sub.add_argument("--pairs", choices=["dataset", "seed"], help="what pairs two methods' scores")
+    sub.add_argument("--json", action="store_true", help="print JSON")
     for name, help in (
         ("cancel", "cancel runs that are queued or running"),
         ("retry", "queue finished runs again; they continue from their checkpoint"),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import workbench
 from workbench.errors import UsageError
-from workbench.printing import print_json, print_rows, when
+from workbench.printing import print_json, print_rows, records, when
 
 if TYPE_CHECKING:
     import argparse
@@ -148,6 +148,35 @@ def runs_show(arguments: argparse.Namespace) -> None:
 
 def runs_log(arguments: argparse.Namespace) -> None:
     print(_store(arguments).run(arguments.run).log(tail=arguments.tail))
+
+
+def runs_compare(arguments: argparse.Namespace) -> None:
+    from workbench.comparison import less_is_better
+    from workbench.significance import average_ranks, pairwise
+
+    compared = _store(arguments).compare(arguments.run)
+    parameters, scores = compared.parameters(), compared.scores()
+    score = arguments.score or next(iter(compared.score_names()), None)
+    tables = {"parameters": parameters, "scores": scores, "curves": compared.endings()}
+    ranks = None
+    if score is not None:
+        matrix = compared.matrix(score, arguments.pairs)
+        tables |= {"groups": compared.summary(score), "pairs": pairwise(matrix)}
+        ranks = average_ranks(matrix, less_is_better=less_is_better(score))
+    plain = {name: records(table) for name, table in tables.items()}
+    if arguments.json:
+        found = None if ranks is None else vars(ranks) | {"average": ranks.average.to_dict()}
+        print_json({"score": score, **plain, "ranks": found})
+        return
+    for name, table in tables.items():
+        if len(table):
+            print(f"# {name}" + (f" by {score}" if name in ("groups", "pairs") else ""))
+            print_rows(plain[name], list(table.columns), as_json=False)
+            print()
+    if ranks is not None:
+        print(f"# average ranks over {ranks.n_blocks}, critical difference {ranks.critical_difference:.3f}")
+        for method, rank in ranks.average.items():
+            print(f"{rank:.3f}  {method}")
 
 
 def runs_change(arguments: argparse.Namespace) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from workbench.errors import DatasetNotFound
 from workbench.store import StoreDir
 
 if TYPE_CHECKING:
+    from workbench.comparison import Comparison
     from workbench.datasets import Dataset, Datasets
     from workbench.models import Models
     from workbench.runs import Run, Runs
@@ -106,6 +108,12 @@ class Store:
     def run(self, id: str) -> Run:
         """The run with that id (or an unambiguous beginning of it)."""
         return self.queue.get(id)
+
+    def compare(self, runs: Iterable[Run | str]) -> Comparison:
+        """Runs side by side, by themselves or by id; see :class:`workbench.comparison.Comparison`."""
+        from workbench.comparison import Comparison
+
+        return Comparison([self.run(run) if isinstance(run, str) else run for run in runs])
 
     def apply(self, model: str, data: Dataset | str, **options: Any) -> Run:
         """Queue a run that applies the saved model ``name@version`` to a data set."""

@@ -27,6 +27,7 @@ _TITLES = {
     "bidding": ("Bidding", "gavel"),
     "runs": ("Runs", "list"),
     "run": ("Run", "monitoring"),
+    "compare": ("Compare", "compare_arrows"),
     "models": ("Models", "deployed_code"),
     "storage": ("Storage", "database"),
 }
