@@ -128,6 +128,20 @@ def build_parser() -> argparse.ArgumentParser:
     sub = add(models, "delete", commands.models_delete, "delete a saved model")
     sub.add_argument("ref", metavar="NAME@VERSION")
 
+    tokens = groups.add_parser("token", help="tokens for the API").add_subparsers(
+        metavar="ACTION", required=True
+    )
+    sub = add(tokens, "create", commands.token_create, "make a token and print it, once")
+    sub.add_argument("name", metavar="NAME", help="owner of the runs that are submitted with it")
+    sub.add_argument("--write", action="store_true", help="may submit and cancel runs, not only read")
+    sub.add_argument(
+        "--days", type=float, metavar="N", help="days for which it is valid (default: until revoked)"
+    )
+    sub = add(tokens, "list", commands.token_list, "list the tokens, without their secrets")
+    sub.add_argument("--json", action="store_true", help="print JSON")
+    sub = add(tokens, "revoke", commands.token_revoke, "make a token invalid at once")
+    sub.add_argument("token", metavar="NAME_OR_ID")
+
     sub = groups.add_parser("run", help="the process of one run (started by a worker)")
     sub.add_argument("folder", metavar="RUN_DIR")
     sub.set_defaults(command=commands.run)

@@ -138,7 +138,12 @@ def runs_list(arguments: argparse.Namespace) -> None:
 
 def runs_show(arguments: argparse.Namespace) -> None:
     run = _store(arguments).run(arguments.run)
-    row = _run_row(run) | {"spec": run.spec}
+    row = _run_row(run) | {
+        "owner": run.owner,
+        "git_commit": run.git_commit,
+        "usage": run.usage,
+        "spec": run.spec,
+    }
     if arguments.json:
         print_json(row)
         return
@@ -242,3 +247,40 @@ def models_save(arguments: argparse.Namespace) -> None:
 def models_delete(arguments: argparse.Namespace) -> None:
     _store(arguments).models.delete(arguments.ref)
     print(f"deleted {arguments.ref}")
+
+
+# --- tokens -------------------------------------------------------------------------------------
+
+
+def token_create(arguments: argparse.Namespace) -> None:
+    from workbench.tokens import Tokens
+
+    token, text = Tokens(_store(arguments).dir).create(
+        arguments.name, write=arguments.write, days=arguments.days
+    )
+    print(text)
+    until = f" until {when(token.expires):%Y-%m-%d %H:%M} UTC" if token.expires else ""
+    print(f"It may {token.scope}{until}; it is not shown again.", file=sys.stderr)
+
+
+def token_list(arguments: argparse.Namespace) -> None:
+    from workbench.tokens import Tokens
+
+    rows = [
+        {
+            "id": token.id,
+            "name": token.name,
+            "scope": token.scope,
+            **{name: when(getattr(token, name)) for name in ("created", "expires", "used", "revoked")},
+        }
+        for token in Tokens(_store(arguments).dir).list()
+    ]
+    columns = ["id", "name", "scope", "created", "expires", "used", "revoked"]
+    print_rows(rows, columns, arguments.json)
+
+
+def token_revoke(arguments: argparse.Namespace) -> None:
+    from workbench.tokens import Tokens
+
+    token = Tokens(_store(arguments).dir).revoke(arguments.token)
+    print(f"revoked {token.name} ({token.id})")

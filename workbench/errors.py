@@ -11,6 +11,7 @@
     │   └── QueryRefused    SQL that the read-only box does not run
     ├── RunError            a run cannot be submitted, continued or changed
     │   ├── RunNotFound
+    │   ├── RequestConflict an idempotency key that was used for another request
     │   └── CheckpointError a checkpoint that cannot be trusted
     └── ModelError          a saved estimator that cannot be saved or loaded safely
         └── EstimatorNotFound
@@ -30,6 +31,7 @@ __all__ = [
     "ImportFailed",
     "ModelError",
     "QueryRefused",
+    "RequestConflict",
     "RunError",
     "RunNotFound",
     "StoreError",
@@ -97,6 +99,10 @@ class RunError(WorkbenchError):
 
 class RunNotFound(RunError):
     """No run with that id."""
+
+
+class RequestConflict(RunError):
+    """An idempotency key was used for another request."""
 
 
 class CheckpointError(RunError):

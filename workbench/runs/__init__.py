@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.errors import RunNotFound, UsageError
-from workbench.runs import queue
+from workbench.runs import queue, requests
+from workbench.runs.requests import Request
 from workbench.runs.run import COLUMNS, Run, from_row
 from workbench.store import StoreDir
 
@@ -60,6 +61,7 @@ class Runs:
         owner: str = "",
         parent: str | None = None,
         schedule: str | None = None,
+        request: Request | None = None,
     ) -> Run:
         """Queue a run.
 
@@ -80,6 +82,8 @@ class Runs:
             Higher goes first.
         device : {"auto", "cpu", "cuda"}
             ``"auto"`` takes a GPU where there is one and the estimator has a parameter ``device``.
+        request : Request, optional
+            What was carried out before gives the run it led to, and queues nothing.
 
         Raises
         ------
@@ -91,6 +95,8 @@ class Runs:
 
         if launcher != "local":
             raise UsageError(f"There is no launcher {launcher!r}. Installed: local.")
+        if request is not None and (earlier := requests.find(self._dir, request)) is not None:
+            return self.get(earlier)
         run = secrets.token_hex(5)
         draft = self._dir.tmp / f"run-{run}"
         draft.mkdir()
@@ -107,10 +113,11 @@ class Runs:
                 name=name,
                 device=device,
             )
-            queue.submit(
+            run = queue.submit(
                 self._dir,
                 spec,
                 draft,
+                request=request,
                 priority=priority,
                 device=spec["device"],
                 launcher=launcher,
@@ -174,9 +181,9 @@ class Runs:
         ]
         return pd.DataFrame(records, columns=None if records else [*columns, "seconds", "seed"])
 
-    def cancel(self, ids: Iterable[str] | str) -> None:
+    def cancel(self, ids: Iterable[str] | str, *, request: Request | None = None) -> None:
         """Cancel runs: queued ones at once, running ones as soon as their checkpoint is saved."""
-        queue.cancel(self._dir, _ids(ids))
+        queue.cancel(self._dir, _ids(ids), request=request)
 
     def retry(self, ids: Iterable[str] | str, fresh: bool = False) -> None:
         """Queue finished runs again, from their checkpoint or, when `fresh`, from the start."""

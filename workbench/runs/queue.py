@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import RunError, RunNotFound
+from workbench.runs import requests
+from workbench.runs.requests import Request
 from workbench.store import StoreDir
 
 __all__ = [
@@ -62,8 +64,13 @@ def boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
-def submit(dir: StoreDir, spec: dict[str, Any], draft: Path, **columns: Any) -> None:
-    """Enter a run and move its finished folder `draft` into place, both or neither."""
+def submit(
+    dir: StoreDir, spec: dict[str, Any], draft: Path, *, request: Request | None = None, **columns: Any
+) -> str:
+    """Enter a run and move its finished folder `draft` into place, both or neither; returns its id.
+
+    Where `request` has been carried out before, nothing is entered, and the id is the earlier run's.
+    """
     row = {
         "id": spec["id"],
         "name": spec["name"],
@@ -76,6 +83,8 @@ def submit(dir: StoreDir, spec: dict[str, Any], draft: Path, **columns: Any) -> 
         **columns,
     }
     with dir.write() as db:
+        if request is not None and not requests.enter(db, request, spec["id"]):
+            return str(requests.find(dir, request))
         db.execute(
             "INSERT INTO runs (id, name, state, estimator, recipe, dataset, spec, created, priority, device,"
             " launcher, parent, schedule, owner) VALUES (:id, :name, :state, :estimator, :recipe, :dataset,"
@@ -83,6 +92,7 @@ def submit(dir: StoreDir, spec: dict[str, Any], draft: Path, **columns: Any) -> 
             row,
         )
         os.rename(draft, dir.runs / spec["id"])
+    return str(spec["id"])
 
 
 def claim(
@@ -267,9 +277,14 @@ def release(
     return True
 
 
-def cancel(dir: StoreDir, ids: Sequence[str]) -> None:
-    """Cancel: a queued run at once, a running one by asking its worker; finished ones stay as they are."""
+def cancel(dir: StoreDir, ids: Sequence[str], *, request: Request | None = None) -> None:
+    """Cancel: a queued run at once, a running one by asking its worker; finished ones stay as they are.
+
+    Where `request` has been carried out before, nothing is done: the run may have been retried since.
+    """
     with dir.write() as db:
+        if request is not None and not requests.enter(db, request, ids[0]):
+            return
         for row in _rows(db, ids):
             if row["state"] == "queued":
                 db.execute(

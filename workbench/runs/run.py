@@ -84,6 +84,18 @@ class Run:
             return None
         return max(0.0, (self.finished or time.time()) - self.started)
 
+    @property
+    def git_commit(self) -> str | None:
+        """The commit of the project in whose folder the run was submitted."""
+        return self.spec.get("git_commit")
+
+    @property
+    def usage(self) -> dict[str, Any]:
+        """What its process used: device, GPU, peak memory; see :func:`workbench.runs.usage.measure`."""
+        from workbench.runs import usage
+
+        return usage.read(self.folder)
+
     def refresh(self) -> Run:
         """The run as it is now."""
         row = self._dir.connection.execute("SELECT * FROM runs WHERE id = ?", (self.id,)).fetchone()
