@@ -142,6 +142,14 @@ def build_parser() -> argparse.ArgumentParser:
     sub = add(tokens, "revoke", commands.token_revoke, "make a token invalid at once")
     sub.add_argument("token", metavar="NAME_OR_ID")
 
+    sub = add(groups, "backup", commands.backup, "copy the whole store, while it may be in use")
+    sub.add_argument("target", metavar="FILE_OR_DIR", help="a new folder, or a file .tar, .tar.gz or .tgz")
+    sub = add(groups, "restore", commands.restore, "make a new store from a backup")
+    sub.add_argument("source", metavar="FILE_OR_DIR")
+    sub = add(groups, "check", commands.check, "see whether the store is whole")
+    sub.add_argument("--repair", action="store_true", help="put right what can be, and say what was done")
+    sub.add_argument("--json", action="store_true", help="print JSON")
+
     sub = groups.add_parser("run", help="the process of one run (started by a worker)")
     sub.add_argument("folder", metavar="RUN_DIR")
     sub.set_defaults(command=commands.run)

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import workbench
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from workbench.facade import Store
     from workbench.runs import Run
+    from workbench.upkeep import Summary
 
 DEFAULT_PORT = 8501
 
@@ -247,6 +249,54 @@ def models_save(arguments: argparse.Namespace) -> None:
 def models_delete(arguments: argparse.Namespace) -> None:
     _store(arguments).models.delete(arguments.ref)
     print(f"deleted {arguments.ref}")
+
+
+# --- looking after the store --------------------------------------------------------------------
+
+
+def backup(arguments: argparse.Namespace) -> None:
+    from workbench.upkeep import backup
+
+    _print_copied("backed up to", backup(_existing(arguments).dir, arguments.target))
+
+
+def restore(arguments: argparse.Namespace) -> None:
+    from workbench.store import default_root
+    from workbench.upkeep import restore
+
+    _print_copied("restored to", restore(arguments.source, arguments.store or default_root()))
+
+
+def _print_copied(what: str, done: Summary) -> None:
+    print(f"{what} {done.path}: {done.n_files} files, {done.n_bytes:,} bytes, checksums compared")
+
+
+def check(arguments: argparse.Namespace) -> int:
+    from workbench.upkeep import check
+
+    found = check(_existing(arguments).dir, repair=arguments.repair)
+    if arguments.json:
+        print_json([vars(finding) for finding in found])
+    for finding in found if not arguments.json else ():
+        verb = "repaired" if finding.repaired else "to repair" if not arguments.repair else "not repaired"
+        print(f"{finding.what}: {finding.problem}\n    {verb}: {finding.remedy}")
+    left = sum(not finding.repaired for finding in found)
+    if not found and not arguments.json:
+        print("The store is whole.")
+    if left:
+        hint = "" if arguments.repair else "; run it again with --repair"
+        print(f"workbench: {left} fault{'s' * (left != 1)} left{hint}.", file=sys.stderr)
+    return 1 if left else 0
+
+
+def _existing(arguments: argparse.Namespace) -> Store:
+    """The store, which must be there: looking after it must not make a new one."""
+    from workbench.store import default_root
+
+    root = Path(arguments.store or default_root())
+    if not (root / "workbench.sqlite").exists():
+        raise UsageError(f"There is no store in {root}: name one with --store DIR.")
+    return workbench.open(root)
 
 
 # --- tokens -------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ is what was meant. Runs that ran are queued in the copy, and go on from their ch
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -144,7 +145,7 @@ def _write(dir: StoreDir, staged: Path, database: Path, mode: str | None) -> Sum
     _copy_database(dir, database)
     files: dict[str, dict[str, Any]] = {}
     with _Folder(staged) if mode is None else _Archive(staged, mode) as out:
-        for name, path, needed in _files(dir, database):
+        for name, path, needed, expected in _files(dir, database):
             try:
                 with path.open("rb") as file:
                     size, checksum = out.add(name, file)
@@ -152,6 +153,10 @@ def _write(dir: StoreDir, staged: Path, database: Path, mode: str | None) -> Sum
                 if needed:
                     raise _Vanished(name) from error
                 continue
+            if expected not in (None, checksum):
+                raise StoreError(
+                    f"{name} is not the file that was made: run `python -m workbench check` before a backup."
+                )
             files[name] = {"bytes": size, "sha256": checksum}
         manifest = {
             "format": FORMAT,
@@ -177,29 +182,31 @@ def _copy_database(dir: StoreDir, target: Path) -> None:
         )
 
 
-def _files(dir: StoreDir, database: Path) -> Iterator[tuple[str, Path, bool]]:
-    """Name, path, and whether it must be there, of all that the copy of the database refers to."""
-    yield DATABASE, database, True
-    yield KEY_FILE, dir.root / KEY_FILE, False
+def _files(dir: StoreDir, database: Path) -> Iterator[tuple[str, Path, bool, str | None]]:
+    """Name, path, whether it must be there, and its checksum where known, of all the database refers to."""
+    yield DATABASE, database, True, None
+    yield KEY_FILE, dir.root / KEY_FILE, False, None
     with closing(sqlite3.connect(database)) as copy:
-        versions = copy.execute("SELECT name, version FROM dataset_versions ORDER BY 1, 2").fetchall()
+        versions = copy.execute(
+            "SELECT name, version, checksum FROM dataset_versions ORDER BY 1, 2"
+        ).fetchall()
         models = copy.execute("SELECT name, version FROM models ORDER BY 1, 2").fetchall()
         runs = copy.execute("SELECT id, state FROM runs ORDER BY 1").fetchall()
-    for name, version in versions:
+    for name, version, checksum in versions:
         path = dir.inside("datasets", name, f"{version}.duckdb")
-        yield f"datasets/{name}/{version}.duckdb", path, True
+        yield f"datasets/{name}/{version}.duckdb", path, True, checksum
     for name, version in models:
         folder = dir.inside("models", name, str(version))
-        yield f"models/{name}/{version}/estimator.json", folder / "estimator.json", True
+        yield f"models/{name}/{version}/estimator.json", folder / "estimator.json", True, None
         for path in _below(folder):
             if path.name != "estimator.json" or path.parent != folder:
-                yield f"models/{name}/{version}/{path.relative_to(folder).as_posix()}", path, False
+                yield f"models/{name}/{version}/{path.relative_to(folder).as_posix()}", path, False, None
     for run, _ in runs:
         folder = dir.inside("runs", run)
         for path in _below(folder):
             inner = path.relative_to(folder)
             if inner.parts[0] not in _NOT_COPIED and not path.name.endswith(".part"):
-                yield f"runs/{run}/{inner.as_posix()}", path, False
+                yield f"runs/{run}/{inner.as_posix()}", path, False, None
 
 
 def _below(folder: Path) -> list[Path]:
@@ -255,8 +262,6 @@ class _Archive:
         return info.size, hashed.digest()
 
     def finish(self, manifest: bytes) -> None:
-        import io
-
         info = tarfile.TarInfo(MANIFEST)
         info.size = len(manifest)
         self._tar.addfile(info, io.BytesIO(manifest))
@@ -329,10 +334,10 @@ def _members(source: Path) -> Iterator[tuple[str, IO[bytes]]]:
         return
     with tarfile.open(source, "r|*") as tar:  # a stream: members are read once, in their order
         for member in tar:
-            file = tar.extractfile(member) if member.isreg() else None
-            if file is None:
+            content = tar.extractfile(member) if member.isreg() else None
+            if content is None:
                 raise UsageError(f"{source} is no backup: it holds {member.name!r}, which is no plain file.")
-            yield member.name, file
+            yield member.name, content
 
 
 def _safe(name: str, source: Path) -> PurePosixPath:
