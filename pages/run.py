@@ -31,10 +31,12 @@ def keep(name: str) -> None:
 st.title(md(run.name))
 with st.container(horizontal=True, vertical_alignment="center"):
     runs.badge(run.state)
-    st.caption(f"{md(run.estimator_name)} on", width="content")
-    navigation.link("datasets", md(run.dataset), data=run.dataset)
+    st.caption(md(run.estimator_name) + (" on" if run.dataset else ""), width="content")
+    if run.dataset:
+        navigation.link("datasets", md(run.dataset), data=run.dataset)
     if run.finished and run.started:
         st.caption(f"took {duration(run.seconds)}", width="content")
+runs.facts(run)
 
 if not run.is_finished:
     st.button("Cancel", on_click=act, args=("cancel",), icon=":material/stop:")
@@ -45,20 +47,26 @@ if run.state == "done":
     report = run.report()
     st.markdown(f"**{md(report.headline)}**")
     result.downloads(run, report)
-    with st.popover("Keep the model"), st.form("keep", border=False):
-        name = st.text_input("Name (a name in use gets a new version)", value=run.dataset.partition("@")[0])
-        if st.form_submit_button("Keep", type="primary"):
-            keep(name.strip())
+    if not run.is_recorded:
+        with st.popover("Keep the model"), st.form("keep", border=False):
+            name = st.text_input(
+                "Name (a name in use gets a new version)", value=run.dataset.partition("@")[0]
+            )
+            if st.form_submit_button("Keep", type="primary"):
+                keep(name.strip())
     result.body(run, report)
     result.reproduce(run)
 else:
     if run.state == "failed":
         st.error(md(run.error))
-    else:
+    elif not run.is_recorded:
         st.info("This run was cancelled; a retry continues from its checkpoint.")
-    with st.container(horizontal=True):
-        st.button("Retry", on_click=act, args=("retry",), type="primary")
-        st.button("Retry from the start", on_click=act, args=("retry",), kwargs={"fresh": True})
+    if run.is_recorded:
+        st.info("A script did this run and recorded it: to do it again, run the script again.")
+    else:
+        with st.container(horizontal=True):
+            st.button("Retry", on_click=act, args=("retry",), type="primary")
+            st.button("Retry from the start", on_click=act, args=("retry",), kwargs={"fresh": True})
 runs.log_tail(run)
 with st.expander("Specification"):
     st.json(run.spec)

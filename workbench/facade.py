@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from workbench.datasets import Dataset, Datasets
     from workbench.models import Models
     from workbench.runs import Run, Runs
+    from workbench.runs.tracking import ActiveRun
 
 __all__ = ["Store"]
 
@@ -100,6 +101,32 @@ class Store:
         """
         dataset = self.dataset(data) if isinstance(data, str) else data
         return self.queue.submit(estimator, dataset, **options)
+
+    def start_run(
+        self,
+        name: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        data: Dataset | str = "",
+        seed: int | None = None,
+        owner: str = "",
+    ) -> ActiveRun:
+        """Record what this script does as a run; see :class:`workbench.runs.tracking.ActiveRun`.
+
+        Parameters
+        ----------
+        name : str
+        params : mapping, optional
+            What the script was set to; compared with other runs'.
+        data : Dataset or str
+            The data set it works on, if it is one of the store.
+        seed : int, optional
+            Runs that differ by it alone are one group in a comparison.
+        """
+        from workbench.runs.tracking import ActiveRun
+
+        ref = (self.dataset(data) if isinstance(data, str) else data).ref if data else ""
+        return ActiveRun(self.dir, name, params=params, data=ref, seed=seed, owner=owner)
 
     def runs(self, **filters: Any) -> list[Run]:
         """Runs, newest first; filters as in :meth:`workbench.runs.Runs.list`."""

@@ -10,10 +10,10 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from workbench import registry, significance
+from workbench import significance
 from workbench.comparison import PAIRS, Comparison, less_is_better
 from workbench.errors import WorkbenchError
-from workbench.gui import choices, navigation, runs
+from workbench.gui import choices, navigation, result, runs
 from workbench.gui.context import store
 from workbench.gui.failures import show
 from workbench.gui.panels import plot, python, table
@@ -25,7 +25,7 @@ from workbench.report import Report
 if TYPE_CHECKING:
     from workbench.runs import Run
 
-__all__ = ["artifacts", "asked", "changes", "curves", "link", "results", "selection"]
+__all__ = ["artifacts", "asked", "changes", "curves", "link", "results", "selection", "show_python"]
 
 MAX_RUNS = 100
 MAX_BESIDE = 6  # runs whose figures and tables stand beside each other
@@ -266,10 +266,7 @@ def _report(run: Run) -> Report | None:
 
 
 def _figures(run: Run, report: Report | None) -> dict[str, go.Figure]:
-    if report is None:
-        return {}
-    draw = registry.figures_of(report.recipe) or registry.figures_of(registry.DEFAULT_RECIPE)
-    return draw(report) if draw is not None else {}
+    return {} if report is None else result.drawn(run, report)
 
 
 def show_python(compared: Comparison, chosen: str | None) -> None:

@@ -9,19 +9,21 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pandas as pd
 import plotly.graph_objects as go
+import plotly.io as pio
 import streamlit as st
 
 from workbench import notebook, registry
 from workbench.gui.panels import plot, python, table
 from workbench.gui.text import duration, md, score
-from workbench.plots.scores import CONTROLS, score_label
+from workbench.plots.scores import CONTROLS, curves, score_label
 from workbench.report import Report
 
 if TYPE_CHECKING:
     from workbench.runs import Run
 
-__all__ = ["body", "downloads", "figures", "reproduce", "score_cards", "tables"]
+__all__ = ["body", "downloads", "drawn", "figures", "reproduce", "score_cards", "tables"]
 
 
 def body(run: Run, report: Report) -> None:
@@ -31,10 +33,30 @@ def body(run: Run, report: Report) -> None:
         view(run, report)
         return
     score_cards(report)
-    drawn = registry.figures_of(report.recipe) or registry.figures_of(registry.DEFAULT_RECIPE)
-    if drawn is not None:
-        figures(drawn(report))
+    figures(drawn(run, report))
     tables(report)
+
+
+def drawn(run: Run, report: Report) -> dict[str, go.Figure]:
+    """The figures of a result: the recipe's own, else those the run left and those of any report."""
+    draw = registry.figures_of(report.recipe)
+    if draw is not None:
+        found: dict[str, go.Figure] = draw(report)
+        return found
+    saved = {
+        path.stem: pio.read_json(path)
+        for path in sorted((run.folder / "artifacts" / "figures").glob("*.json"))
+    }
+    standard = registry.figures_of(registry.DEFAULT_RECIPE)
+    return {**(standard(report) if standard is not None else {}), **_curves(run), **saved}
+
+
+def _curves(run: Run) -> dict[str, go.Figure]:
+    """The curves that a script recorded; a recipe's are in its report."""
+    points = run.metrics() if run.is_recorded else pd.DataFrame()
+    if points.empty or points["step"].max() <= 1:
+        return {}
+    return {"curves": curves(points, x="step", x_title="Step", y_title="Value")}
 
 
 def score_cards(report: Report, *, hidden: Collection[str] = ()) -> None:
@@ -79,6 +101,8 @@ def downloads(run: Run, report: Report) -> None:
         if (artifacts / "model").is_dir():
             _download("Model", lambda: _zipped(artifacts / "model"), f"{run.id}-model.zip")
         _download("Report", lambda: _zipped(artifacts / "report"), f"{run.id}-report.zip")
+        if run.is_recorded:
+            return
         if registry.figures_of(report.recipe) is not None:
             _download("Figures", lambda: _html(report), f"{run.id}-figures.html")
         _download(
@@ -89,6 +113,11 @@ def downloads(run: Run, report: Report) -> None:
 
 def reproduce(run: Run) -> None:
     """The Python that repeats the run and checks its scores."""
+    if run.is_recorded:
+        script = run.artifacts.get("script.py")
+        if script is not None:
+            python(script.read_text(errors="replace"), label="Show the script that recorded this run")
+        return
     python(notebook.as_script(run), label="Show the Python that repeats this run")
 
 

@@ -40,8 +40,10 @@ __all__ = [
     "finish",
     "held",
     "ingest",
+    "record",
     "release",
     "renew",
+    "retake",
     "retry",
     "set_job",
     "submit",
@@ -93,6 +95,42 @@ def submit(
         )
         os.rename(draft, dir.runs / spec["id"])
     return str(spec["id"])
+
+
+def record(
+    dir: StoreDir, spec: dict[str, Any], draft: Path, holder: str, *, lease: float, owner: str = ""
+) -> None:
+    """Enter a run that is running already, held by whoever does it, and move its folder into place."""
+    row = {
+        "id": spec["id"],
+        "name": spec["name"],
+        "recipe": spec["recipe"],
+        "dataset": spec["dataset"]["ref"],
+        "spec": json.dumps(spec),
+        "created": spec["created"],
+        "owner": owner,
+        "holder": holder,
+        "boot": boot_id(),
+        "until": boot_clock() + lease,
+    }
+    with dir.write() as db:
+        db.execute(
+            "INSERT INTO runs (id, name, state, estimator, recipe, dataset, spec, created, started, owner,"
+            " attempt, worker, lease_boot, lease_until) VALUES (:id, :name, 'running', :recipe, :recipe,"
+            " :dataset, :spec, :created, :created, :owner, 1, :holder, :boot, :until)",
+            row,
+        )
+        os.rename(draft, dir.runs / spec["id"])
+
+
+def retake(dir: StoreDir, run: str, holder: str) -> None:
+    """Give a recorded run back to the script that does it, which was thought dead."""
+    with dir.write() as db:
+        db.execute(
+            "UPDATE runs SET state = 'running', worker = ?, finished = NULL"
+            " WHERE id = ? AND recipe = 'script'",
+            (holder, run),
+        )
 
 
 def claim(
@@ -299,6 +337,8 @@ def retry(dir: StoreDir, ids: Sequence[str], *, fresh: bool = False) -> None:
     with dir.write() as db:
         rows = _rows(db, ids)
         for row in rows:
+            if row["recipe"] == "script":
+                raise RunError(f"Run {row['id']} was recorded by a script: run the script again.")
             if row["state"] not in FINISHED:
                 raise RunError(f"Run {row['id']} is {row['state']}: only a finished run can be tried again.")
             if row["state"] == "done" and not fresh:
@@ -348,7 +388,7 @@ def drop_checkpoint(dir: StoreDir, run: str) -> None:
 def _rows(db: sqlite3.Connection, ids: Sequence[str]) -> list[sqlite3.Row]:
     rows = []
     for run in dict.fromkeys(ids):
-        row = db.execute("SELECT id, state FROM runs WHERE id = ?", (run,)).fetchone()
+        row = db.execute("SELECT id, state, recipe FROM runs WHERE id = ?", (run,)).fetchone()
         if row is None:
             raise RunNotFound(f"There is no run {run!r}.")
         rows.append(row)

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from workbench.models import Model
     from workbench.report import Report
 
-__all__ = ["COLUMNS", "Run", "from_row"]
+__all__ = ["COLUMNS", "RECORDED", "Run", "from_row"]
+
+#: Recipe and estimator of a run that a script does by itself; see :mod:`workbench.runs.tracking`.
+RECORDED = "script"
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,11 @@ class Run:
         if self.started is None:
             return None
         return max(0.0, (self.finished or time.time()) - self.started)
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether a script did the run and recorded it: nobody else can do it again."""
+        return self.recipe == RECORDED
 
     @property
     def git_commit(self) -> str | None:

@@ -32,7 +32,7 @@ from workbench.arrays import Split
 from workbench.errors import EstimatorNotFound, RunError, UsageError
 from workbench.runs import source
 
-__all__ = ["build", "build_estimator", "class_of", "load"]
+__all__ = ["build", "build_estimator", "class_of", "environment", "load"]
 
 _PACKAGES = ("workbench", "numpy", "pandas", "scikit-learn", "scipy", "torch", "duckdb")
 MODEL = "model:"  # estimator "model:name@version" is a saved model of the store
@@ -96,8 +96,7 @@ def build(
         # Only an estimator that can use a GPU waits for one.
         "device": "cpu" if device == "auto" and "device" not in _param_names(cls, given) else device,
         "python": platform.python_version(),
-        "versions": _versions(cls),
-        "git_commit": _git_commit(),
+        **environment(cls),
         "created": time.time(),
     }
     (folder / "spec.json").write_text(json.dumps(spec, indent=1), encoding="utf-8")
@@ -284,10 +283,15 @@ def _import_roots(cls: type, params: dict[str, Any]) -> set[str]:
     return roots
 
 
-def _versions(cls: type) -> dict[str, str]:
-    top = cls.__module__.partition(".")[0]
+def environment(cls: type | None = None) -> dict[str, Any]:
+    """Versions of the packages that matter, that of `cls` among them, and the project's commit."""
+    return {"versions": _versions(cls), "git_commit": _git_commit()}
+
+
+def _versions(cls: type | None) -> dict[str, str]:
+    top = () if cls is None else (cls.__module__.partition(".")[0],)
     found = {}
-    for package in dict.fromkeys([*_PACKAGES, top]):
+    for package in dict.fromkeys([*_PACKAGES, *top]):
         version = _version(package)
         if version is not None:
             found[package] = version
