@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from workbench.gui import navigation, result, runs
+from workbench.gui import models, navigation, result, runs
 from workbench.gui.context import store
 from workbench.gui.failures import guard
 from workbench.gui.text import duration, md
@@ -54,6 +54,12 @@ if run.state == "done":
             )
             if st.form_submit_button("Keep", type="primary"):
                 keep(name.strip())
+    if run.recipe == "apply":
+        with st.popover("Keep as a data set"), st.form("keep-data", border=False):
+            to = st.text_input("Name", value=f"{run.dataset.partition('@')[0]} predicted")
+            if st.form_submit_button("Keep", type="primary"):
+                with guard():
+                    models.keep(run.id, to.strip())
     result.body(run, report)
     result.reproduce(run)
 else:

@@ -6,7 +6,8 @@
 >>> run.wait().scores  # doctest: +SKIP
 
 ``wb.dataset``, ``wb.submit``, ``wb.start_run``, ``wb.runs`` and ``wb.run`` use the default store
-(``$WORKBENCH_STORE``, else ``data/store``). Importing this package imports neither torch nor streamlit nor pandas.
+(``$WORKBENCH_STORE``, else ``data/store``). Importing this package imports neither torch nor streamlit
+nor pandas.
 """
 
 from __future__ import annotations

@@ -125,6 +125,16 @@ def build_parser() -> argparse.ArgumentParser:
     sub = add(models, "save", commands.models_save, "keep a finished run's model under a name")
     sub.add_argument("run", metavar="RUN")
     sub.add_argument("--name", required=True)
+    sub = add(models, "show", commands.models_show, "show a model's card")
+    sub.add_argument("ref", metavar="NAME[@VERSION]")
+    sub.add_argument("--json", action="store_true", help="print JSON")
+    sub = add(
+        models, "predict", commands.models_predict, "keep what a model says of a data set as a data set"
+    )
+    sub.add_argument("ref", metavar="NAME[@VERSION]")
+    sub.add_argument("data", metavar="DATASET")
+    sub.add_argument("--to", required=True, metavar="NAME", help="name of the data set that is made")
+    sub.add_argument("--json", action="store_true", help="print JSON")
     sub = add(models, "delete", commands.models_delete, "delete a saved model")
     sub.add_argument("ref", metavar="NAME@VERSION")
 

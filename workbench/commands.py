@@ -246,6 +246,32 @@ def models_save(arguments: argparse.Namespace) -> None:
     print(_store(arguments).run(arguments.run).save_model(arguments.name).ref)
 
 
+def models_show(arguments: argparse.Namespace) -> None:
+    model = _store(arguments).models.get(arguments.ref)
+    row = {
+        "ref": model.ref,
+        "estimator": model.estimator,
+        "dataset": model.dataset,
+        "run": model.run,
+        "bytes": model.n_bytes,
+        "created": when(model.created),
+        **model.card,
+    }
+    if arguments.json:
+        print_json(row)
+        return
+    for name, value in row.items():
+        print(f"{name:12} {json.dumps(value) if isinstance(value, (dict, list)) else value}")
+
+
+def models_predict(arguments: argparse.Namespace) -> None:
+    made = _store(arguments).predict(arguments.ref, arguments.data, arguments.to)
+    if arguments.json:
+        print_json({"ref": made.ref, "rows": made.n_rows, "columns": [c.name for c in made.columns]})
+    else:
+        print(made.ref)
+
+
 def models_delete(arguments: argparse.Namespace) -> None:
     _store(arguments).models.delete(arguments.ref)
     print(f"deleted {arguments.ref}")

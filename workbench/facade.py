@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench.errors import DatasetNotFound
+from workbench.errors import DatasetNotFound, RunError
 from workbench.store import StoreDir
 
 if TYPE_CHECKING:
@@ -146,3 +146,23 @@ class Store:
         """Queue a run that applies the saved model ``name@version`` to a data set."""
         saved = self.models.get(model)
         return self.submit(f"model:{saved.ref}", data, recipe="apply", **options)
+
+    def predict(self, model: str, data: Dataset | str, to: str, **options: Any) -> Dataset:
+        """Apply the saved model ``name@version`` to a data set, and keep what it says as the data set `to`.
+
+        It is done by a run, which is waited for; see :func:`workbench.models.prediction.publish`.
+
+        Raises
+        ------
+        RunError
+            If the run fails; the sentence says why.
+        """
+        from workbench.models import prediction
+        from workbench.naming import check_name
+        from workbench.serving import wait_for
+
+        check_name(to)
+        run = wait_for(self, self.apply(model, data, **options))
+        if run.state != "done":
+            raise RunError(f"Run {run.id} {run.state}: {run.error}".rstrip(": "))
+        return prediction.publish(self.datasets, run, to)

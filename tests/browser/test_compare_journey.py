@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import parse_qs, urlsplit
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -42,7 +44,8 @@ def test_compare_copy_the_link_and_open_it_fresh(page, browser, server: Server, 
     page.mouse.click(box["x"] + 18, box["y"] + 18)  # the box that selects all rows
     page.get_by_role("button", name="Compare (4)").click(timeout=SLOW)
     page.wait_for_url("**/compare?**")
-    assert set(page.url.partition("runs=")[2].partition("&")[0].split(",")) == set(compared)
+    (asked,) = parse_qs(urlsplit(page.url).query)["runs"]
+    assert set(asked.split(",")) == set(compared)
     expect(page.get_by_role("heading", name="What was changed")).to_be_visible(timeout=SLOW)
     expect(page.get_by_text("Wilcoxon's signed-rank test")).to_be_visible(timeout=SLOW)
     settle(page)

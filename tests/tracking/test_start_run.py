@@ -193,7 +193,8 @@ def test_values_that_are_not_finite_are_missing_points(store):
 def test_a_script_on_its_own_keeps_its_text(tmp_path):
     script = tmp_path / "study.py"
     script.write_text(
-        "import workbench as wb\n\nwith wb.start_run('study') as run:\n    run.log(answer=42)\nprint(run.id)\n"
+        "import workbench as wb\n\nwith wb.start_run('study') as run:\n    run.log(answer=42)\n"
+        "print(run.id)\n"
     )
     environment = os.environ | {"WORKBENCH_STORE": str(tmp_path / "store")}
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, env=environment)

@@ -184,7 +184,13 @@ class Run:
         from workbench.models import Models
 
         self.estimator()  # says in one sentence why there is none
-        card = {"scores": self.scores, "headline": self.headline, "params": self.spec["params"]}
+        card = {
+            "scores": self.scores,
+            "headline": self.headline,
+            **{name: self.spec[name] for name in ("params", "recipe", "seed", "split", "git_commit")},
+            "owner": self.owner,
+            "usage": self.usage,
+        }
         return Models(self._dir).add(
             self.folder / "artifacts" / "model",
             name,
