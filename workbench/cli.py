@@ -128,6 +128,9 @@ def build_parser() -> argparse.ArgumentParser:
     sub = add(models, "show", commands.models_show, "show a model's card")
     sub.add_argument("ref", metavar="NAME[@VERSION]")
     sub.add_argument("--json", action="store_true", help="print JSON")
+    sub = add(models, "onnx", commands.models_onnx, "write a model as an ONNX file (extra onnx)")
+    sub.add_argument("ref", metavar="NAME[@VERSION]")
+    sub.add_argument("-o", "--output", metavar="FILE", required=True, help="a new file, e.g. model.onnx")
     sub = add(
         models, "predict", commands.models_predict, "keep what a model says of a data set as a data set"
     )

@@ -264,6 +264,13 @@ def models_show(arguments: argparse.Namespace) -> None:
         print(f"{name:12} {json.dumps(value) if isinstance(value, (dict, list)) else value}")
 
 
+def models_onnx(arguments: argparse.Namespace) -> None:
+    from workbench.models.onnx import export
+
+    worst = export(_store(arguments).models.get(arguments.ref).load(), arguments.output)
+    print(f"{arguments.output}: within {worst:.1e} of torch")
+
+
 def models_predict(arguments: argparse.Namespace) -> None:
     made = _store(arguments).predict(arguments.ref, arguments.data, arguments.to)
     if arguments.json:

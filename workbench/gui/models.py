@@ -53,7 +53,7 @@ def card(model: Model) -> None:
 
 def _facts(model: Model) -> dict[str, Any]:
     said = model.card
-    facts = {
+    facts: dict[str, Any] = {
         name: said[name]
         for name in ("params", "recipe", "seed", "split", "git_commit", "owner")
         if name in said
