@@ -3,12 +3,6 @@ PYTHON ?= python3
 VENV   ?= .venv
 PY      = $(VENV)/bin/python
 DATA   ?= ../shared/data
-# Still to join, as they have not been seen to end well together: the slow tests of tests/bidding,
-# tests/modality/test_theory.py, tests/timeseries/test_encoders.py and tests/selection/test_adult.py;
-# `make slow SLOW=tests` runs all.
-SLOW   ?= tests/datasets tests/timeseries/test_replication.py tests/timeseries/test_units.py tests/modality/test_analyzer.py \
-          tests/selection/test_selection_notebook.py
-
 .PHONY: run test slow proof lint format evidence clean
 
 run: $(VENV)/.samples
@@ -21,7 +15,7 @@ test: $(VENV)/.dev
 	$(PY) -m pytest -n 2 --dist loadfile
 
 slow: $(VENV)/.dev
-	$(PY) -m pytest -m slow $(SLOW)
+	$(PY) -m pytest -m slow
 	$(PY) -m pytest -m crash
 	$(PY) -m pytest -m browser
 

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from workbench.gui import models, navigation, result, runs
+from workbench.gui import models, navigation, notebooks, pipelines, result, runs
 from workbench.gui.context import store
 from workbench.gui.failures import guard
 from workbench.gui.text import duration, md
@@ -34,6 +34,10 @@ with st.container(horizontal=True, vertical_alignment="center"):
     st.caption(md(run.estimator_name) + (" on" if run.dataset else ""), width="content")
     if run.dataset:
         navigation.link("datasets", md(run.dataset), data=run.dataset)
+    elif run.recipe == "pipeline":
+        navigation.link("pipelines", "pipeline", pipeline=run.spec["pipeline"])
+    if run.parent:
+        navigation.link("run", "part of a pipeline", run=run.parent)
     if run.finished and run.started:
         st.caption(f"took {duration(run.seconds)}", width="content")
 runs.facts(run)
@@ -47,7 +51,7 @@ if run.state == "done":
     report = run.report()
     st.markdown(f"**{md(report.headline)}**")
     result.downloads(run, report)
-    if not run.is_recorded:
+    if run.dataset and not run.is_recorded:
         with st.popover("Keep the model"), st.form("keep", border=False):
             name = st.text_input(
                 "Name (a name in use gets a new version)", value=run.dataset.partition("@")[0]
@@ -73,6 +77,9 @@ else:
         with st.container(horizontal=True):
             st.button("Retry", on_click=act, args=("retry",), type="primary")
             st.button("Retry from the start", on_click=act, args=("retry",), kwargs={"fresh": True})
+    if run.recipe == "pipeline":
+        pipelines.steps(run)
+    notebooks.executed(run)
 runs.log_tail(run)
 with st.expander("Specification"):
     st.json(run.spec)

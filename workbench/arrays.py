@@ -6,7 +6,7 @@ notebook they are made by hand, so that a recipe runs without any store.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -33,6 +33,12 @@ class SeriesData:
     ids : ndarray, shape (n,)
         The series' names, unique.
     channels : tuple of str, length d
+    domain : ndarray of str, shape (n,), or None
+        ``"source"`` or ``"target"``, where the series come from two populations.
+    anomaly : ndarray of bool, shape (n, T), or None
+        Which steps are anomalous.
+    exogenous : ndarray of float, shape (n, T, e), or None
+        Columns that are known ahead.
     """
 
     X: NDArray[np.floating[Any]]
@@ -40,6 +46,9 @@ class SeriesData:
     split: NDArray[Any] | None
     ids: NDArray[Any]
     channels: tuple[str, ...]
+    domain: NDArray[Any] | None = None
+    anomaly: NDArray[np.bool_] | None = None
+    exogenous: NDArray[np.floating[Any]] | None = None
 
 
 @dataclass(frozen=True)
@@ -84,10 +93,14 @@ class Split:
         by label where every class has two members; ``"auto"`` is ``"column"`` where there is one.
     test_size : float
         Share of the test part when drawn at random.
+    inner : bool
+        Leave the test part out altogether, and divide the train part by `test_size` once more: what is
+        chosen by such a test part has not seen the real one.
     """
 
     kind: Literal["auto", "column", "random"] = "auto"
     test_size: float = 0.3
+    inner: bool = False
 
     def __post_init__(self) -> None:
         if self.kind not in ("auto", "column", "random"):
@@ -104,6 +117,12 @@ class Split:
         seed: int = 0,
     ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Row numbers of the train part and of the test part, each ascending."""
+        if self.inner:
+            outer, _ = replace(self, inner=False).indices(n, y=y, column=column, seed=seed)
+            within = Split("random", self.test_size).indices(
+                len(outer), y=None if y is None else y[outer], seed=seed
+            )
+            return outer[within[0]], outer[within[1]]
         if self.kind == "column" and column is None:
             raise DatasetError(
                 "The data set has no split column: give one the role 'split', or split at random."

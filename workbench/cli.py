@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import workbench
-from workbench import commands, data_arguments
+from workbench import commands, data_arguments, pipeline_arguments
 from workbench.errors import UsageError, WorkbenchError
 
 __all__ = ["main"]
@@ -119,6 +119,20 @@ def build_parser() -> argparse.ArgumentParser:
         if name == "retry":
             sub.add_argument("--fresh", action="store_true", help="from the start, without the checkpoint")
 
+    pipelines = groups.add_parser("pipelines", help="pipelines, whose steps are runs")
+    pipeline_arguments.add_pipelines(pipelines.add_subparsers(metavar="ACTION", required=True), add)
+    schedules = groups.add_parser("schedule", help="what starts pipelines by itself")
+    pipeline_arguments.add_schedules(schedules.add_subparsers(metavar="ACTION", required=True), add)
+
+    notebooks = groups.add_parser("notebook", help="notebooks as runs")
+    sub = add(notebooks.add_subparsers(metavar="ACTION", required=True), "run", commands.notebook_run,
+              "execute a notebook in the background, with parameters")  # fmt: skip
+    sub.add_argument("file", metavar="FILE.ipynb")
+    sub.add_argument("--param", action="append", default=[], metavar="NAME=VALUE",
+                     help="a value for a name of its cell tagged 'parameters'; repeat for more")  # fmt: skip
+    sub.add_argument("--wait", action="store_true", help="wait for the end")
+    sub.add_argument("--json", action="store_true", help="print JSON")
+
     models = groups.add_parser("models", help="saved models").add_subparsers(metavar="ACTION", required=True)
     sub = add(models, "list", commands.models_list, "list the saved models")
     sub.add_argument("--json", action="store_true", help="print JSON")
@@ -166,6 +180,10 @@ def build_parser() -> argparse.ArgumentParser:
     sub = groups.add_parser("run", help="the process of one run (started by a worker)")
     sub.add_argument("folder", metavar="RUN_DIR")
     sub.set_defaults(command=commands.run)
+    sub = groups.add_parser("step", help="the process of one Python step (started by a pipeline)")
+    sub.add_argument("folder", metavar="RUN_DIR")
+    sub.add_argument("name", metavar="STEP")
+    sub.set_defaults(command=commands.step)
     sub = add(groups, "export", commands.export, "write the notebook and script that reproduce a run")
     sub.add_argument("run", metavar="RUN")
     sub.add_argument("-o", "--output", metavar="DIR", default=".", help="folder (default: here)")

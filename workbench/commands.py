@@ -79,6 +79,12 @@ def run(arguments: argparse.Namespace) -> int:
     return run_process(arguments.folder)
 
 
+def step(arguments: argparse.Namespace) -> int:
+    from workbench.pipelines.python import main as run_step
+
+    return run_step(arguments.folder, arguments.name)
+
+
 # --- runs ---------------------------------------------------------------------------------------
 
 
@@ -97,6 +103,33 @@ def submit(arguments: argparse.Namespace) -> int:
         priority=arguments.priority,
         device=arguments.device,
     )
+    return _answer(store, run, arguments)
+
+
+def notebook_run(arguments: argparse.Namespace) -> int:
+    from workbench.notebooks import Document, submit
+
+    store = _store(arguments)
+    document = Document.read(arguments.file)
+    run = submit(store.dir, document, _notebook_params(document, arguments.param))
+    return _answer(store, run, arguments)
+
+
+def _notebook_params(document: Any, pairs: Iterable[str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals:
+            raise UsageError(f"--param {pair!r} must be NAME=VALUE.")
+        try:
+            values[name] = text if isinstance(document.parameters.get(name), str) else json.loads(text)
+        except ValueError:
+            raise UsageError(f"The parameter {name} must be a value as JSON has it, not {text!r}.") from None
+    return values
+
+
+def _answer(store: Store, run: Run, arguments: argparse.Namespace) -> int:
+    """Say which run was queued, or with ``--wait`` what came of it."""
     if arguments.wait:
         from workbench.serving import wait_for
 

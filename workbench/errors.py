@@ -12,6 +12,7 @@
     ├── RunError            a run cannot be submitted, continued or changed
     │   ├── RunNotFound
     │   ├── RequestConflict an idempotency key that was used for another request
+    │   ├── PipelineError   a pipeline, a step of it or its schedule cannot be used as asked
     │   └── CheckpointError a checkpoint that cannot be trusted
     └── ModelError          a saved estimator that cannot be saved or loaded safely
         └── EstimatorNotFound
@@ -30,6 +31,7 @@ __all__ = [
     "EstimatorNotFound",
     "ImportFailed",
     "ModelError",
+    "PipelineError",
     "QueryRefused",
     "RequestConflict",
     "RunError",
@@ -103,6 +105,10 @@ class RunNotFound(RunError):
 
 class RequestConflict(RunError):
     """An idempotency key was used for another request."""
+
+
+class PipelineError(RunError):
+    """A pipeline, one of its steps or its schedule cannot be used as asked."""
 
 
 class CheckpointError(RunError):

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from workbench.comparison import Comparison
     from workbench.datasets import Dataset, Datasets
     from workbench.models import Models
+    from workbench.pipelines import Pipelines
     from workbench.runs import Run, Runs
+    from workbench.runs.schedules import Schedules
     from workbench.runs.tracking import ActiveRun
 
 __all__ = ["Store"]
@@ -35,6 +37,8 @@ class Store:
     models : Models
     queue : Runs
         Everything that can be done with runs; `submit`, `runs` and `run` are its daily part.
+    pipelines : Pipelines
+    schedules : Schedules
     """
 
     def __init__(self, root: str | os.PathLike[str] | None = None) -> None:
@@ -65,6 +69,18 @@ class Store:
         from workbench.runs import Runs
 
         return Runs(self.dir)
+
+    @cached_property
+    def pipelines(self) -> Pipelines:
+        from workbench.pipelines import Pipelines
+
+        return Pipelines(self.dir)
+
+    @cached_property
+    def schedules(self) -> Schedules:
+        from workbench.runs.schedules import Schedules
+
+        return Schedules(self.dir)
 
     def dataset(self, ref: str) -> Dataset:
         """The data set ``name`` (its latest version) or ``name@version``.

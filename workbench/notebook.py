@@ -65,6 +65,8 @@ def cells(run: Run) -> list[Cell]:
     spec = run.spec
     if run.is_recorded:
         raise RunError(f"Run {run.id} was recorded by a script: run the script again.")
+    if spec["recipe"] == "pipeline":
+        return _pipeline_cells(run)
     source = (run.folder / spec["source"]).read_text() if spec.get("source") else None
     recipe = registry.recipe(spec["recipe"])
     split = spec["split"]
@@ -95,7 +97,7 @@ def cells(run: Run) -> list[Cell]:
         (
             "code",
             f"report = {recipe.__name__}(\n"
-            f"    estimator, data, Split({split['kind']!r}, {split['test_size']!r}), "
+            f"    estimator, data, Split({', '.join(f'{k}={v!r}' for k, v in split.items())}), "
             f"seed={spec['seed']!r}, reporter=NullReporter()\n)\n"
             "print(report.headline)\nreport.scores",
         ),
@@ -122,6 +124,21 @@ def cells(run: Run) -> list[Cell]:
             )
         )
     return made
+
+
+def _pipeline_cells(run: Run) -> list[Cell]:
+    """A pipeline is repeated as a run: its steps need the queue."""
+    spec = run.spec
+    text = f"# {run.name}\n\n{run.headline}\n\nPipeline run `{run.id}`; a worker must be running."
+    return [
+        ("markdown", text),
+        ("code", f"import workbench as wb\n\nstore = wb.open({str(_store_root(run))!r})"),
+        (
+            "code",
+            f"run = store.pipelines.run(\n    {spec['pipeline']!r},\n    {spec['params']!r},\n"
+            f"    date={spec['date']!r},\n    reuse=False,  # do every step again\n)\nrun.wait().headline",
+        ),
+    ]
 
 
 def snippet(estimator: str, data: str, params: Mapping[str, Any], **options: Any) -> str:

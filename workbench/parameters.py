@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import json
 from dataclasses import dataclass
+from datetime import date
 from difflib import get_close_matches
 from numbers import Integral
 from typing import Any, Literal
@@ -20,7 +21,7 @@ from workbench.errors import UsageError
 
 __all__ = ["Parameter", "describe", "parse_value"]
 
-Kind = Literal["int", "float", "bool", "choice", "text", "json"]
+Kind = Literal["int", "float", "bool", "choice", "choices", "text", "json", "date", "dataset", "folder"]
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,10 @@ class Parameter:
     Attributes
     ----------
     name : str
-    kind : {"int", "float", "bool", "choice", "text", "json"}
-        What a form should draw. ``"json"`` is anything without a simpler form.
+    kind : {"int", "float", "bool", "choice", "choices", "text", "json", "date", "dataset", "folder"}
+        What a form should draw. ``"choices"`` is text made of some of the words, joined by `joined_by`;
+        ``"json"`` is anything without a simpler form; the last three are of pipelines only, and their values
+        are text.
     default : object
         As in ``__init__``; ``inspect.Parameter.empty`` where there is none.
     choices : tuple
@@ -42,6 +45,8 @@ class Parameter:
         Whether the bound itself is excluded.
     optional : bool
         Whether None is allowed.
+    joined_by : str
+        What stands between the words of ``"choices"``.
     doc : str
         The whole description; `summary` is its first sentence.
     """
@@ -56,6 +61,7 @@ class Parameter:
     high_open: bool = False
     optional: bool = False
     doc: str = ""
+    joined_by: str = ""
 
     @property
     def summary(self) -> str:
@@ -102,6 +108,9 @@ def _parameter(name: str, default: Any, rules: list[Any], doc: str) -> Parameter
             low_open=interval.closed in ("right", "neither"),
             high_open=interval.closed in ("left", "neither"),
         )
+    joined_by = next((rule.joined_by for rule in rules if hasattr(rule, "joined_by")), "")
+    if joined_by:
+        return Parameter(**common, kind="choices", joined_by=joined_by)
     if "random_state" in rules:
         return Parameter(**common, kind="int", low=0)
     if words:
@@ -130,13 +139,30 @@ def parse_value(parameter: Parameter, text: str) -> Any:
         return None
     if text in parameter.choices:
         return text
-    readers: dict[str, Any] = {"int": int, "float": float, "bool": _boolean, "text": str, "json": _json}
+    if parameter.kind == "choices":
+        words = [word.strip() for word in text.split(parameter.joined_by)]
+        strange = [word for word in words if word not in parameter.choices]
+        if not strange:
+            return parameter.joined_by.join(words)
+        near = get_close_matches(strange[0], parameter.choices, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise UsageError(
+            f"{parameter.name} must be some of {', '.join(parameter.choices)}, joined by "
+            f"{parameter.joined_by!r}, not {text!r}.{hint}"
+        )
+    readers: dict[str, Any] = {
+        "int": int, "float": float, "bool": _boolean, "text": str, "json": _json,
+        "date": _date, "dataset": str, "folder": str,
+    }  # fmt: skip
     try:
         if parameter.kind == "choice":
             raise ValueError(text)
         return readers[parameter.kind](text)
     except ValueError:
-        wanted = {"int": "a whole number", "float": "a number", "bool": "true or false", "json": "JSON"}
+        wanted = {
+            "int": "a whole number", "float": "a number", "bool": "true or false", "json": "JSON",
+            "date": "a date such as 2026-03-29",
+        }  # fmt: skip
         options = [repr(word) for word in parameter.choices]
         if parameter.kind in wanted:
             options.insert(0, wanted[parameter.kind])
@@ -151,6 +177,10 @@ def _boolean(text: str) -> bool:
     if text.lower() in ("false", "no", "off", "0"):
         return False
     raise ValueError(text)
+
+
+def _date(text: str) -> str:
+    return date.fromisoformat(text.strip()).isoformat()
 
 
 def _json(text: str) -> Any:

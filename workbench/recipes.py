@@ -17,7 +17,7 @@ from workbench.arrays import Data, Split
 from workbench.errors import DatasetError
 from workbench.report import Report, Reporter
 
-__all__ = ["apply", "fit_score"]
+__all__ = ["apply", "arrays_of", "fit_score"]
 
 MAX_CLASSES = 50  # above which probabilities are no columns of what a model said
 MAX_IMPORTANCE = 200  # columns above which permuting each one takes too long
@@ -33,7 +33,7 @@ def fit_score(estimator: Any, data: Data, split: Split, seed: int, reporter: Rep
     Tables: ``scores`` (model, metric, value), ``predictions`` (id, split?, true, predicted), ``confusion``
     (true, predicted, count), ``importance`` (by permutation of each column of the test part).
     """
-    X, y, column, ids = _arrays(estimator, data)
+    X, y, column, ids = arrays_of(estimator, data)
     train, test = split.indices(len(X), y=y, column=column, seed=seed)
     supervised = is_classifier(estimator) or is_regressor(estimator)
     if supervised and y is None:
@@ -70,7 +70,7 @@ def apply(estimator: Any, data: Data, split: Split, seed: int, reporter: Reporte
     What the estimator does decides: it predicts, and is scored where the rows have labels; or it
     transforms, and the table ``features`` (id, f0, f1, …) holds what it returned.
     """
-    X, y, _, ids = _arrays(estimator, data)
+    X, y, _, ids = arrays_of(estimator, data)
     with reporter.stage("apply"):
         try:
             if not hasattr(estimator, "predict"):
@@ -106,7 +106,9 @@ def _applied_transform(estimator: Any, X: Any, ids: NDArray[Any]) -> Report:
     return Report("apply", headline, {"n_rows": float(len(ids))}, {"features": table})
 
 
-def _arrays(estimator: Any, data: Data) -> tuple[Any, NDArray[Any] | None, NDArray[Any] | None, NDArray[Any]]:
+def arrays_of(
+    estimator: Any, data: Data
+) -> tuple[Any, NDArray[Any] | None, NDArray[Any] | None, NDArray[Any]]:
     """X, y, split and ids: as series where the estimator takes 3-D input and the data set has series."""
     tags = getattr(estimator, "__sklearn_tags__", None)
     if tags is not None and tags().input_tags.three_d_array:

@@ -142,6 +142,81 @@ MIGRATIONS: tuple[str, ...] = (
     ) STRICT;
     """,
     """
+    ALTER TABLE runs ADD COLUMN lane TEXT;   -- of the runs in one lane, one is running at a time
+
+    CREATE TABLE steps (                     -- of pipelines, which are runs
+        run      TEXT NOT NULL REFERENCES runs(id) ON DELETE CASCADE,
+        name     TEXT NOT NULL,
+        position INTEGER NOT NULL,           -- in the order in which the pipeline asked for them
+        kind     TEXT NOT NULL CHECK (kind IN ('run','python')),
+        needs    TEXT NOT NULL,              -- JSON [name]: the steps whose outputs it takes
+        key      TEXT NOT NULL DEFAULT '',   -- hash of all that its output depends on, once that is known
+        state    TEXT NOT NULL
+                 CHECK (state IN ('waiting','running','done','failed','cancelled','skipped')),
+        attempt  INTEGER NOT NULL DEFAULT 0,
+        child    TEXT,                       -- the run that does it
+        reused   TEXT,                       -- the pipeline run whose finished step it repeats
+        output   TEXT,                       -- JSON
+        error    TEXT NOT NULL DEFAULT '',
+        started  REAL,
+        finished REAL,
+        PRIMARY KEY (run, name)
+    ) STRICT;
+    CREATE INDEX steps_key ON steps (key) WHERE state = 'done';
+    CREATE INDEX runs_parent ON runs (parent) WHERE parent IS NOT NULL;
+    CREATE INDEX runs_schedule ON runs (schedule) WHERE schedule IS NOT NULL;
+
+    CREATE TABLE schedules (
+        name     TEXT PRIMARY KEY,
+        pipeline TEXT NOT NULL,
+        params   TEXT NOT NULL,              -- JSON
+        trigger  TEXT NOT NULL CHECK (trigger IN ('cron','dataset','folder')),
+        what     TEXT NOT NULL,              -- cron text, name of a data set, or a folder
+        zone     TEXT NOT NULL DEFAULT 'UTC',
+        fills    TEXT NOT NULL DEFAULT '',   -- the parameter that is given the new version or file
+        overlap  TEXT NOT NULL CHECK (overlap IN ('skip','queue','allow')),
+        catch_up TEXT NOT NULL CHECK (catch_up IN ('none','last','all')),
+        paused   INTEGER NOT NULL DEFAULT 0,
+        owner    TEXT NOT NULL DEFAULT '',
+        created  REAL NOT NULL,
+        next_due REAL                        -- unix seconds; of cron only
+    ) STRICT;
+
+    CREATE TABLE ticks (                     -- what became of every due time, new version and new file
+        schedule TEXT NOT NULL REFERENCES schedules(name) ON DELETE CASCADE,
+        due      TEXT NOT NULL,              -- UTC time, data set's version, or file with size and time
+        decided  REAL NOT NULL,
+        outcome  TEXT NOT NULL CHECK (outcome IN ('started','skipped','missed','failed','known')),
+        run      TEXT,
+        note     TEXT NOT NULL DEFAULT '',
+        PRIMARY KEY (schedule, due)
+    ) STRICT;
+
+    CREATE TABLE notices (                   -- outbox: what somebody is to be told
+        key      TEXT PRIMARY KEY,           -- the same event is told once
+        kind     TEXT NOT NULL CHECK (kind IN ('failure','drift','missed')),
+        title    TEXT NOT NULL,
+        text     TEXT NOT NULL,
+        run      TEXT,
+        schedule TEXT,
+        created  REAL NOT NULL,
+        told     TEXT NOT NULL DEFAULT '[]', -- JSON: the ways by which it has been sent already
+        sent     REAL,                       -- when by all of them
+        attempts INTEGER NOT NULL DEFAULT 0,
+        retry_at REAL NOT NULL DEFAULT 0,    -- unix seconds: not to be tried before
+        error    TEXT NOT NULL DEFAULT ''
+    ) STRICT;
+
+    CREATE TABLE aliases (                   -- 'champion' and the like, of models
+        name    TEXT NOT NULL,
+        alias   TEXT NOT NULL,
+        version INTEGER NOT NULL,
+        since   REAL NOT NULL,
+        PRIMARY KEY (name, alias),
+        FOREIGN KEY (name, version) REFERENCES models(name, version)
+    ) STRICT;
+    """,
+    """
     CREATE TABLE tokens (
         id      TEXT PRIMARY KEY,
         name    TEXT NOT NULL,

@@ -32,6 +32,7 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 SLOW = 60_000  # milliseconds that a step may take on a busy machine
+SCREENSHOTS = Path(__file__).resolve().parents[2] / "docs" / "screenshots"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -158,6 +159,32 @@ def go(page: playwright_api.Page, path: str) -> None:
     """Open a path of the workbench and wait for it."""
     page.goto(path)
     settle(page)
+
+
+def photograph(page: playwright_api.Page, path: str, name: str, width: int) -> None:
+    """Open `path`, see that it fits `width` pixels, and keep a picture of all of it for the docs."""
+    page.set_viewport_size({"width": width, "height": 900})
+    go(page, path)
+    drawn(page)
+    main = page.get_by_test_id("stMain")
+    assert main.evaluate("e => e.scrollWidth - e.clientWidth") <= 0, f"{name} is wider than {width} px"
+    height = main.evaluate("e => e.scrollHeight")
+    page.set_viewport_size({"width": width, "height": min(max(height, 900), 5000)})
+    drawn(page)
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SCREENSHOTS / f"{name}-{width}.png", timeout=2 * SLOW)
+
+
+def drawn(page: playwright_api.Page) -> None:
+    """Wait until every plot on the page has its lines."""
+    settle(page)
+    page.wait_for_function(
+        "() => !document.querySelector('[data-testid=stSkeleton]')"
+        " && [...document.querySelectorAll('[data-testid=stPlotlyChart]')]"
+        ".every(chart => chart.querySelector('.main-svg'))",
+        timeout=4 * SLOW,
+    )
+    page.wait_for_timeout(500)
 
 
 def run_id(page: playwright_api.Page) -> str:

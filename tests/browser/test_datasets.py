@@ -330,8 +330,8 @@ def test_changes_lineage_and_a_delete_that_is_refused(page, server: Server):
         frame = pd.DataFrame({"x": rng.normal(shift, 1, 500), "wörter": rng.choice(["a <b>", "c"], 500)})
         store.datasets.publish_frame(frame, "drifting")
     store.datasets.publish_query('SELECT * FROM "drifting@2" WHERE x > 3', "drifting part")
-    run = store.submit("timeseries.CSL", "brush me@1" if "brush me" in store.datasets else _series(store),
-                       params={"n_epochs": 1, "n_scales": 2}, name="keeps it")  # fmt: skip
+    kept = store.datasets.publish_arrays(np.random.default_rng(0).normal(size=(12, 20, 1)), name="kept")
+    run = store.submit("timeseries.CSL", kept.ref, params={"n_epochs": 1, "n_scales": 2}, name="keeps it")
 
     go(page, "/datasets?data=drifting@2&view=Changes")
     expect(page.get_by_text("Columns drifted much")).to_be_visible(timeout=SLOW)
@@ -344,19 +344,14 @@ def test_changes_lineage_and_a_delete_that_is_refused(page, server: Server):
     expect(graph).to_be_visible(timeout=SLOW)
     expect(graph.get_by_text("drifting@2")).to_be_visible(timeout=SLOW)
 
-    used = run.dataset
-    go(page, f"/datasets?data={used}&view=Versions")
+    go(page, f"/datasets?data={kept.ref}&view=Versions")
     grid = page.get_by_test_id("stDataFrame").first
     box = grid.locator("canvas").first.bounding_box()
     page.mouse.click(box["x"] + 18, box["y"] + 18)  # the box that selects all rows
     page.get_by_role("button", name=re.compile(r"^Delete \(")).click()
     page.get_by_role("button", name="Delete for good").click()
     expect(page.get_by_text(re.compile("cannot be deleted")).first).to_contain_text(run.id, timeout=SLOW)
-    assert used in store.datasets
-
-
-def _series(store) -> str:
-    return store.datasets.publish_arrays(np.random.default_rng(0).normal(size=(12, 20, 1)), name="kept").ref
+    assert kept.ref in store.datasets
 
 
 # --- files that no sample holds -----------------------------------------------------------------

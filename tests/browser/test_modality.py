@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import SLOW, Server, expect, go, run_id, settle
+from conftest import SLOW, Server, expect, go, photograph, run_id
 
 import workbench as wb
-
-SCREENSHOTS = Path(__file__).resolve().parents[2] / "docs" / "screenshots"
 
 pytestmark = pytest.mark.browser
 
@@ -99,26 +96,8 @@ def test_the_result_fits_and_is_photographed(page, server: Server, width: int):
     (run, *_) = [
         run for run in wb.open(server.store).runs(state="done") if run.spec["recipe"] == "modality.analyze"
     ]
-    page.set_viewport_size({"width": width, "height": 900})
-    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    for name, path in {
-        "modality": f"/modality?data={run.dataset}",
-        "modality-run": f"/run?run={run.id}",
-    }.items():
-        go(page, path)
-        main = page.get_by_test_id("stMain")
-        expect(main.get_by_text("Show the Python").first).to_be_visible(timeout=4 * SLOW)
-        assert main.evaluate("e => e.scrollWidth - e.clientWidth") <= 0, f"{name} is wider than {width} px"
-        page.set_viewport_size({"width": width, "height": min(main.evaluate("e => e.scrollHeight"), 4000)})
-        settle(page)
-        page.wait_for_function(
-            "() => !document.querySelector('[data-testid=stSkeleton]')"
-            " && [...document.querySelectorAll('[data-testid=stPlotlyChart]')]"
-            ".every(chart => chart.querySelector('.main-svg'))",
-            timeout=4 * SLOW,
-        )
-        page.screenshot(path=SCREENSHOTS / f"{name}-{width}.png", timeout=2 * SLOW)
-        page.set_viewport_size({"width": width, "height": 900})
+    photograph(page, f"/modality?data={run.dataset}", "modality", width)
+    photograph(page, f"/run?run={run.id}", "modality-run", width)
 
 
 def test_what_cannot_be_analysed_is_one_sentence_before_a_run(page, server: Server):

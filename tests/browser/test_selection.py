@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import SLOW, Server, expect, go, run_id, settle
+from conftest import SLOW, Server, expect, go, photograph, run_id, settle
 
 import workbench as wb
 from workbench import models
-
-SCREENSHOTS = Path(__file__).resolve().parents[2] / "docs" / "screenshots"
 
 pytestmark = pytest.mark.browser
 
@@ -87,30 +84,5 @@ def test_search_watch_and_read_the_result(page, server: Server, clicks, tmp_path
 def test_pages_fit_and_are_photographed(page, server: Server, clicks, width: int):
     store = wb.open(server.store)
     run = next(r for r in store.runs(state="done") if r.estimator_name.startswith("selection."))
-    page.set_viewport_size({"width": width, "height": 900})
-    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    for name, path in {
-        "selection": "/selection?data=Clicks%401",
-        "selection-run": f"/run?run={run.id}",
-    }.items():
-        go(page, path)
-        _drawn(page)
-        main = page.get_by_test_id("stMain")
-        assert main.evaluate("e => e.scrollWidth - e.clientWidth") <= 0, f"{name} is wider than {width} px"
-        height = main.evaluate("e => e.scrollHeight")
-        page.set_viewport_size({"width": width, "height": min(max(height, 900), 5000)})
-        _drawn(page)
-        page.screenshot(path=SCREENSHOTS / f"{name}-{width}.png", timeout=2 * SLOW)
-        page.set_viewport_size({"width": width, "height": 900})
-
-
-def _drawn(page) -> None:
-    """Wait until every plot on the page has its lines."""
-    settle(page)
-    page.wait_for_function(
-        "() => !document.querySelector('[data-testid=stSkeleton]')"
-        " && [...document.querySelectorAll('[data-testid=stPlotlyChart]')]"
-        ".every(chart => chart.querySelector('.main-svg'))",
-        timeout=SLOW,
-    )
-    page.wait_for_timeout(500)
+    photograph(page, "/selection?data=Clicks%401", "selection", width)
+    photograph(page, f"/run?run={run.id}", "selection-run", width)

@@ -144,3 +144,18 @@ def test_names_that_could_leave_the_store_are_refused(store, tmp_path, name):
     save(BandPower().fit(SERIES), tmp_path / "m")
     with pytest.raises(UsageError, match="cannot be a name"):
         store.models.add(tmp_path / "m", name)
+
+
+def test_a_frozen_estimator_of_ours_inside_another_is_saved_with_it(tmp_path):
+    from sklearn.frozen import FrozenEstimator
+
+    from workbench.timeseries import TS2Vec, UniTSClusterer
+
+    X = np.random.default_rng(0).normal(size=(12, 16, 2))
+    encoder = TS2Vec(n_epochs=1, random_state=0).fit(X)
+    model = UniTSClusterer(2, [FrozenEstimator(encoder)], random_state=0).fit(X)
+    save(model, tmp_path / "m")
+    loaded = load(tmp_path / "m")
+    assert (loaded.predict(X) == model.predict(X)).all()
+    assert isinstance(loaded.encoders[0], FrozenEstimator)
+    assert (loaded.encoders[0].transform(X) == encoder.transform(X)).all()

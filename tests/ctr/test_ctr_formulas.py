@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from workbench.ctr._batch import make_batch
 from workbench.ctr._layers import Dice, TargetAttention, factorization
-from workbench.ctr._networks import NETWORKS, make_batch
+from workbench.ctr._networks import NETWORKS
 from workbench.ctr._training import build
 from workbench.ctr.encoded import Encoded, Field, Layout
 

@@ -39,9 +39,9 @@ _REASONS = {
 
 @parametrize_with_checks(
     [
-        one(n_epochs=30, batch_size=16, learning_rate=0.03, random_state=0)
+        one(n_epochs=8, batch_size=32, learning_rate=0.1, random_state=0)
         if one in (LRClassifier, FMClassifier)
-        else one(n_epochs=12, batch_size=16, learning_rate=0.01, hidden=(16,), random_state=0)
+        else one(n_epochs=6, batch_size=32, learning_rate=0.02, hidden=(16,), random_state=0)
         for one in ALL
     ],
     expected_failed_checks=lambda estimator: _REASONS,
@@ -58,6 +58,18 @@ def test_an_interaction_is_learned_by_all_but_logistic_regression(log):
         area[one] = metrics.auc(y[2400:], model.predict_proba(X[2400:])[:, 1])
     assert area.pop(LRClassifier) < 0.74
     assert min(area.values()) > 0.78, area
+
+
+@pytest.mark.parametrize(("name", "rate"), [("adagrad", 0.05), ("lion", 0.005), ("gsnr", 0.02)])
+def test_other_optimizers_learn_too(name, rate, log):
+    X, y = log
+    model = DeepFMClassifier(
+        **FAST | {"optimizer": name, "learning_rate": rate}, hidden=(16,), batch_norm=True
+    )
+    model.fit(X[:2400], y[:2400])
+    assert metrics.auc(y[2400:], model.predict_proba(X[2400:])[:, 1]) > 0.78
+    again = clone(model).fit(X[:2400], y[:2400])
+    np.testing.assert_array_equal(model.weights_["table"], again.weights_["table"])
 
 
 def test_logistic_regression_is_scikit_learns(log):

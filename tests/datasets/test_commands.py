@@ -145,7 +145,6 @@ def test_care(call, datasets, wine):
 
 
 def test_sources(call, datasets, tmp_path, monkeypatch):
-    pytest.importorskip("sqlalchemy")
     import sqlite3
 
     with sqlite3.connect(tmp_path / "a.db") as connection:

@@ -6,6 +6,8 @@ import datetime as dt
 import zipfile
 
 import numpy as np
+import openpyxl
+import polars
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -190,12 +192,7 @@ def test_fractions_far_down_in_many_columns(datasets, tmp_path):
     assert [last[name].item() for name in "abcd"] == [1.5, 2, 2.25, 9007199254740993]
 
 
-@pytest.fixture
-def openpyxl():
-    return pytest.importorskip("openpyxl")
-
-
-def test_excel(datasets, tmp_path, openpyxl):
+def test_excel(datasets, tmp_path):
     book = openpyxl.Workbook()
     book.active.append(["id", "x", "day", "word", "mixed", "flag", None])
     book.active.append([1, 1.5, dt.datetime(2024, 1, 1), "a", 1, True])
@@ -227,7 +224,7 @@ def test_excel(datasets, tmp_path, openpyxl):
         ([], "the sheet is empty", None, None),
     ],
 )
-def test_excel_faults(datasets, tmp_path, openpyxl, rows, says, line, column):
+def test_excel_faults(datasets, tmp_path, rows, says, line, column):
     book = openpyxl.Workbook()
     for row in rows:
         book.active.append(row)
@@ -237,7 +234,7 @@ def test_excel_faults(datasets, tmp_path, openpyxl, rows, says, line, column):
     assert (caught.value.line, caught.value.column) == (line, column)
 
 
-def test_excel_bomb_and_rubbish(datasets, tmp_path, openpyxl, monkeypatch):
+def test_excel_bomb_and_rubbish(datasets, tmp_path, monkeypatch):
     from workbench.datasets.importers import unpacking
 
     (tmp_path / "no.xlsx").write_text("PK no")
@@ -262,8 +259,7 @@ def test_points_in_time_become_utc(datasets):
 
 
 def test_polars_arrow_and_vectors(datasets, tmp_path):
-    pl = pytest.importorskip("polars")
-    frame = pl.DataFrame({"x": [1.5, 2.5], "v": [[1.0, 2.0], [3.0, 4.0]], "label": ["a", "b"]})
+    frame = polars.DataFrame({"x": [1.5, 2.5], "v": [[1.0, 2.0], [3.0, 4.0]], "label": ["a", "b"]})
     dataset = datasets.publish_frame(frame, "polars")
     assert dataset.frame()["x"].tolist() == [1.5, 2.5]
     from workbench.datasets.prepare import Preparation, Unpack

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from aeon.datasets import load_basic_motions, load_japanese_vowels
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -94,15 +95,14 @@ def test_ts_and_its_export_agree(datasets, tmp_path):
 
 
 def test_ts_agrees_with_aeon(datasets):
-    aeon = pytest.importorskip("aeon.datasets")
     from workbench.datasets import samples
 
     by_name = {dataset.name: dataset for dataset in samples.register(datasets)}
-    X, y = aeon.load_basic_motions()
+    X, y = load_basic_motions()
     data = by_name["BasicMotions"].to_series()
     np.testing.assert_array_equal(data.X, X.transpose(0, 2, 1))
     assert [label.lower() for label in data.y] == [str(label).lower() for label in y]  # aeon lowers them
-    X, y = aeon.load_japanese_vowels(split="test")
+    X, y = load_japanese_vowels(split="test")
     data = by_name["JapaneseVowels"].to_series()
     test = data.split == "test"
     assert [series.shape[1] for series in X] == (~np.isnan(data.X[test, :, 0])).sum(axis=1).tolist()

@@ -50,7 +50,6 @@ def test_addresses_are_bared():
 
 
 def test_sqlite_as_a_database(datasets, tmp_path):
-    pytest.importorskip("sqlalchemy")
     import sqlite3
 
     with sqlite3.connect(tmp_path / "a.db") as connection:
@@ -91,8 +90,6 @@ def test_refresh_needs_a_source(datasets):
 
 @pytest.fixture
 def postgres(tmp_path_factory):
-    pytest.importorskip("sqlalchemy")
-    pytest.importorskip("psycopg")
     initdb = shutil.which("initdb") or next(map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")), None)
     if initdb is None:
         pytest.skip("no PostgreSQL server is installed")
@@ -179,7 +176,6 @@ def test_postgres(datasets, postgres, monkeypatch):
 
 @pytest.fixture
 def s3(monkeypatch):
-    pytest.importorskip("moto", exc_type=ImportError)
     port = _port()
     process = subprocess.Popen(
         [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],

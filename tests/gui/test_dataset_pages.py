@@ -205,6 +205,14 @@ def test_what_waits_is_saved_as_a_version_and_trained_with(filled, open_page):
 # --- care ---------------------------------------------------------------------------------------
 
 
+def test_what_the_import_had_to_say_stands_over_the_rows(store, tmp_path, open_page):
+    path = tmp_path / "codes.csv"
+    path.write_text("code,x\n007,1\n008,2\n")
+    dataset = store.datasets.import_files([path])
+    app = open_page("datasets", data=dataset.ref)
+    assert any("leading zeros" in info.value for info in app.info)
+
+
 def test_changes_between_versions(store, pump, open_page):
     app = open_page("datasets", data="pump@2", view="Changes")
     metrics = {metric.label: metric.value for metric in app.metric}

@@ -20,6 +20,7 @@ from workbench.gui import datasets, imports
         ("selection", "one row an impression yet"),
         ("runs", "No run yet"),
         ("run", "choose it in the list"),
+        ("search", "started from the page of time series"),
         ("models", "No model is saved yet"),
     ],
 )

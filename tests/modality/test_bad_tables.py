@@ -117,6 +117,7 @@ def test_one_network_may_learn_from_an_absence(two_views):
     assert (model.fit(X, y).predict(X)[y == "walk"] == "walk").mean() > 0.9
 
 
+@pytest.mark.slow
 def test_runs_submitted_by_command_end_with_the_sentence(two_views, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("WORKBENCH_STORE", str(tmp_path / "store"))
     store, folders = wb.open(tmp_path / "store"), {}

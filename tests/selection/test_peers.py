@@ -81,7 +81,7 @@ def test_the_first_order_term_by_finite_differences(trained):
     model, rows, y = trained
     import torch
 
-    from workbench.ctr._networks import make_batch
+    from workbench.ctr._batch import make_batch
 
     network = model.network().double()
     batch = make_batch(rows, network.layout)

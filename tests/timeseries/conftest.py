@@ -2,17 +2,7 @@
 
 import numpy as np
 import pytest
-import torch
 from aeon.datasets import load_basic_motions, load_japanese_vowels
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _one_thread():
-    """Tests run beside each other: more threads than cores make each of them wait."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def padded(series):
@@ -29,6 +19,13 @@ def basic_motions():
     X, y = load_basic_motions(split="train")
     X_test, y_test = load_basic_motions(split="test")
     return padded(X), y, padded(X_test), y_test
+
+
+@pytest.fixture(scope="session")
+def short_motions(basic_motions):
+    """The same at every fourth step: 25 steps, for tests of what is around the encoders."""
+    X, y, X_test, y_test = basic_motions
+    return X[:, ::4], y, X_test[:, ::4], y_test
 
 
 @pytest.fixture(scope="session")

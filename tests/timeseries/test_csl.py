@@ -193,3 +193,20 @@ def test_half_precision_is_close(basic_motions, fitted):
     half = CSL(n_epochs=2, precision="bf16", random_state=0).fit(X)
     assert half.history_[0]["loss"] == pytest.approx(fitted.history_[0]["loss"], rel=0.1)
     assert np.isfinite(half.transform(X_test)).all()
+
+
+def test_nonnegative_features_are_what_is_contrasted(basic_motions):
+    X, y, X_test, _ = basic_motions
+    params = {"n_scales": 2, "n_shapelets": 9, "random_state": 0, "device": "cpu"}
+    model = CSL(n_epochs=3, nonneg=True, **params).fit(X)
+    Z = model.transform(X_test)
+    assert (Z >= 0).all()
+    assert 0.1 < (Z > 0).mean() < 0.9
+    plain = CSL(n_epochs=3, **params).fit(X)
+    assert (plain.transform(X_test) < 0).any()
+    # Untrained both are the same but for what lies below 0; trained, the loss has seen the difference.
+    start, cut = (CSL(n_epochs=0, nonneg=n, **params).fit(X).transform(X_test) for n in (False, True))
+    np.testing.assert_array_equal(np.maximum(start, 0), cut)
+    assert model.history_[0]["loss"] != plain.history_[0]["loss"]
+    assert model.history_[-1]["loss"] < model.history_[0]["loss"]
+    assert model.fine_tune(X, y, n_epochs=1).nonneg

@@ -36,13 +36,13 @@ def expected_failures(estimator):
 
 @parametrize_with_checks(
     [
-        CSL(n_epochs=1, n_scales=2, n_shapelets=6, device="cpu"),
-        CSLClassifier(n_epochs=1, tune_epochs=2, n_scales=2, n_shapelets=6, device="cpu"),
-        TLoss(n_epochs=1, n_features=4, n_hidden=4, depth=2, n_reduced=4, n_negatives=2, device="cpu"),
+        CSL(n_epochs=1, n_scales=1, n_shapelets=3, device="cpu"),
+        CSLClassifier(n_epochs=1, tune_epochs=2, n_scales=1, n_shapelets=3, device="cpu"),
+        TLoss(n_epochs=1, n_features=4, n_hidden=4, depth=2, n_reduced=4, n_negatives=1, device="cpu"),
         TS2Vec(n_epochs=1, n_features=4, n_hidden=4, depth=2, device="cpu"),
         TNC(n_epochs=1, n_features=4, n_hidden=4, n_pairs=2, device="cpu"),
         TSTCC(n_epochs=1, n_features=8, device="cpu"),
-        UniTSClassifier([TINY], mode="fine_tune", n_epochs=2, device="cpu"),
+        UniTSClassifier([TINY], mode="fine_tune", n_epochs=1, penalty=1.0, device="cpu"),
         UniTSRegressor([TINY], device="cpu"),
         UniTSClusterer(2, [TINY], device="cpu"),
         UniTSForecaster(1, 1, [TINY], device="cpu"),

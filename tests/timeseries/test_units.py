@@ -34,16 +34,16 @@ def second(**params):
 
 
 @pytest.fixture(scope="module")
-def fitted(basic_motions):
-    return encoder(random_state=0).fit(basic_motions[0])
+def fitted(short_motions):
+    return encoder(random_state=0).fit(short_motions[0])
 
 
 def same(a, b):
     return all(np.array_equal(a.state_[k], b.state_[k]) for k in a.state_)
 
 
-def test_frozen_encoders_are_taken_as_they_are(basic_motions, fitted):
-    X, y, X_test, y_test = basic_motions
+def test_frozen_encoders_are_taken_as_they_are(short_motions, fitted):
+    X, y, X_test, y_test = short_motions
     model = UniTSClassifier([fitted], random_state=0).fit(X, y)
     assert same(model.encoders_[0], fitted)
     assert model.history_ == []
@@ -53,12 +53,14 @@ def test_frozen_encoders_are_taken_as_they_are(basic_motions, fitted):
 
 
 @pytest.mark.parametrize("fusion", ["concat", "projection", "weighted_sum"])
-def test_fine_tuning_trains_encoders_fusion_and_head(basic_motions, fitted, fusion):
-    X, y, X_test, y_test = basic_motions
+def test_fine_tuning_trains_encoders_fusion_and_head(short_motions, fitted, fusion):
+    X, y, X_test, y_test = short_motions
     csl = CSL(n_epochs=0, n_scales=2, n_shapelets=6, random_state=0)
     given = [fitted, csl]
-    frozen = UniTSClassifier(given, fusion, random_state=0).fit(X, y)
-    tuned = UniTSClassifier(given, fusion, mode="fine_tune", n_epochs=8, random_state=0).fit(X, y)
+    frozen = UniTSClassifier(given, fusion, penalty=1.0, random_state=0).fit(X, y)
+    tuned = UniTSClassifier(given, fusion, penalty=1.0, mode="fine_tune", n_epochs=8, random_state=0).fit(
+        X, y
+    )
     assert not same(tuned.encoders_[0], fitted)
     assert not same(tuned.encoders_[1], frozen.encoders_[1])
     assert not np.array_equal(tuned.head_weight_, frozen.head_weight_)
@@ -66,14 +68,16 @@ def test_fine_tuning_trains_encoders_fusion_and_head(basic_motions, fitted, fusi
     assert all(not np.array_equal(tuned.fusion_.state_[k], frozen.fusion_.state_[k]) for k in trained)
     assert tuned.history_[-1]["loss"] < tuned.history_[0]["loss"]
     assert tuned.score(X_test, y_test) >= 0.85
-    again = UniTSClassifier(given, fusion, mode="fine_tune", n_epochs=8, random_state=0).fit(X, y)
+    again = UniTSClassifier(given, fusion, penalty=1.0, mode="fine_tune", n_epochs=8, random_state=0).fit(
+        X, y
+    )
     np.testing.assert_array_equal(again.predict_proba(X_test), tuned.predict_proba(X_test))
     assert not hasattr(csl, "state_")  # what was given stays as it was
     assert not np.array_equal(tuned.encoders_[0].transform(X_test), fitted.transform(X_test))
 
 
-def test_encoder_fine_tune_is_a_classifier(basic_motions, fitted):
-    X, y, X_test, y_test = basic_motions
+def test_encoder_fine_tune_is_a_classifier(short_motions, fitted):
+    X, y, X_test, y_test = short_motions
     tuned = fitted.fine_tune(X, y, n_epochs=40)
     assert isinstance(tuned, UniTSClassifier)
     assert tuned.score(X_test, y_test) >= 0.9
@@ -83,7 +87,9 @@ def test_encoder_fine_tune_is_a_classifier(basic_motions, fitted):
 def test_unequal_series(japanese_vowels):
     X, y, X_test, y_test = japanese_vowels
     X, y = X[::3], y[::3]
-    model = UniTSClassifier([encoder(n_epochs=1), second()], mode="fine_tune", n_epochs=3, random_state=0)
+    model = UniTSClassifier(
+        [encoder(n_epochs=1), second()], mode="fine_tune", n_epochs=3, penalty=1.0, random_state=0
+    )
     model.fit(X, y)
     assert model.score(X_test[::4], y_test[::4]) > 0.6
     alone = np.concatenate([model.predict_proba(one[None]) for one in X_test[:5]])
@@ -91,8 +97,8 @@ def test_unequal_series(japanese_vowels):
 
 
 @pytest.mark.parametrize("kind", ["none", "nan", "minus one"])
-def test_missing_labels_take_part_in_pretraining_only(basic_motions, kind):
-    X, y, X_test, _ = basic_motions
+def test_missing_labels_take_part_in_pretraining_only(short_motions, kind):
+    X, y, X_test, _ = short_motions
     codes = np.unique(y, return_inverse=True)[1]
     hidden = np.arange(40) % 4 > 0
     if kind == "none":
@@ -100,18 +106,18 @@ def test_missing_labels_take_part_in_pretraining_only(basic_motions, kind):
         partly[hidden] = None
     else:
         partly = np.where(hidden, np.nan if kind == "nan" else -1, codes)
-    model = UniTSClassifier([encoder()], random_state=0).fit(X, partly)
+    model = UniTSClassifier([encoder()], penalty=1.0, random_state=0).fit(X, partly)
     assert list(model.classes_) == [0, 1, 2, 3]
     # The encoder has seen all series, the head the labelled ones.
-    everything = UniTSClassifier([encoder()], random_state=0).fit(X, codes)
+    everything = UniTSClassifier([encoder()], penalty=1.0, random_state=0).fit(X, codes)
     assert same(model.encoders_[0], everything.encoders_[0])
     other = np.where(hidden, codes[::-1], codes)
     assert not np.allclose(
-        UniTSClassifier([encoder()], random_state=0).fit(X, other).predict_proba(X_test),
+        UniTSClassifier([encoder()], penalty=1.0, random_state=0).fit(X, other).predict_proba(X_test),
         model.predict_proba(X_test),
     )
-    kept = UniTSClassifier([model.encoders_[0]], random_state=0).fit(X, partly)
-    assert kept.score(X_test, np.unique(basic_motions[3], return_inverse=True)[1]) > 0.6
+    kept = UniTSClassifier([model.encoders_[0]], penalty=1.0, random_state=0).fit(X, partly)
+    assert kept.score(X_test, np.unique(short_motions[3], return_inverse=True)[1]) > 0.6
 
 
 def test_which_labels_are_missing():
@@ -123,25 +129,25 @@ def test_which_labels_are_missing():
 
 
 @pytest.mark.slow
-def test_domain_shift_learns_labels_of_the_source_only(basic_motions):
-    X, y, X_test, y_test = basic_motions
+def test_domain_shift_learns_labels_of_the_source_only(short_motions):
+    X, y, X_test, y_test = short_motions
     both, labels = np.concatenate([X, X_test * 0.9]), np.concatenate([y, y_test])
     domain = np.repeat(["source", "target"], 40)
-    model = UniTSClassifier([encoder()], random_state=0).fit(both, labels, domain=domain)
+    model = UniTSClassifier([encoder()], penalty=1.0, random_state=0).fit(both, labels, domain=domain)
     assert set(model.domain_scores_) == {"source", "target"}
     assert model.domain_scores_["target"] == model.score(X_test * 0.9, y_test)
     shuffled = labels.copy()
     shuffled[40:] = np.random.default_rng(0).permutation(labels[40:])
-    other = UniTSClassifier([encoder()], random_state=0).fit(both, shuffled, domain=domain)
+    other = UniTSClassifier([encoder()], penalty=1.0, random_state=0).fit(both, shuffled, domain=domain)
     np.testing.assert_array_equal(other.predict_proba(X), model.predict_proba(X))
     assert other.domain_scores_["target"] < model.domain_scores_["target"]
     # The target's series have a part in the training of the encoder.
-    alone = UniTSClassifier([encoder()], random_state=0).fit(X, y)
+    alone = UniTSClassifier([encoder()], penalty=1.0, random_state=0).fit(X, y)
     assert not same(alone.encoders_[0], model.encoders_[0])
 
 
-def test_names_and_frozen_estimators_in_a_grid_search(basic_motions, fitted):
-    X, y, X_test, y_test = basic_motions
+def test_names_and_frozen_estimators_in_a_grid_search(short_motions, fitted):
+    X, y, X_test, y_test = short_motions
     model = UniTSClassifier([FrozenEstimator(fitted)], penalty=1.0, random_state=0)
     search = GridSearchCV(model, {"penalty": [0.1, 1.0]}, cv=2).fit(X, y)
     assert same(search.best_estimator_.encoders_[0], fitted)
@@ -151,8 +157,8 @@ def test_names_and_frozen_estimators_in_a_grid_search(basic_motions, fitted):
     assert named.head_weight_.shape == (4, 640)
 
 
-def test_saved_and_loaded(basic_motions, fitted, tmp_path):
-    X, y, X_test, _ = basic_motions
+def test_saved_and_loaded(short_motions, fitted, tmp_path):
+    X, y, X_test, _ = short_motions
     for i, model in enumerate(
         [
             UniTSClassifier([fitted], Projection(8), random_state=0).fit(X, y),
@@ -168,8 +174,8 @@ def test_saved_and_loaded(basic_motions, fitted, tmp_path):
         np.testing.assert_array_equal(loaded.predict(X_test), model.predict(X_test))
 
 
-def test_clusters_find_the_classes(basic_motions, fitted):
-    X, y, _, _ = basic_motions
+def test_clusters_find_the_classes(short_motions, fitted):
+    X, y, _, _ = short_motions
     model = UniTSClusterer(4, [fitted, CSL(n_epochs=0)], random_state=0).fit(X)
     assert normalized_mutual_info_score(y, model.labels_) > 0.5
     np.testing.assert_array_equal(model.predict(X), model.labels_)
@@ -188,11 +194,11 @@ def covid():
 
 def test_regression(covid):
     X, y, X_test, y_test = covid
-    model = UniTSRegressor([encoder(), CSL(n_epochs=0)], random_state=0).fit(X, y)
+    model = UniTSRegressor([encoder(), CSL(n_epochs=0, n_scales=4, n_shapelets=24)], random_state=0).fit(X, y)
     assert model.score(X, y) > 0.1
     error = np.mean((model.predict(X_test) - y_test) ** 2)
     assert error < 1.05 * np.mean((y.mean() - y_test) ** 2)
-    tuned = clone(model).set_params(mode="fine_tune", n_epochs=10).fit(X, y)
+    tuned = clone(model).set_params(mode="fine_tune", n_epochs=4).fit(X, y)
     assert tuned.history_[-1]["loss"] < tuned.history_[0]["loss"]
     assert tuned.score(X, y) > model.score(X, y)
     partly = np.where(np.arange(len(y)) % 2, np.nan, y)
@@ -221,14 +227,16 @@ def test_ridge_is_scikit_learns_with_the_penalty_of_the_least_leave_one_out_erro
         assert ridge(Z, Y)[2] == PENALTIES[int(np.argmin(errors))]
 
 
-def test_errors_say_what_is_wrong(basic_motions, fitted):
-    X, y, _, _ = basic_motions
+def test_errors_say_what_is_wrong(short_motions, fitted):
+    X, y, _, _ = short_motions
     with pytest.raises(ValueError, match="All labelled series are of one class, 'a'; label some of another"):
         UniTSClassifier([fitted]).fit(X, ["a"] * 40)
     with pytest.raises(ValueError, match="No series has a label to learn from"):
         UniTSClassifier([fitted]).fit(X, [None] * 40)
+    with pytest.raises(ValueError, match=r"must be names among CSL, TLoss, .*, joined by '\+'"):
+        UniTSClassifier("CSL+Rocket").fit(X, y)
     with pytest.raises(ValueError, match="There is no encoder 'Rocket'; take CSL, TLoss"):
-        UniTSClassifier("Rocket").fit(X, y)
+        UniTSClassifier(["Rocket"]).fit(X, y)
     with pytest.raises(ValueError, match="have 2 variables, but the encoder TS2Vec was fitted on 6"):
         UniTSClassifier([fitted]).fit(X[:, :, :2], y)
     with pytest.raises(ValueError, match="domain must be 'source' or 'target' for every series, not 'b'"):

@@ -75,6 +75,36 @@ def test_adam_and_lamb_by_hand():
     torch.testing.assert_close(stepped("lamb", weight_decay=0.5), expected)
 
 
+@pytest.mark.parametrize("base", ["sgd", "momentum", "adam"])
+def test_a_table_moves_like_a_small_one_of_the_touched_rows(base):
+    """Two micro-batches touch rows 1 and 3 of five; their scale is that of a dense 2 x 1 parameter."""
+    table = torch.nn.Parameter(torch.tensor([[5.0], [1.0], [6.0], [2.0], [7.0]]))
+    small = torch.nn.Parameter(torch.tensor([[1.0], [2.0]]))
+    one, two = (GSNR([p], lr=0.1, base=base, micro_batches=2) for p in (table, small))
+    for _ in range(2):
+        for part in PARTS:
+            # Row 1 comes twice in a micro-batch: its gradients add up.
+            values = torch.tensor([[part[0] - 0.5], [part[1]], [0.5]])
+            index = torch.tensor([[1, 3, 1]])
+            table.grad = torch.sparse_coo_tensor(index, values, (5, 1), check_invariants=False)
+            small.grad = part[:, None].clone()
+            one.collect()
+            two.collect()
+        one.step()
+        two.step()
+    torch.testing.assert_close(table.detach()[[1, 3]], small.detach())
+    assert table.detach()[[0, 2, 4]].ravel().tolist() == [5.0, 6.0, 7.0]
+
+
+def test_the_pull_of_touched_rows_by_hand():
+    table = torch.nn.Parameter(torch.tensor([[1.0], [2.0]]))
+    pull = torch.tensor([0.5, 0.5])
+    optimizer = GSNR([table], lr=0.1, base="sgd", micro_batches=1, row_decay={table: pull})
+    table.grad = torch.sparse_coo_tensor([[0]], torch.tensor([[3.0]]), (2, 1), check_invariants=False)
+    optimizer.step()
+    assert table.ravel().tolist() == pytest.approx([1.0 - 0.1 * (3.0 + 0.5), 2.0])
+
+
 def test_one_micro_batch_is_the_base_optimizer():
     ours, theirs = (torch.nn.Parameter(torch.tensor([1.0, 2.0])) for _ in range(2))
     one, two = GSNR([ours], lr=0.1, micro_batches=1), torch.optim.Adam([theirs], lr=0.1)
@@ -106,6 +136,22 @@ def test_a_loop_learns_with_it_and_resumes(name):
     unpack_optimizer(again, values, tensors)
     for key, entries in pack_optimizer(again)[1].items():
         torch.testing.assert_close(entries, tensors[key])
+
+
+def test_no_part_of_a_batch_has_one_row():
+    """Nine samples in up to eight parts, through a layer that needs two for its variance."""
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2))
+    X = torch.randn(9, 2, generator=torch.Generator().manual_seed(0))
+    sizes = []
+
+    def step(rows):
+        sizes.append(len(rows))
+        return model(X[rows]).square().mean(), {}
+
+    optimizer = make_optimizer("gsnr", model.parameters(), 0.01)
+    options = {"n_samples": 9, "n_epochs": 1, "batch_size": 9, "generator": torch.Generator()}
+    Loop(model, optimizer, step, **options).run()
+    assert sorted(sizes) == [2, 2, 2, 3]
 
 
 def test_an_unknown_name_lists_all():

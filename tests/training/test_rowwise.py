@@ -5,12 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from workbench.training.rowwise import RowAdagrad, RowAdam, RowSGD
+from workbench.training.rowwise import RowAdagrad, RowAdam, RowLion, RowSGD
+from workbench.training.sign_momentum import Lion
 
 PAIRS = [
     (RowAdam, torch.optim.Adam),
     (RowAdagrad, torch.optim.Adagrad),
     (RowSGD, torch.optim.SGD),
+    (RowLion, Lion),
 ]
 
 
@@ -70,7 +72,21 @@ def test_adam_by_hand():
     assert table[1].item() == pytest.approx(2.0 - 0.1 * (0.5 / 0.75) / (0.25 / 0.4375) ** 0.5, rel=1e-6)
 
 
-@pytest.mark.parametrize("ours", [RowAdam, RowAdagrad, RowSGD])
+def test_lion_by_hand():
+    """Row 0 is touched twice: c = (1, 0.5 - 0.2), so down both times; the pull of 0.5 is decoupled."""
+    table = torch.nn.Parameter(torch.tensor([[1.0], [3.0]]))
+    pull = torch.tensor([0.5, 0.0])
+    optimizer = RowLion([table], lr=0.1, betas=(0.5, 0.5), row_decay={table: pull})
+    for value in (2.0, -0.4):
+        table.grad = gradient(table, torch.tensor([0]), torch.tensor([[value]]))
+        optimizer.step()
+    once = 1.0 * (1 - 0.1 * 0.5) - 0.1
+    assert table[0].item() == pytest.approx(once * 0.95 - 0.1)
+    assert table[1].item() == 3.0
+    assert optimizer.state[table]["momentum"][0].item() == pytest.approx(0.5 * 1.0 - 0.2)
+
+
+@pytest.mark.parametrize("ours", [RowAdam, RowAdagrad, RowSGD, RowLion])
 def test_two_threads_give_the_same_bits(ours):
     generator = torch.Generator().manual_seed(1)
     ids = torch.randint(500, (20_000,), generator=generator)
@@ -89,7 +105,7 @@ def test_two_threads_give_the_same_bits(ours):
     assert torch.equal(*found)
 
 
-@pytest.mark.parametrize("ours", [RowAdam, RowAdagrad, RowSGD])
+@pytest.mark.parametrize("ours", [RowAdam, RowAdagrad, RowSGD, RowLion])
 def test_the_path_of_other_devices_agrees(ours, monkeypatch):
     """The path that a GPU takes is plain torch: run it here."""
     one, two = tables()
@@ -101,7 +117,7 @@ def test_the_path_of_other_devices_agrees(ours, monkeypatch):
         with torch.no_grad():
             grad = two.grad.coalesce()
             rows, sums = grad.indices()[0], grad.values()
-            plain._torch_step(two, rows, sums + 0.3 * two[rows], plain.param_groups[0])
+            plain._torch_step(two, rows, sums, torch.tensor([0.3]), plain.param_groups[0])
     torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-6)
 
 

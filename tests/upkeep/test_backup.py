@@ -193,9 +193,9 @@ def test_a_store_in_use_is_copied_whole(filled, tmp_path):
 def test_an_older_backup_is_brought_forward(filled, tmp_path):
     backup(filled.dir, tmp_path / "b")
     with sqlite3.connect(tmp_path / "b" / "workbench.sqlite") as db:
-        for table in ("tokens", "requests"):  # what the first schema did not have
+        for table in ("tokens", "requests"):  # what the last schema added
             db.execute(f"DROP TABLE {table}")
-        db.execute("PRAGMA user_version = 1")
+        db.execute(f"PRAGMA user_version = {len(MIGRATIONS) - 1}")
     db.close()
     import hashlib
 
@@ -205,7 +205,7 @@ def test_an_older_backup_is_brought_forward(filled, tmp_path):
         "bytes": len(content),
         "sha256": hashlib.sha256(content).hexdigest(),
     }
-    manifest["schema"] = 1
+    manifest["schema"] = len(MIGRATIONS) - 1
     (tmp_path / "b" / "manifest.json").write_text(json.dumps(manifest))
     restore(tmp_path / "b", tmp_path / "new")
     back = wb.open(tmp_path / "new")

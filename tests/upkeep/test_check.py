@@ -59,6 +59,19 @@ BREAKS = {
         "database",
         "belong to nothing",
     ),
+    "steps of no run": (
+        lambda s: sql(
+            s,
+            "INSERT INTO steps (run, name, position, kind, needs, state) VALUES ('x', 'a', 1, 'run', '[]', 'done')",
+        ),
+        "database",
+        "belong to nothing",
+    ),
+    "an alias of no model": (
+        lambda s: sql(s, "INSERT INTO aliases VALUES ('none', 'champion', 1, 0.0)"),
+        "database",
+        "belong to nothing",
+    ),
     "a run's folder is gone": (lambda s: shutil.rmtree(waiting(s).folder), "run", "spec.json"),
     "a specification is cut": (lambda s: cut(done(s).folder / "spec.json"), "run", "spec.json"),
     "a report is gone": (lambda s: shutil.rmtree(done(s).folder / "artifacts"), "run", "report"),

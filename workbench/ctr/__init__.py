@@ -13,6 +13,7 @@ from workbench.ctr.models import (
     FMClassifier,
     LRClassifier,
 )
+from workbench.ctr.progressive import progressive_evaluation
 
 __all__ = [
     "DCNv2Classifier",
@@ -24,5 +25,6 @@ __all__ = [
     "FieldsError",
     "LRClassifier",
     "metrics",
+    "progressive_evaluation",
     "splits",
 ]

@@ -14,7 +14,7 @@ from sklearn.utils.validation import _check_feature_names, _check_n_features, va
 
 from workbench.errors import DatasetError
 
-__all__ = ["Columns", "FieldsError", "as_columns", "batches_of", "is_stream", "n_rows", "to_float"]
+__all__ = ["Again", "Columns", "FieldsError", "as_columns", "batches_of", "is_stream", "n_rows", "to_float"]
 
 #: Name of a column → its values, all of one length.
 Columns = dict[str, pa.Array]
@@ -45,6 +45,16 @@ def batches_of(X: Iterable[Any]) -> Iterator[pa.Table]:
         )
     for batch in X:
         yield batch if isinstance(batch, pa.Table) else pa.Table.from_batches([batch])
+
+
+class Again:
+    """Turns a function that makes an iterator into something that can be iterated anew."""
+
+    def __init__(self, make: Any) -> None:
+        self._make = make
+
+    def __iter__(self) -> Any:
+        return iter(self._make())
 
 
 def as_columns(estimator: BaseEstimator, X: Any, *, reset: bool) -> Columns:

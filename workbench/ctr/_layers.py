@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["MLP", "Dice", "TargetAttention", "factorization", "lookup"]
+__all__ = ["MLP", "Dice", "TargetAttention", "combine", "factorization", "linear", "lookup"]
 
 
 class _Lookup(torch.autograd.Function):
@@ -52,6 +52,25 @@ def lookup(table: Tensor, ids: Tensor, values: Tensor) -> Tensor:
     """
     found: Tensor = _Lookup.apply(table, ids, values)
     return found
+
+
+def combine(remainder: Tensor, quotient: Tensor, whole: Tensor, operation: str) -> Tensor:
+    """Vectors of values from their rows in the remainder and in the quotient table [1]_.
+
+    Parameters
+    ----------
+    remainder, quotient : Tensor, shape (B, S, D)
+    whole : Tensor of bool, shape (B, S)
+        Where the first is the whole vector: at unseen and missing values, which have rows of their own.
+    operation : {"product", "sum"}
+
+    References
+    ----------
+    .. [1] Shi et al., "Compositional Embeddings Using Complementary Partitions for Memory-Efficient
+       Recommendation Systems", KDD 2020, arXiv 1909.02107.
+    """
+    both = remainder * quotient if operation == "product" else remainder + quotient
+    return torch.where(whole.unsqueeze(-1), remainder, both)
 
 
 class _Factorization(torch.autograd.Function):

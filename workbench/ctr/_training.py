@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,18 +12,27 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from workbench.ctr._networks import NETWORKS, Batch, Network, make_batch
+from workbench.ctr._batch import Batch, make_batch
+from workbench.ctr._network import Network
+from workbench.ctr._networks import NETWORKS
 from workbench.ctr.encoded import Encoded, Layout
 from workbench.training.callbacks import Callback
 from workbench.training.loop import Loop
 from workbench.training.optimizers import pack_optimizer, unpack_optimizer
 from workbench.training.progress import ProgressBar, in_notebook
-from workbench.training.rowwise import RowAdagrad, RowAdam, RowSGD
+from workbench.training.rowwise import RowAdagrad, RowAdam, RowLion, RowSGD
+from workbench.training.signal_to_noise import GSNR
 
 __all__ = ["CTR_OPTIMIZERS", "Rows", "Schedule", "build", "from_arrays", "logits_of", "make_rows", "train"]
 
 #: Optimizers that leave untouched rows of a table alone.
-CTR_OPTIMIZERS: dict[str, Any] = {"adam": RowAdam, "adagrad": RowAdagrad, "sgd": RowSGD}
+CTR_OPTIMIZERS: dict[str, Any] = {
+    "adam": RowAdam,
+    "adagrad": RowAdagrad,
+    "sgd": RowSGD,
+    "lion": RowLion,
+    "gsnr": GSNR,
+}
 
 #: Numbers of a batch below which a second thread costs more than it brings.
 _WORTH = 200_000
@@ -43,9 +52,12 @@ class Rows:
     def __len__(self) -> int:
         return len(self.y)
 
-    def loss(self, network: nn.Module, indices: Tensor, gates: Tensor | None = None) -> Tensor:
+    def loss(
+        self, network: nn.Module, indices: Tensor, gates: Callable[[Batch], Tensor] | None = None
+    ) -> Tensor:
         """Mean weighted logistic loss of those rows."""
-        logits = network(self.batch[indices], gates)
+        batch = self.batch[indices]
+        logits = network(batch, None if gates is None else gates(batch))
         weight = None if self.weight is None else self.weight[indices]
         return nn.functional.binary_cross_entropy_with_logits(logits, self.y[indices], weight)
 
@@ -90,13 +102,13 @@ class Gated:
     Attributes
     ----------
     values : callable
-        Gates to train the network with, from the loop's state.
+        Gates to train the network with on a batch.
     callbacks : tuple of Callback
     extras, generators : mapping
         For the loop's checkpoints.
     """
 
-    values: Any
+    values: Callable[[Batch], Tensor]
     callbacks: tuple[Callback, ...] = ()
     extras: Mapping[str, Any] = field(default_factory=dict)
     generators: Mapping[str, torch.Generator] = field(default_factory=dict)
@@ -171,7 +183,7 @@ def train(
     order = torch.Generator().manual_seed(schedule.seed)
 
     def step(indices: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
-        return rows.loss(network, indices, None if gated is None else gated.values()), {}
+        return rows.loss(network, indices, None if gated is None else gated.values), {}
 
     n = len(rows)
     bars = (ProgressBar("ctr"),) if schedule.verbose or in_notebook() else ()
@@ -207,9 +219,11 @@ def _optimizer(
     pull = torch.full((1,), schedule.l2, device=schedule.device)
     if schedule.l2_by_frequency and schedule.l2 > 0:
         seen = np.ones(network.layout.n_rows)
-        for name, (start, n) in network.layout.tables.items():
-            if name in counts and len(counts[name]) == n:
-                seen[start : start + n] = np.maximum(counts[name], 1)
+        tables_by_name = network.layout.tables
+        for field in {field.table: field for field in network.layout.fields}.values():
+            if len(counts.get(field.table, ())) == field.rows:
+                start, n = tables_by_name[field.table]
+                seen[start : start + n] = np.maximum(field.stored_counts(counts[field.table]), 1)
         pull = torch.from_numpy((schedule.l2 / seen).astype(np.float32)).to(schedule.device)
     groups = [
         {"params": tables, "weight_decay": 0.0},

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from workbench.ctr._vocabulary import RESERVED
+
 __all__ = ["Encoded", "Field", "Layout"]
 
 
@@ -25,6 +27,10 @@ class Field:
         Rows of that table; for a number two: one for a missing cell, one that the number multiplies.
     length : int
         Values of a cell; 1 unless it is a list.
+    modulus : int
+        Rows of the remainder table, where a quotient and a remainder table stand in place of one; else 0.
+    combine : {"product", "sum"}
+        How the rows of the two become a vector.
     """
 
     name: str
@@ -32,10 +38,42 @@ class Field:
     table: str
     rows: int
     length: int = 1
+    modulus: int = 0
+    combine: str = "product"
 
     @property
     def is_list(self) -> bool:
         return self.kind in ("multi", "sequence")
+
+    @property
+    def stored_rows(self) -> int:
+        """Rows that its embeddings take: the table's, or those of the quotient and remainder tables."""
+        if not self.modulus:
+            return self.rows
+        return RESERVED + self.modulus + -(-(self.rows - RESERVED) // self.modulus)
+
+    def split(self, ids: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Rows of indices in the remainder and in the quotient table, both counted in `stored_rows`.
+
+        A value's place in the vocabulary divided by `modulus` gives both; unseen and missing values keep
+        rows of their own, the same in either.
+        """
+        own = ids - RESERVED
+        whole = own < 0
+        return (
+            np.where(whole, ids, RESERVED + own % self.modulus).astype(ids.dtype),
+            np.where(whole, ids, RESERVED + self.modulus + own // self.modulus).astype(ids.dtype),
+        )
+
+    def stored_counts(self, counts: NDArray[np.int64]) -> NDArray[np.int64]:
+        """How often each stored row is used, from how often each value occurs."""
+        if not self.modulus:
+            return counts
+        remainders, quotients = self.split(np.arange(len(counts)))
+        other = remainders != quotients
+        found = np.bincount(remainders, counts, self.stored_rows)
+        found += np.bincount(quotients[other], counts[other], self.stored_rows)
+        return found.astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -55,13 +93,23 @@ class Layout:
         start = 0
         for field in self.fields:
             if field.table not in found:
-                found[field.table] = start, field.rows
-                start += field.rows
+                found[field.table] = start, field.stored_rows
+                start += field.stored_rows
         return found
 
     @property
     def n_rows(self) -> int:
         return sum(rows for _, rows in self.tables.values())
+
+    @property
+    def split_places(self) -> list[int]:
+        """The categorical fields that have a quotient and a remainder table."""
+        return [i for i, f in enumerate(self.fields) if f.kind == "categorical" and f.modulus]
+
+    @property
+    def combine(self) -> str:
+        """How rows of quotient and remainder tables become vectors; one way for all fields."""
+        return next((field.combine for field in self.fields if field.modulus), "product")
 
     def count(self, *kinds: str) -> int:
         """Fields of those kinds."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from numbers import Integral
 from typing import Any, Self
@@ -14,6 +15,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from workbench.ctr._columns import Columns, FieldsError, as_columns, batches_of, is_stream, n_rows, to_float
+from workbench.ctr._numbers import NumbersBuilder, scaled
 from workbench.ctr._vocabulary import (
     MISSING,
     RESERVED,
@@ -28,9 +30,6 @@ __all__ = ["KINDS", "MISSING", "RESERVED", "UNSEEN", "FieldEncoder"]
 
 #: What a field can be.
 KINDS = ("categorical", "numeric", "multi", "sequence")
-
-#: Values from which quantiles are taken at most.
-_SAMPLE = 1_000_000
 
 
 class FieldEncoder(TransformerMixin, BaseEstimator):
@@ -61,6 +60,14 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
         Values of a cell that are read: the first of a multi-valued one, the last of a sequence.
     separator : str, default="|"
         What divides the values of a multi-valued cell of text.
+    qr_threshold : int, default=None
+        Fields with more distinct values than this get two small tables in place of one: the value at place i
+        of the vocabulary is made of row i mod m of the one and row i div m of the other (quotient-remainder
+        embeddings, arXiv 1909.02107). By default every value has a row of its own.
+    qr_modulus : int, default=None
+        m. By default the root of the number of values, which makes the two tables smallest.
+    qr_operation : {"product", "sum"}, default="product"
+        How the two rows become one vector.
     shared : dict of str to str, default=None
         Fields that use another field's vocabulary and embeddings: ``{"history": "item"}``.
 
@@ -93,6 +100,9 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
         "n_bins": [Interval(Integral, 2, None, closed="left")],
         "max_length": [Interval(Integral, 1, None, closed="left")],
         "separator": [str],
+        "qr_threshold": [Interval(Integral, 1, None, closed="left"), None],
+        "qr_modulus": [Interval(Integral, 1, None, closed="left"), None],
+        "qr_operation": [StrOptions({"product", "sum"})],
         "shared": [dict, None],
     }
 
@@ -105,6 +115,9 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
         n_bins: int = 32,
         max_length: int = 50,
         separator: str = "|",
+        qr_threshold: int | None = None,
+        qr_modulus: int | None = None,
+        qr_operation: str = "product",
         shared: dict[str, str] | None = None,
     ) -> None:
         self.kinds = kinds
@@ -114,6 +127,9 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
         self.n_bins = n_bins
         self.max_length = max_length
         self.separator = separator
+        self.qr_threshold = qr_threshold
+        self.qr_modulus = qr_modulus
+        self.qr_operation = qr_operation
         self.shared = shared
 
     def fit(self, X: Any, y: Any = None) -> Self:
@@ -141,7 +157,7 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
 
     def _learn(self, parts: Any) -> Self:
         builders: dict[str, VocabularyBuilder] = {}
-        numbers: dict[str, _Numbers] = {}
+        numbers: dict[str, NumbersBuilder] = {}
         started = False
         for columns in parts:
             if not started:
@@ -151,7 +167,7 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
             for name, array in columns.items():
                 kind = self.kinds_[name]
                 if kind == "numeric":
-                    numbers.setdefault(name, _Numbers()).add(to_float(name, array))
+                    numbers.setdefault(name, NumbersBuilder()).add(to_float(name, array))
                 else:
                     owner = shared.get(name, name)
                     builders.setdefault(owner, VocabularyBuilder(owner)).add(array, kind, self.separator)
@@ -204,9 +220,15 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
             else:
                 owner = self.shared_.get(name, name)
                 length = self.max_length if kind in ("multi", "sequence") else 1
-                fields.append(Field(name, kind, owner, rows[owner], length))
+                modulus = self._modulus(rows[owner] - RESERVED)
+                fields.append(Field(name, kind, owner, rows[owner], length, modulus, self.qr_operation))
         order = {"categorical": 0, "numeric": 1, "multi": 2, "sequence": 2}
         return Layout(tuple(sorted(fields, key=lambda field: order[field.kind])))
+
+    def _modulus(self, n_values: int) -> int:
+        if self.qr_threshold is None or n_values <= self.qr_threshold:
+            return 0
+        return self.qr_modulus or math.isqrt(n_values - 1) + 1
 
     def restrict(self, names: Collection[str]) -> Self:
         """A fitted encoder of those columns only; vocabularies that they share stay."""
@@ -242,7 +264,8 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
         for field in layout.fields:
             array = columns[field.name]
             if field.kind == "numeric":
-                numbers[:, j] = self._scaled(field.name, array)
+                values = to_float(field.name, array)
+                numbers[:, j] = scaled(values, self.numeric, self.numbers_[field.name])
                 j += 1
             elif field.kind == "categorical":
                 ids[:, i] = self._indices(field.name, array)
@@ -271,15 +294,6 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
         )
         found[np.isnan(values)] = MISSING
         return found
-
-    def _scaled(self, name: str, array: pa.Array) -> NDArray[np.float64]:
-        learned = self.numbers_[name]
-        values = to_float(name, array)
-        if self.numeric == "quantile":
-            values = _ranks(values, learned["quantiles"])
-        elif self.numeric == "log":
-            values = np.sign(values) * np.log1p(np.abs(values))
-        return (values - learned["mean"]) / learned["scale"]
 
     def transform(self, X: Any) -> NDArray[np.float64]:
         """One column a field (`max_length` for lists), in the order of the table's columns.
@@ -325,57 +339,3 @@ def _guess(kind: pa.DataType) -> str:
         return "multi"
     number = types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind)
     return "numeric" if number or types.is_temporal(kind) or types.is_null(kind) else "categorical"
-
-
-class _Numbers:
-    """What is seen of a numeric column: moments of both scales, and a sample for quantiles."""
-
-    def __init__(self) -> None:
-        self.n = 0
-        self.sums = np.zeros((2, 2))
-        self.sample: list[NDArray[np.float64]] = []
-        self.shift: float | None = None
-
-    def add(self, values: NDArray[np.float64]) -> None:
-        values = values[~np.isnan(values)]
-        if len(values) == 0:
-            return
-        if self.shift is None:
-            self.shift = float(values[0])  # keeps the sum of squares of large numbers exact
-        self.n += len(values)
-        logs = np.sign(values) * np.log1p(np.abs(values))
-        for i, part in enumerate((values - self.shift, logs)):
-            self.sums[i] += part.sum(), (part**2).sum()
-        step = max(1, -(-len(values) // _SAMPLE))
-        self.sample.append(values[::step])
-        if sum(map(len, self.sample)) > 2 * _SAMPLE:
-            self.sample = [np.concatenate(self.sample)[::2]]
-
-    def learn(self, numeric: str, n_bins: int) -> dict[str, Any]:
-        sample = np.sort(np.concatenate(self.sample)) if self.sample else np.zeros(1)
-        if numeric == "bins":
-            edges = np.unique(np.quantile(sample, np.linspace(0, 1, n_bins + 1)[1:-1]))
-            return {"edges": edges}
-        if numeric == "quantile":
-            quantiles = np.quantile(sample, np.linspace(0, 1, min(len(sample), 1001)))
-            ranks = _ranks(sample, quantiles.astype(np.float64))
-            return {"quantiles": quantiles, "mean": float(ranks.mean()), "scale": _scale(float(ranks.std()))}
-        total, squares = self.sums[0 if numeric == "standard" else 1]
-        n = max(self.n, 1)
-        mean = total / n
-        spread = np.sqrt(max(squares / n - mean**2, 0.0))
-        if numeric == "standard":
-            mean += self.shift or 0.0
-        return {"mean": float(mean), "scale": _scale(float(spread))}
-
-
-def _ranks(values: NDArray[np.float64], quantiles: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Share of the quantiles below each value, ties at their middle; NaN stays."""
-    low, high = (np.searchsorted(quantiles, values, side=side) for side in ("left", "right"))
-    ranks: NDArray[np.float64] = (low + high) / (2.0 * len(quantiles))
-    ranks[np.isnan(values)] = np.nan
-    return ranks
-
-
-def _scale(spread: float) -> float:
-    return spread if spread > 1e-9 else 1.0

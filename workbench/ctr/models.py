@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from numbers import Integral, Real
-from typing import Any, ClassVar
+from numbers import Integral
+from typing import ClassVar
 
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from workbench.ctr._base import CTRClassifier
+from workbench.ctr._parameters import DIM, LAYERS, keep_parameters, model_documented
 from workbench.ctr.encoder import FieldEncoder
 
 __all__ = [
@@ -20,83 +21,8 @@ __all__ = [
     "LRClassifier",
 ]
 
-_TRAINING = """encoder : FieldEncoder, default=None
-        How fields are read; cloned and fitted with the model. A default one otherwise.
-    n_epochs : int, default=1
-        Times the training goes through all rows. Click models overfit after one or few.
-    batch_size : int, default=4096
-        Rows in a step.
-    learning_rate : float, default=0.001
-        Size of an optimizer step.
-    optimizer : {"adam", "adagrad", "sgd"}, default="adam"
-        The optimization method; all leave the rows of values that are not in the batch alone.
-    l2 : float, default=0.0
-        Pull of the embeddings and linear weights of the batch's values towards zero.
-    l2_by_frequency : bool, default=False
-        Divide that pull by how often a value occurs in the training rows: mini-batch aware regularisation
-        (arXiv 1706.06978, eq. 6), which pulls rare values more.
-    negative_rate : float, default=1.0
-        Share of the non-clicks that the log kept. Below 1, predicted odds are multiplied by it, which
-        undoes the sampling: p / (p + (1 - p) / rate).
-    precision : {"fp32", "bf16", "fp16"}, default="fp32"
-        Number format of training; the 16-bit ones are faster where the processor has them.
-    device : str, default="auto"
-        Where to compute: "auto" (a GPU if there is one), "cpu", "cuda" or another torch name.
-    random_state : int, RandomState instance or None, default=None
-        Makes the result repeatable when set to a number.
-    verbose : int, default=0
-        Show a progress bar when above 0; notebooks always show one."""
 
-_LEARNED = """classes_ : ndarray, shape (2,)
-        The second is the click.
-    encoder_ : FieldEncoder
-    layout_ : list of dict
-        The fields as the network sees them.
-    weights_ : dict of str to ndarray
-    network_options_ : dict
-        The shape of the network.
-    history_ : list of dict of str to float
-        Mean loss of each epoch.
-    n_features_in_ : int
-    feature_names_in_ : ndarray of str"""
-
-_EMBEDDING = """embedding_dim : int, default=16
-        Length of the vector of a value."""
-
-_DEEP = """hidden : tuple of int, default=(256, 128)
-        Widths of the perceptron's layers.
-    dropout : float, default=0.0
-        Share of each layer's neurons that a step leaves out.
-    batch_norm : bool, default=False
-        Normalise each layer over the batch.
-    weight_decay : float, default=0.0
-        L2 pull of the layers' weights."""
-
-
-def _documented(cls: type) -> type:
-    """Fill in the parameters that the models share; forms and the command line read the result."""
-    doc = cls.__doc__ or ""
-    for name, text in (
-        ("<embedding>", _EMBEDDING),
-        ("<deep>", _DEEP),
-        ("<training>", _TRAINING),
-        ("<learned>", _LEARNED),
-    ):
-        doc = doc.replace(name, text)
-    cls.__doc__ = doc
-    return cls
-
-
-_DIM: dict[str, list[Any]] = {"embedding_dim": [Interval(Integral, 1, None, closed="left")]}
-_LAYERS: dict[str, list[Any]] = {
-    "hidden": [tuple, list],
-    "dropout": [Interval(Real, 0, 1, closed="left")],
-    "batch_norm": ["boolean"],
-    "weight_decay": [Interval(Real, 0, None, closed="left")],
-}
-
-
-@_documented
+@model_documented
 class LRClassifier(CTRClassifier):
     """Logistic regression on every value of every field.
 
@@ -121,26 +47,16 @@ class LRClassifier(CTRClassifier):
         l2: float = 0.0,
         l2_by_frequency: bool = False,
         negative_rate: float = 1.0,
+        warm_start: bool = False,
         precision: str = "fp32",
         device: str = "auto",
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ) -> None:
-        self.encoder = encoder
-        self.n_epochs = n_epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.optimizer = optimizer
-        self.l2 = l2
-        self.l2_by_frequency = l2_by_frequency
-        self.negative_rate = negative_rate
-        self.precision = precision
-        self.device = device
-        self.random_state = random_state
-        self.verbose = verbose
+        keep_parameters(self, locals())
 
 
-@_documented
+@model_documented
 class FMClassifier(LRClassifier):
     """Factorization machine: logistic regression plus the dot products of all pairs of fields.
 
@@ -159,7 +75,7 @@ class FMClassifier(LRClassifier):
     """
 
     _kind = "fm"
-    _parameter_constraints = {**LRClassifier._parameter_constraints, **_DIM}
+    _parameter_constraints = {**LRClassifier._parameter_constraints, **DIM}
 
     def __init__(
         self,
@@ -172,29 +88,16 @@ class FMClassifier(LRClassifier):
         l2: float = 0.0,
         l2_by_frequency: bool = False,
         negative_rate: float = 1.0,
+        warm_start: bool = False,
         precision: str = "fp32",
         device: str = "auto",
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ) -> None:
-        super().__init__(
-            encoder,
-            n_epochs,
-            batch_size,
-            learning_rate,
-            optimizer,
-            l2,
-            l2_by_frequency,
-            negative_rate,
-            precision,
-            device,
-            random_state,
-            verbose,
-        )
-        self.embedding_dim = embedding_dim
+        keep_parameters(self, locals())
 
 
-@_documented
+@model_documented
 class DeepFMClassifier(FMClassifier):
     """A factorization machine and a perceptron on the same embeddings.
 
@@ -224,7 +127,7 @@ class DeepFMClassifier(FMClassifier):
 
     _kind = "deepfm"
     _options: ClassVar[tuple[str, ...]] = ("hidden", "dropout", "batch_norm")
-    _parameter_constraints = {**FMClassifier._parameter_constraints, **_LAYERS}
+    _parameter_constraints = {**FMClassifier._parameter_constraints, **LAYERS}
 
     def __init__(
         self,
@@ -241,30 +144,13 @@ class DeepFMClassifier(FMClassifier):
         l2: float = 0.0,
         l2_by_frequency: bool = False,
         negative_rate: float = 1.0,
+        warm_start: bool = False,
         precision: str = "fp32",
         device: str = "auto",
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ) -> None:
-        super().__init__(
-            embedding_dim,
-            encoder,
-            n_epochs,
-            batch_size,
-            learning_rate,
-            optimizer,
-            l2,
-            l2_by_frequency,
-            negative_rate,
-            precision,
-            device,
-            random_state,
-            verbose,
-        )
-        self.hidden = hidden
-        self.dropout = dropout
-        self.batch_norm = batch_norm
-        self.weight_decay = weight_decay
+        keep_parameters(self, locals())
 
     def _validate_params(self) -> None:
         super()._validate_params()
@@ -274,7 +160,7 @@ class DeepFMClassifier(FMClassifier):
                 raise ValueError(f"{name} must be whole numbers above 0, one a layer, not {widths!r}.")
 
 
-@_documented
+@model_documented
 class DCNv2Classifier(DeepFMClassifier):
     """Cross layers beside a perceptron: explicit interactions up to the order of `n_cross` + 1.
 
@@ -318,34 +204,16 @@ class DCNv2Classifier(DeepFMClassifier):
         l2: float = 0.0,
         l2_by_frequency: bool = False,
         negative_rate: float = 1.0,
+        warm_start: bool = False,
         precision: str = "fp32",
         device: str = "auto",
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ) -> None:
-        super().__init__(
-            embedding_dim,
-            hidden,
-            dropout,
-            batch_norm,
-            weight_decay,
-            encoder,
-            n_epochs,
-            batch_size,
-            learning_rate,
-            optimizer,
-            l2,
-            l2_by_frequency,
-            negative_rate,
-            precision,
-            device,
-            random_state,
-            verbose,
-        )
-        self.n_cross = n_cross
+        keep_parameters(self, locals())
 
 
-@_documented
+@model_documented
 class DLRMClassifier(DeepFMClassifier):
     """Numbers through a perceptron of their own, then dot products of all pairs of fields.
 
@@ -386,34 +254,16 @@ class DLRMClassifier(DeepFMClassifier):
         l2: float = 0.0,
         l2_by_frequency: bool = False,
         negative_rate: float = 1.0,
+        warm_start: bool = False,
         precision: str = "fp32",
         device: str = "auto",
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ) -> None:
-        super().__init__(
-            embedding_dim,
-            hidden,
-            dropout,
-            batch_norm,
-            weight_decay,
-            encoder,
-            n_epochs,
-            batch_size,
-            learning_rate,
-            optimizer,
-            l2,
-            l2_by_frequency,
-            negative_rate,
-            precision,
-            device,
-            random_state,
-            verbose,
-        )
-        self.bottom = bottom
+        keep_parameters(self, locals())
 
 
-@_documented
+@model_documented
 class DINClassifier(DeepFMClassifier):
     """Deep interest network: a user's history is weighed by the candidate before it is summed.
 
@@ -464,29 +314,10 @@ class DINClassifier(DeepFMClassifier):
         l2: float = 0.0,
         l2_by_frequency: bool = False,
         negative_rate: float = 1.0,
+        warm_start: bool = False,
         precision: str = "fp32",
         device: str = "auto",
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ) -> None:
-        super().__init__(
-            embedding_dim,
-            hidden,
-            dropout,
-            batch_norm,
-            weight_decay,
-            encoder,
-            n_epochs,
-            batch_size,
-            learning_rate,
-            optimizer,
-            l2,
-            l2_by_frequency,
-            negative_rate,
-            precision,
-            device,
-            random_state,
-            verbose,
-        )
-        self.attention_hidden = attention_hidden
-        self.activation = activation
+        keep_parameters(self, locals())

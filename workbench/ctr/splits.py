@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from workbench.ctr._columns import FieldsError
 
-__all__ = ["split_at_random", "split_by_time", "split_by_user"]
+__all__ = ["split_at_random", "split_by_period", "split_by_time", "split_by_user"]
 
 Rows = NDArray[np.intp]
 
@@ -37,6 +37,33 @@ def split_by_time(time: ArrayLike, shares: Sequence[float] = (0.8, 0.1, 0.1)) ->
     sorted_ = values.to_numpy()[order]
     cuts = [int(np.searchsorted(sorted_, sorted_[at], side="left")) for at in _cuts(len(order), shares)]
     return _parts(order, cuts, "moments")
+
+
+def split_by_period(time: ArrayLike, freq: str = "D") -> list[Rows]:
+    """Rows of each calendar period that has any, the oldest period first: the days of a log.
+
+    Parameters
+    ----------
+    time : array-like, shape (n,)
+        Timestamps or ISO 8601 texts, none missing; or whole numbers, which count the periods.
+    freq : str, default="D"
+        Length of a period in pandas' words: "h", "D", "W", "M".
+
+    Returns
+    -------
+    list of ndarray
+        Row numbers of each period, ascending.
+    """
+    values = pd.Series(np.asarray(time))
+    if values.isna().any():
+        raise FieldsError(f"The time of row {int(values.isna().argmax())} is missing.")
+    if not pd.api.types.is_integer_dtype(values):
+        try:
+            values = pd.to_datetime(values, format="ISO8601").dt.to_period(freq)
+        except (ValueError, TypeError) as error:
+            raise FieldsError(f"The times cannot be put into periods of {freq!r}: {error}.") from error
+    codes, _ = pd.factorize(values, sort=True)
+    return [np.flatnonzero(codes == i) for i in range(int(codes.max()) + 1)]
 
 
 def split_by_user(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Dataset", "DatasetFile", "open_file"]
 
-_NOT_FEATURES = ("label", "split", "weight", "series_id", "time", "channel")
+_NOT_FEATURES = ("label", "split", "domain", "weight", "series_id", "time", "channel")
 
 
 class DatasetFile:

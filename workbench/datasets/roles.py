@@ -29,6 +29,8 @@ SINGLE: dict[str, str] = {
     "channel": "name of the channel a value belongs to (fully long layout)",
     "label": "class or target",
     "split": "'train' or 'test'",
+    "domain": "'source' or 'target', where series come from two populations",
+    "anomaly": "whether a step of a series is anomalous: not 0, not empty",
     "weight": "weight of a row",
     "user": "user of an event",
     "item": "item of an event",
@@ -43,6 +45,7 @@ SINGLE: dict[str, str] = {
 #: Roles that several columns share.
 MANY: dict[str, str] = {
     "value": "measured channels, or the steps of a wide series",
+    "exogenous": "columns of a series that are known ahead, such as a calendar",
     "field": "feature of a table",
     "history": "what the user did before",
     "modality:<name>": "features of one modality",
@@ -54,6 +57,8 @@ _GUESS: dict[str, tuple[str, ...]] = {
     "channel": ("channel", "variable", "sensor", "dimension", "dim"),
     "label": ("label", "class", "target", "y", "click", "clicked", "decision"),
     "split": ("split",),
+    "domain": ("domain",),
+    "anomaly": ("anomaly", "is_anomaly", "anomalous"),
     "weight": ("weight", "sample_weight"),
     "user": ("user", "user_id", "userid", "uid"),
     "item": ("item", "item_id", "itemid", "iid"),
@@ -129,6 +134,12 @@ def guess(columns: Sequence[Column]) -> Roles:
     rest = [name for name in types if [name] not in roles.values()]
     numbers = [name for name in rest if is_number(types[name])]
     log = {"user", "item", "request", "pctr"} & set(roles)
+    if "anomaly" in roles and (log or "time" not in roles):
+        del roles["anomaly"]  # of a table it is a column like any other
+    if "domain" in roles and log:
+        del roles["domain"]
+    rest = [name for name in types if [name] not in roles.values()]
+    numbers = [name for name in rest if is_number(types[name])]
     if "time" in roles and numbers and not log:
         if "channel" in roles and "value" in by_name:
             roles["value"] = [by_name["value"]]
@@ -192,6 +203,12 @@ def check(roles: Mapping[str, str | Sequence[str]], columns: Sequence[Column]) -
             checked[role] = names
     if "channel" in checked and (len(checked.get("value", [])) != 1 or "time" not in checked):
         raise DatasetError("With a 'channel' column there must be a 'time' column and exactly one 'value'.")
+    for role in ("anomaly", "exogenous"):
+        if role in checked and ("value" not in checked or "time" not in checked or "channel" in checked):
+            raise DatasetError(
+                f"The role {role!r} needs a table with one row a step: columns with the roles 'time' and "
+                "'value', and none with 'channel'."
+            )
     return checked
 
 
@@ -200,7 +217,9 @@ def _check_type(role: str, name: str, type_: str) -> None:
         raise DatasetError(
             f"The column {name!r} cannot be the time: it is {type_}, not a number, a date or a timestamp."
         )
-    if role in ("value", "bid", "pctr", "pcvr", "price", "budget", "weight") and not is_number(type_):
+    if role in ("value", "exogenous", "bid", "pctr", "pcvr", "price", "budget", "weight") and not is_number(
+        type_
+    ):
         raise DatasetError(f"The column {name!r} cannot be a {role}: it is {type_}, not a number.")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -59,15 +59,19 @@ class _Query:
         return condition, wanted
 
 
+#: Roles whose column says one thing of a whole series.
+_FIXED = ("label", "split", "domain")
+
+
 def read_index(
     reader: Reader, roles: Roles, columns: Sequence[Column], ids: Sequence[Any] | None = None
 ) -> pd.DataFrame:
-    """One row a series, in the order of the table: ``id, label, split, length``.
+    """One row a series, in the order of the table: ``id, label, split, length``, and ``domain`` if there is.
 
     Raises
     ------
     DatasetError
-        If a label or the split varies within a series, or a series id or a time is missing.
+        If a label, the split or the domain varies within a series, or a series id or a time is missing.
     """
     query = _Query(reader, roles, {column.name: column.type for column in columns})
     shape = layout(roles)
@@ -76,6 +80,8 @@ def read_index(
     if shape == "wide":
         parts = [f"{query.id} AS id", f"{label or 'NULL'} AS label", f"{split or 'NULL'} AS split"]
         parts.append(f"{len(roles['value'])} AS length")
+        if query.column("domain"):
+            parts.append(f"{query.column('domain')} AS domain")
         frame = _frame(reader.arrow(f"SELECT {', '.join(parts)} FROM {TABLE} {where}", wanted))
         if query.column("series_id") and frame["id"].duplicated().any():
             again = frame["id"][frame["id"].duplicated()].iloc[0]
@@ -93,13 +99,15 @@ def read_index(
         )
 
     length = f"count(DISTINCT {time})" if shape == "fully long" else "count(*)"
+    fixed = [role for role in _FIXED if role in roles or role != "domain"]
+    constants = ", ".join(constant(query.column(role), role) for role in fixed)
     rows = reader.arrow(
-        f"SELECT {query.id} AS id, {length} AS length, {constant(label, 'label')}, "
-        f"{constant(split, 'split')}, count(*) - count({time}) AS no_time, min(rowid) AS first_row "
+        f"SELECT {query.id} AS id, {length} AS length, {constants}, "
+        f"count(*) - count({time}) AS no_time, min(rowid) AS first_row "
         f"FROM {TABLE} {where} GROUP BY ALL ORDER BY first_row"
         if query.id != "0"
-        else f"SELECT 0 AS id, {length} AS length, {constant(label, 'label')}, "
-        f"{constant(split, 'split')}, count(*) - count({time}) AS no_time FROM {TABLE}",
+        else f"SELECT 0 AS id, {length} AS length, {constants}, count(*) - count({time}) AS no_time "
+        f"FROM {TABLE}",
         wanted if query.id != "0" else [],
     )
     frame = _frame(rows)
@@ -109,12 +117,12 @@ def read_index(
         )
     if frame["no_time"].any():
         raise DatasetError(f"The column {time} has empty cells; every row needs a time.")
-    for role in ("label", "split"):
+    for role in fixed:
         varying = frame.loc[~frame[f"{role}_constant"].astype(bool), "id"]
         if len(varying):
             name = varying.iloc[0] if query.column("series_id") else None
             raise DatasetError(_varies(role, str(query.column(role)), name))
-    return frame[["id", "label", "split", "length"]]
+    return frame[["id", "label", "split", "length", *fixed[2:]]]
 
 
 def read_series(
@@ -131,13 +139,18 @@ def read_series(
     if ids is not None and not _Query(reader, roles, {}).column("series_id") and layout(roles) != "wide":
         raise DatasetError("The data set is one series: it has no series to choose from.")
     query = _Query(reader, roles, {column.name: column.type for column in columns})
-    if ids is not None and layout(roles) == "long":
+    if ids is not None and layout(roles) == "long" and not {"domain", "anomaly", "exogenous"} & set(roles):
         index, X, channels = _some(query, ids)
     else:
         if ids is not None or index is None:
             index = read_index(reader, roles, columns, None if ids is None else list(ids))
         read = {"wide": _wide, "long": _long, "fully long": _fully_long}[layout(roles)]
         X, channels = read(query, index, ids)
+    steps = {
+        role: _long(replace(query, roles={**roles, "value": roles[role]}), index, ids)[0]
+        for role in ("anomaly", "exogenous")
+        if role in roles
+    }
     if ids is not None:
         import pandas as pd
 
@@ -145,13 +158,23 @@ def read_series(
         if (order < 0).any():
             raise DatasetError(f"There is no series {_plain(list(ids)[int(np.argmax(order < 0))])!r}.")
         X, index = X[order], index.iloc[order]
+        steps = {role: values[order] for role, values in steps.items()}
     return SeriesData(
         X=X,
         y=labels(index["label"]) if "label" in roles else None,
         split=splits(index["split"]) if "split" in roles else None,
         ids=labels(index["id"]),
         channels=channels,
+        domain=splits(index["domain"]) if "domain" in index else None,
+        anomaly=_marked(steps["anomaly"]) if "anomaly" in steps else None,
+        exogenous=steps.get("exogenous"),
     )
+
+
+def _marked(values: NDArray[Any]) -> NDArray[np.bool_]:
+    """Steps (n, T, 1) that are marked: not 0, not empty; (n, T)."""
+    marked: NDArray[np.bool_] = np.nan_to_num(values[:, :, 0]) != 0
+    return marked
 
 
 def class_means(data: SeriesData) -> pd.DataFrame:
@@ -251,8 +274,8 @@ def _some(query: _Query, ids: Any) -> tuple[pd.DataFrame, NDArray[Any], tuple[st
 def _varies(role: str, column: str, series: Any) -> str:
     where = "the one series" if series is None else f"the series {_plain(series)!r}"
     return (
-        f"The {role} {column} varies within {where}: take the role {role!r} away, or cut the series so that "
-        "each piece has one."
+        f"The {role} {column} varies within {where}: take the role {role!r} away (what marks single steps "
+        "has the role 'anomaly'), or cut the series so that each piece has one."
     )
 
 
@@ -326,8 +349,13 @@ def _ticks(time: pa.ChunkedArray) -> NDArray[Any]:
 
 
 def _floats(column: Any) -> NDArray[Any]:
-    """A column as floats, NaN where empty."""
+    """A column as floats, NaN where empty; words that mark steps as 1, but "normal" and the like as 0."""
     import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        normal = pc.is_in(pc.utf8_lower(column), pa.array(["", "0", "false", "no", "normal"]))
+        column = pc.invert(normal)
 
     if pa.types.is_decimal(column.type) or pa.types.is_boolean(column.type):
         column = column.cast(pa.int8() if pa.types.is_boolean(column.type) else pa.float64())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from inspect import signature
 from typing import TYPE_CHECKING, Any
@@ -31,10 +31,12 @@ __all__ = [
     "model_frame",
     "past",
     "pick",
+    "pick_task",
     "rehearsed",
     "series_estimators",
     "series_refs",
     "summary",
+    "task_estimators",
     "waiting",
 ]
 
@@ -106,6 +108,37 @@ def series_estimators() -> list[str]:
     """The estimators of time series, and third parties' ones, CSL first."""
     names = [n for n in registry.estimator_names() if not n.startswith(_OTHER_FAMILIES)]
     return sorted(names, key=lambda n: (n != "timeseries.CSL", not n.startswith("timeseries."), n))
+
+
+#: What one may want to know of series, by the recipe that answers it.
+_TASKS = {
+    "timeseries.represent": "Learn a representation",
+    "timeseries.classify": "Classify series",
+    "timeseries.regress": "Foretell a number of each series",
+    "timeseries.cluster": "Group series",
+    "timeseries.forecast": "Forecast what comes next",
+    "timeseries.detect": "Find anomalies",
+    "timeseries.impute": "Fill in what is missing",
+}
+OTHER_TASK = "Something else"
+
+
+def task_estimators() -> dict[str, list[str]]:
+    """Task → the names of the estimators for it."""
+    found: dict[str, list[str]] = {task: [] for task in (*_TASKS.values(), OTHER_TASK)}
+    for name in series_estimators():
+        found[_TASKS.get(registry.recipe_of(registry.estimator(name)), OTHER_TASK)].append(name)
+    return {task: names for task, names in found.items() if names}
+
+
+def pick_task(tasks: Mapping[str, Sequence[str]], *, place: Any = st) -> str | None:
+    """What the reader wants to know; a link that names an estimator says it too."""
+    asked = st.query_params.get("estimator")
+    if asked and "task" not in st.query_params and "task" not in st.session_state:
+        of = next((task for task, names in tasks.items() if asked in names), None)
+        if of is not None:
+            st.query_params["task"] = st.session_state["task"] = of
+    return pick("What do you want to know?", list(tasks), key="task", place=place)
 
 
 def epochs(cls: type, params: dict[str, Any]) -> int:

@@ -57,7 +57,9 @@ def next_pages(dataset: Dataset) -> list[tuple[str, str]]:
 
 
 def preview(dataset: Dataset) -> None:
-    """The first rows."""
+    """What the import had to say, and the first rows."""
+    for note in dataset.notes:
+        st.info(md(note), icon=":material/info:")
     st.dataframe(dataset.head(PREVIEW_ROWS), hide_index=True, width="stretch", key="preview")
     st.caption(f"The first {min(PREVIEW_ROWS, dataset.n_rows)} of {count(dataset.n_rows)} rows.")
     with st.container(horizontal=True):

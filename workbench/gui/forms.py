@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import streamlit as st
@@ -15,7 +15,10 @@ from workbench.errors import UsageError
 from workbench.gui.text import md
 from workbench.parameters import Parameter, describe, parse_value
 
-__all__ = ["check", "parameters", "split"]
+__all__ = ["EMPTY", "check", "parameters", "split", "typed"]
+
+#: What a field holds that must be filled in and is not.
+EMPTY = inspect.Parameter.empty
 
 #: Parameters that the page sets by itself: a run's seed is the estimator's random state.
 SET_ELSEWHERE = frozenset({"random_state", "device", "verbose", "n_jobs"})
@@ -47,6 +50,29 @@ def parameters(cls: type, *, prefix: str, skip: Collection[str] = ()) -> dict[st
     return {p.name: values[p.name] for p in described if values[p.name] != p.default}
 
 
+def typed(described: Sequence[Parameter], *, prefix: str, datasets: Sequence[str]) -> dict[str, Any]:
+    """Draw a field for each parameter of a pipeline and return all their values.
+
+    Raises
+    ------
+    UsageError
+        If a value typed as text does not read as what the parameter takes.
+    """
+    values: dict[str, Any] = {}
+    for start in range(0, len(described), _COLUMNS):
+        for column, p in zip(st.columns(_COLUMNS), described[start : start + _COLUMNS], strict=False):
+            with column:
+                key = f"{prefix}.{p.name}"
+                if p.kind == "dataset":
+                    chosen = st.selectbox(
+                        p.name, datasets, index=None, key=key, help=md(p.doc) or None, bind="query-params"
+                    )
+                    values[p.name] = p.default if chosen is None else chosen
+                else:
+                    values[p.name] = _field(p, key)
+    return values
+
+
 def _grid(described: list[Parameter], prefix: str) -> dict[str, Any]:
     values = {}
     for start in range(0, len(described), _COLUMNS):
@@ -66,6 +92,10 @@ def _field(p: Parameter, key: str) -> Any:
         return st.selectbox(
             label, options, index=index, key=key, help=hint, format_func=_shown, bind="query-params"
         )
+    if p.kind == "choices":
+        words = str(p.default).split(p.joined_by)
+        chosen = st.multiselect(label, p.choices, default=words, key=key, help=hint, bind="query-params")
+        return p.joined_by.join(chosen or words)
     # A number field can be emptied only where its default is empty; numbers that may be words are typed.
     if p.kind in ("int", "float") and not p.choices and (p.default is None or not p.optional):
         return _number(p, key, label, hint)

@@ -58,7 +58,7 @@ def _key(name: str) -> str:
 
 
 def _files() -> None:
-    folders = _import_folders()
+    folders = import_folders()
     with st.form(_key("import"), border=False):
         files = st.file_uploader(
             "Files (several make one data set: _TRAIN and _TEST in their names make its split)",
@@ -193,7 +193,7 @@ def _written(files: Sequence[Any]) -> Iterator[list[Path]]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _import_folders() -> list[Path]:
+def import_folders() -> list[Path]:
     """The folders of ``WORKBENCH_IMPORT_DIRS``, separated like those of ``PATH``."""
     named = os.environ.get("WORKBENCH_IMPORT_DIRS", "")
     return [Path(part).expanduser().resolve() for part in named.split(os.pathsep) if part]

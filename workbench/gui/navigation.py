@@ -22,16 +22,19 @@ _TITLES = {
     "prepare": ("Prepare", "build"),
     "labels": ("Labels", "label"),
     "time_series": ("Time series", "show_chart"),
+    "search": ("Search", "manage_search"),
     "selection": ("Features", "filter_alt"),
     "modality": ("Modality", "layers"),
     "bidding": ("Bidding", "gavel"),
+    "pipelines": ("Pipelines", "account_tree"),
     "runs": ("Runs", "list"),
     "run": ("Run", "monitoring"),
     "compare": ("Compare", "compare_arrows"),
     "models": ("Models", "deployed_code"),
+    "notebooks": ("Notebooks", "menu_book"),
     "storage": ("Storage", "database"),
 }
-_HIDDEN = {"run"}  # reached by a link with an id
+_HIDDEN = {"run", "search"}  # reached by a link with an id
 
 
 def page(name: str) -> Any:

@@ -7,16 +7,12 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import streamlit as st
 
-from workbench.errors import WorkbenchError
 from workbench.gui import result
-from workbench.gui.context import store
 from workbench.gui.panels import plot, table
-from workbench.gui.text import md
 from workbench.plots import represent, scores, series
 from workbench.report import Report
 
 if TYPE_CHECKING:
-    from workbench.arrays import SeriesData
     from workbench.runs import Run
 
 __all__ = ["view"]
@@ -71,7 +67,7 @@ def _map(run: Run, embedding: pd.DataFrame) -> None:
     if not ids:
         return
     named = {str(i): i for i in embedding["id"]}
-    chosen = _series(run, [named[i] for i in ids[:MAX_SERIES]])
+    chosen = result.series_of(run, [named[i] for i in ids[:MAX_SERIES]])
     if chosen is None:
         return
     if len(ids) > MAX_SERIES:
@@ -106,7 +102,7 @@ def _shapelets(run: Run, report: Report) -> None:
     name = right.selectbox("Series, the best match first", list(best), key="match", bind="query-params")
     if name is None:
         return
-    chosen = _series(run, [best[name].id])
+    chosen = result.series_of(run, [best[name].id])
     if chosen is None:
         return
     pattern = shapelets[shapelets["shapelet"] == shapelet]
@@ -128,14 +124,3 @@ def _ranked(report: Report, names: list[Any]) -> list[Any]:
     table = report.tables["importance"]
     rank = table.set_index(table["component"].astype(str))["score"].to_dict()
     return sorted(names, key=lambda name: -rank.get(str(name), 0.0))
-
-
-def _series(run: Run, ids: list[Any]) -> SeriesData | None:
-    """The series from the run's own version of the data set; None, with a sentence, if it is gone."""
-    spec = run.spec["dataset"]
-    try:
-        data = store().dataset(spec["ref"]).with_roles(spec["role_revision"])
-        return data.series(ids)
-    except WorkbenchError as error:
-        st.warning(md(f"The series cannot be shown: {error}"))
-        return None

@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -15,15 +15,28 @@ import plotly.io as pio
 import streamlit as st
 
 from workbench import notebook, registry
+from workbench.datasets.roles import layout
+from workbench.errors import WorkbenchError
+from workbench.gui.context import store
 from workbench.gui.panels import plot, python, table
 from workbench.gui.text import duration, md, score
 from workbench.plots.scores import CONTROLS, curves, score_label
 from workbench.report import Report
 
 if TYPE_CHECKING:
+    from workbench.arrays import SeriesData
     from workbench.runs import Run
 
-__all__ = ["body", "downloads", "drawn", "figures", "reproduce", "score_cards", "tables"]
+__all__ = [
+    "body",
+    "downloads",
+    "drawn",
+    "figures",
+    "reproduce",
+    "score_cards",
+    "series_of",
+    "tables",
+]
 
 
 def body(run: Run, report: Report) -> None:
@@ -92,6 +105,18 @@ def tables(report: Report) -> None:
     with st.expander("Tables"):
         name = st.selectbox("Table", list(report.tables), key="table", bind="query-params")
         table(report.tables[name], f"table-{name}")
+
+
+def series_of(run: Run, ids: Sequence[Any]) -> SeriesData | None:
+    """Series from the run's own version of the data set; None, with a sentence, if they are gone."""
+    spec = run.spec["dataset"]
+    try:
+        data = store().dataset(spec["ref"]).with_roles(spec["role_revision"])
+        named = "series_id" in data.roles or layout(data.roles) == "wide"
+        return data.series(ids) if named else data.to_series()  # a data set may be one series
+    except WorkbenchError as error:
+        st.warning(md(f"The series cannot be shown: {error}"))
+        return None
 
 
 def downloads(run: Run, report: Report) -> None:

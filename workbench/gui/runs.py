@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from workbench import registry
-from workbench.gui import navigation
+from workbench.gui import navigation, pipelines
 from workbench.gui.context import store
 from workbench.gui.panels import plot
 from workbench.gui.text import ago, bytes_, duration, md, score
@@ -135,6 +135,8 @@ def live(run_id: str) -> None:
     else:
         st.progress(min(max(run.progress, 0.0), 1.0), text=_progress_text(run))
         st.caption(f"Running for {duration(run.seconds)} on {md(run.slot or 'a worker')}.")
+    if run.recipe == "pipeline":
+        pipelines.steps(run)
     _live_figures(run)
     log_tail(run)
 

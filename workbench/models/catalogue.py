@@ -7,6 +7,7 @@ import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from types import EllipsisType
 from typing import Any
 
 from workbench.errors import ModelError, UsageError
@@ -127,10 +128,73 @@ class Models:
             raise UsageError(f"There is no model {ref!r}. Saved: {', '.join(names) or 'none yet'}.")
         return self._model(row)
 
-    def delete(self, ref: str) -> None:
-        """Remove one version for good."""
+    def set_alias(self, ref: str, alias: str, *, instead_of: int | EllipsisType | None = ...) -> bool:
+        """Call a version by a word such as ``"champion"``, which another may have had so far.
+
+        Parameters
+        ----------
+        ref : str
+            ``name@version``.
+        alias : str
+        instead_of : int or None, optional
+            Only if that version has the alias now (None: no version); what was compared with the one that is
+            replaced must not replace another.
+
+        Returns
+        -------
+        bool
+            Whether the version has the alias now.
+        """
+        check_name(alias)
         model = self.get(ref)
         with self._dir.write() as connection:
+            now = connection.execute(
+                "SELECT version FROM aliases WHERE name = ? AND alias = ?", (model.name, alias)
+            ).fetchone()
+            held = None if now is None else now["version"]
+            if instead_of is not ... and held not in (instead_of, model.version):
+                return False
+            if held != model.version:
+                connection.execute(
+                    "INSERT OR REPLACE INTO aliases (name, alias, version, since) VALUES (?, ?, ?, ?)",
+                    (model.name, alias, model.version, time.time()),
+                )
+        return True
+
+    def aliased(self, name: str, alias: str = "champion") -> Model | None:
+        """The version of the model `name` that has the alias; None if none has."""
+        row = self._dir.connection.execute(
+            "SELECT models.* FROM aliases JOIN models USING (name, version) WHERE name = ? AND alias = ?",
+            (name, alias),
+        ).fetchone()
+        return None if row is None else self._model(row)
+
+    def aliases(self, name: str) -> dict[str, int]:
+        """The versions of the model `name` that have an alias, by alias."""
+        rows = self._dir.connection.execute(
+            "SELECT alias, version FROM aliases WHERE name = ? ORDER BY alias", (name,)
+        )
+        return {row["alias"]: row["version"] for row in rows}
+
+    def of_run(self, run: str, name: str) -> Model | None:
+        """The version of the model `name` that was made by a run; None if there is none."""
+        row = self._dir.connection.execute(
+            "SELECT * FROM models WHERE run = ? AND name = ? ORDER BY version LIMIT 1", (run, name)
+        ).fetchone()
+        return None if row is None else self._model(row)
+
+    def delete(self, ref: str) -> None:
+        """Remove one version for good; refused while it has an alias."""
+        model = self.get(ref)
+        with self._dir.write() as connection:
+            held = connection.execute(
+                "SELECT alias FROM aliases WHERE name = ? AND version = ?", (model.name, model.version)
+            ).fetchone()
+            if held is not None:
+                raise ModelError(
+                    f"{model.ref} is the {held['alias']} of {model.name}: give that alias to another version "
+                    "first."
+                )
             connection.execute(
                 "DELETE FROM models WHERE name = ? AND version = ?", (model.name, model.version)
             )

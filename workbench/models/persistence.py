@@ -137,6 +137,9 @@ class _Writer:
 
     def estimator(self, estimator: Any, path: str) -> dict[str, Any]:
         cls = type(estimator)
+        if cls.__module__.startswith("sklearn.frozen"):  # around one of ours, which skops would not load
+            inner = self.estimator(estimator.estimator, f"{path}.estimator")
+            return {"class": "sklearn.frozen:FrozenEstimator", "frozen": inner}
         if cls.__module__.split(".")[0] == "sklearn":
             return {"class": f"{cls.__module__}:{cls.__qualname__}", "skops": self._skops(estimator, path)}
         learned = {
@@ -214,6 +217,10 @@ class _Reader:
         self.folder, self.arrays, self.trusted = folder, arrays, trusted
 
     def estimator(self, head: dict[str, Any]) -> Any:
+        if "frozen" in head:
+            from sklearn.frozen import FrozenEstimator
+
+            return FrozenEstimator(self.estimator(head["frozen"]))
         if "skops" in head:
             return self._skops(str(head["skops"]))
         cls = self._class(str(head["class"]))

@@ -33,10 +33,13 @@ __all__ = [
 #: What stands before a score's name when it is the control's.
 CONTROLS = ("untrained", "control")
 
-_ACRONYMS = {"nmi": "NMI", "auc": "AUC", "cv": "CV", "r2": "R²", "mae": "MAE", "rmse": "RMSE"}
+_ACRONYMS = {
+    **{name: name.upper() for name in ("nmi", "mse", "mae", "rmse", "pr", "vus", "f1", "auc", "cv")},
+    "r2": "R²",
+}
 
 #: Scores that are no qualities, or where less is better: they have no place among the bars.
-_NOT_QUALITY = ("second", "time", "n_", "loss", "bytes", "mae", "rmse")
+_NOT_QUALITY = ("second", "time", "n_", "loss", "bytes", "mae", "mse")
 
 
 def score_pairs(scores: Mapping[str, float]) -> pd.DataFrame:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from workbench.arrays import Split
 
-__all__ = ["Run", "Runs"]
+__all__ = ["Run", "Runs", "new_id"]
 
 STATES = ("queued", "running", *queue.FINISHED)
 
@@ -60,7 +60,7 @@ class Runs:
         launcher: str = "local",
         owner: str = "",
         parent: str | None = None,
-        schedule: str | None = None,
+        id: str | None = None,
         request: Request | None = None,
     ) -> Run:
         """Queue a run.
@@ -82,6 +82,10 @@ class Runs:
             Higher goes first.
         device : {"auto", "cpu", "cuda"}
             ``"auto"`` takes a GPU where there is one and the estimator has a parameter ``device``.
+        parent : str, optional
+            The pipeline run for which it is done, and with which it is cancelled.
+        id : str, optional
+            One that :func:`new_id` gave, where the caller must know it beforehand.
         request : Request, optional
             What was carried out before gives the run it led to, and queues nothing.
 
@@ -97,8 +101,11 @@ class Runs:
             raise UsageError(f"There is no launcher {launcher!r}. Installed: local.")
         if request is not None and (earlier := requests.find(self._dir, request)) is not None:
             return self.get(earlier)
-        run = secrets.token_hex(5)
+        run = id or new_id()
         draft = self._dir.tmp / f"run-{run}"
+        if id is not None:  # what a kill left of an earlier attempt to submit it
+            for rest in (draft, self._dir.runs / run):
+                shutil.rmtree(rest, ignore_errors=True)
         draft.mkdir()
         try:
             spec = specs.build(
@@ -122,7 +129,7 @@ class Runs:
                 device=spec["device"],
                 launcher=launcher,
                 parent=parent,
-                schedule=schedule,
+                schedule=None,
                 owner=owner,
             )
         finally:
@@ -231,6 +238,11 @@ class Runs:
                 else:
                     queue.drop_checkpoint(self._dir, row["id"])
         return freed
+
+
+def new_id() -> str:
+    """An id that no run has."""
+    return secrets.token_hex(5)
 
 
 def _ids(ids: Iterable[str] | str) -> Sequence[str]:

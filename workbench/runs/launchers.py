@@ -23,6 +23,7 @@ __all__ = ["Launcher", "LocalLauncher", "cores", "find_gpus"]
 # Every process of a run carries its folder in this variable, which survives fork and exec: what a
 # killed worker left behind is found by it, also when it left the process group.
 MARK = "WORKBENCH_RUN_DIR"
+SECRET = "WORKBENCH_NOTIFY_"  # noqa: S105  how variables begin that no run is given
 
 
 class Launcher(Protocol):
@@ -113,8 +114,10 @@ class LocalLauncher:
 def _environment(folder: Path, slot: str, threads: int) -> dict[str, str]:
     paths = [os.path.abspath(p) for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p]
     home = str(Path(workbench.__file__).parent.parent)
+    # Where notices go to, with its passwords, is the worker's business.
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(SECRET)}
     return {
-        **os.environ,
+        **inherited,
         MARK: str(folder),
         "WORKBENCH_WORKER_PID": str(os.getpid()),
         "PYTHONPATH": os.pathsep.join(dict.fromkeys([*paths, home])),

@@ -16,8 +16,6 @@ run, 74 when not even the result could be written, and 143 when it was stopped a
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import errno
 import fcntl
 import json
 import os
@@ -25,7 +23,6 @@ import shutil
 import signal
 import sys
 import time
-import traceback
 from pathlib import Path
 from types import FrameType
 from typing import IO, Any
@@ -33,27 +30,26 @@ from typing import IO, Any
 from workbench.errors import DatasetError, WorkbenchError
 from workbench.runs import spec as specs
 from workbench.runs import usage
+from workbench.runs.child import FULL, die_with_parent, print_traceback, sentence, write_atomically
 from workbench.runs.reporter import RunReporter, Terminated
-from workbench.runs.worker import read_result
+from workbench.runs.worker import NOTEBOOK, PIPELINE, read_result
 
 __all__ = ["main"]
 
 LOCK_PATIENCE = 10.0  # seconds to wait for an earlier process of this run to be gone
 HASHED = 1 << 30  # larger data sets are left to DuckDB's own block checksums
 STOPPED = 128 + signal.SIGTERM
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_PR_SET_PDEATHSIG = 1
 
 
 def main(run_dir: str | os.PathLike[str]) -> int:
     """Carry out the run in `run_dir` and return the exit code."""
-    _die_with_worker()
+    die_with_parent()
     folder = Path(run_dir).resolve()
     try:
         lock = _lock(folder)
     except OSError as error:
         print(f"The run {folder} cannot be opened: {error.strerror}.", file=sys.stderr)
-        return os.EX_IOERR if error.errno in _FULL else 1
+        return os.EX_IOERR if error.errno in FULL else 1
     if lock is None:
         print(f"Another process is working on {folder}.", file=sys.stderr)
         return os.EX_TEMPFAIL
@@ -81,33 +77,27 @@ def _run(folder: Path) -> int:
         stopped = True
     except BaseException as error:
         if not stopped:
-            _print_traceback()
+            print_traceback()
             shutil.rmtree(
                 folder / "artifacts.part", ignore_errors=True
             )  # on a full disk, room for the result
-            result = {"state": "failed", "error": _sentence(error, folder), "headline": "", "scores": {}}
+            result = {"state": "failed", "error": sentence(error, folder), "headline": "", "scores": {}}
     with contextlib.suppress(OSError):  # worth knowing, not worth a run
         usage.write(folder)
     if stopped:
         print("stopped; a retry continues from the last checkpoint", flush=True)
         return STOPPED
     try:
-        _write_atomically(folder / "result.json", json.dumps({**result, "time": time.time()}, indent=1))
+        write_atomically(folder / "result.json", json.dumps({**result, "time": time.time()}, indent=1))
     except OSError as error:
         print(f"The result cannot be written: {error}", file=sys.stderr)
-        return os.EX_IOERR if error.errno in _FULL else 1
+        return os.EX_IOERR if error.errno in FULL else 1
     return 0 if result["state"] == "done" else 1
 
 
 def _carry_out(folder: Path, reporter: RunReporter) -> dict[str, Any]:
     spec = specs.load(folder)
-    estimator = specs.build_estimator(spec, folder)
-    from workbench import registry
-    from workbench.arrays import Split
-
-    recipe = registry.recipe(spec["recipe"])
-    data = _open_data(spec["dataset"], folder)
-    report = recipe(estimator, data, Split(**spec["split"]), spec["seed"], reporter)
+    report = _work(spec, folder, reporter)
     model_error = _write_artifacts(folder, spec, report)
     print(report.headline, flush=True)
     scores = {name: (float(v) if v == v else None) for name, v in report.scores.items()}
@@ -118,6 +108,24 @@ def _carry_out(folder: Path, reporter: RunReporter) -> dict[str, Any]:
         "scores": scores,
         "model_error": model_error,
     }
+
+
+def _work(spec: dict[str, Any], folder: Path, reporter: RunReporter) -> Any:
+    if spec["recipe"] == PIPELINE:
+        from workbench.pipelines.process import carry_out
+
+        return carry_out(spec, folder, reporter)
+    if spec["recipe"] == NOTEBOOK:
+        from workbench.notebooks.process import carry_out as execute
+
+        return execute(spec, folder, reporter)
+    estimator = specs.build_estimator(spec, folder)
+    from workbench import registry
+    from workbench.arrays import Split
+
+    recipe = registry.recipe(spec["recipe"])
+    data = _open_data(spec["dataset"], folder)
+    return recipe(estimator, data, Split(**spec["split"]), spec["seed"], reporter)
 
 
 def _open_data(dataset: dict[str, Any], folder: Path) -> Any:
@@ -143,6 +151,9 @@ def _write_artifacts(folder: Path, spec: dict[str, Any], report: Any) -> str:
     shutil.rmtree(part, ignore_errors=True)
     report.save(part / "report")
     _write_figures(part / "figures", report)
+    for made in (folder / "steps").glob("*/"):  # files of Python steps and notebooks
+        if any(made.iterdir()):
+            shutil.copytree(made, part / "files" / made.name)
     model_error = ""
     if report.estimator is not None:
         from workbench import models
@@ -173,25 +184,7 @@ def _write_figures(folder: Path, report: Any) -> None:
     except OSError:
         raise
     except Exception:  # a picture that cannot be drawn must not cost the run its result
-        _print_traceback()
-
-
-def _sentence(error: BaseException, folder: Path) -> str:
-    """What went wrong, in one sentence for the user."""
-    kind, text = type(error).__name__, " ".join(str(error).split())
-    if isinstance(error, WorkbenchError):
-        return text
-    if isinstance(error, OSError) and error.errno in _FULL:
-        return "The disk is full: free some space, then retry the run."
-    if isinstance(error, FileNotFoundError) and not (folder / "spec.json").exists():
-        return "The folder of the run was deleted while it ran: submit the run again."
-    if kind == "OutOfMemoryError":
-        return "The GPU has not enough memory: use smaller batches or a smaller model."
-    if isinstance(error, MemoryError):
-        return "The run needs more memory than there is: use less data, smaller batches or a smaller model."
-    where = traceback.extract_tb(error.__traceback__)
-    line = f" ({Path(where[-1].filename).name}, line {where[-1].lineno})" if where else ""
-    return f"{kind}: {text[:500]}{line}" if text else f"{kind}{line}"
+        print_traceback()
 
 
 def _on_sigterm(reporter: RunReporter, number: int, frame: FrameType | None) -> None:
@@ -199,15 +192,6 @@ def _on_sigterm(reporter: RunReporter, number: int, frame: FrameType | None) -> 
         reporter.stopping = True  # the loop saves its checkpoint and raises Stopped
     elif not reporter.training:
         raise Terminated
-
-
-def _die_with_worker() -> None:
-    """Have the kernel kill this process when the worker that started it is gone."""
-    worker = os.environ.get("WORKBENCH_WORKER_PID")
-    if worker:
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != int(worker):  # it died before we asked
-            os._exit(os.EX_TEMPFAIL)
 
 
 def _lock(folder: Path) -> IO[str] | None:
@@ -223,23 +207,6 @@ def _lock(folder: Path) -> IO[str] | None:
                 file.close()
                 return None
             time.sleep(0.05)
-
-
-def _write_atomically(path: Path, text: str) -> None:
-    part = path.with_suffix(".part")
-    with open(part, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, path)
-
-
-def _print_traceback() -> None:
-    try:
-        traceback.print_exc()
-        sys.stderr.flush()
-    except OSError:
-        pass  # the disk is full, the log too
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import RunError, RunNotFound
-from workbench.runs import requests
+from workbench.runs import notices, requests
 from workbench.runs.requests import Request
 from workbench.store import StoreDir
 
@@ -37,6 +37,7 @@ __all__ = [
     "claim_expired",
     "delete",
     "drop_checkpoint",
+    "enter",
     "finish",
     "held",
     "ingest",
@@ -73,7 +74,17 @@ def submit(
 
     Where `request` has been carried out before, nothing is entered, and the id is the earlier run's.
     """
+    with dir.write() as db:
+        if request is not None and not requests.enter(db, request, spec["id"]):
+            return str(requests.find(dir, request))
+        enter(db, dir, spec, draft, **columns)
+    return str(spec["id"])
+
+
+def enter(db: sqlite3.Connection, dir: StoreDir, spec: dict[str, Any], draft: Path, **columns: Any) -> None:
+    """The same within a transaction that does more."""
     row = {
+        "lane": None,
         "id": spec["id"],
         "name": spec["name"],
         "state": "queued",
@@ -84,17 +95,17 @@ def submit(
         "created": spec["created"],
         **columns,
     }
-    with dir.write() as db:
-        if request is not None and not requests.enter(db, request, spec["id"]):
-            return str(requests.find(dir, request))
-        db.execute(
-            "INSERT INTO runs (id, name, state, estimator, recipe, dataset, spec, created, priority, device,"
-            " launcher, parent, schedule, owner) VALUES (:id, :name, :state, :estimator, :recipe, :dataset,"
-            " :spec, :created, :priority, :device, :launcher, :parent, :schedule, :owner)",
-            row,
-        )
-        os.rename(draft, dir.runs / spec["id"])
-    return str(spec["id"])
+    if row["parent"] is not None:
+        parent = db.execute("SELECT state, cancel FROM runs WHERE id = ?", (row["parent"],)).fetchone()
+        if parent is None or parent["state"] in FINISHED or parent["cancel"]:
+            raise RunError(f"Run {row['parent']} has ended, so that no run is started for it.")
+    db.execute(
+        "INSERT INTO runs (id, name, state, estimator, recipe, dataset, spec, created, priority, device,"
+        " launcher, parent, schedule, owner, lane) VALUES (:id, :name, :state, :estimator, :recipe, :dataset,"
+        " :spec, :created, :priority, :device, :launcher, :parent, :schedule, :owner, :lane)",
+        row,
+    )
+    os.rename(draft, dir.runs / spec["id"])
 
 
 def record(
@@ -144,7 +155,8 @@ def claim(
 ) -> sqlite3.Row | None:
     """Take the next queued run that asks for one of `devices`: highest priority first, then oldest.
 
-    A slot of a GPU is given to one running run only, whichever worker holds it.
+    A slot of a GPU is given to one running run only, whichever worker holds it; and of the runs in one lane
+    only one runs at a time.
     """
     query = {
         "worker": worker,
@@ -160,6 +172,8 @@ def claim(
         "FROM runs WHERE state = 'queued' AND device IN (SELECT value FROM json_each(:devices))"
         " AND launcher IN (SELECT value FROM json_each(:launchers))"
         " AND (:shared OR NOT EXISTS (SELECT 1 FROM runs WHERE state = 'running' AND slot = :slot))"
+        " AND (lane IS NULL OR NOT EXISTS (SELECT 1 FROM runs AS r"
+        " WHERE r.state = 'running' AND r.lane = runs.lane))"
     )
     # Look before locking: an idle worker must not be a writer.
     if dir.connection.execute(f"SELECT 1 {waiting} LIMIT 1", query).fetchone() is None:
@@ -278,7 +292,49 @@ def finish(
                 "now": time.time(),
             },
         ).rowcount
+        if changed:
+            _cancel_rest(db, run)
+            if state == "failed":
+                _give_notice(db, run)
     return bool(changed)
+
+
+def _cancel_rest(db: sqlite3.Connection, parent: str) -> None:
+    """Whatever a run has started, and every step that has not ended, ends with it."""
+    db.execute(
+        "UPDATE steps SET state = 'cancelled' WHERE run = ? AND state IN ('waiting', 'running')", (parent,)
+    )
+    for (child,) in db.execute(
+        "SELECT id FROM runs WHERE parent = ? AND state IN ('queued', 'running')", (parent,)
+    ).fetchall():
+        _cancel(db, child)
+
+
+def _cancel(db: sqlite3.Connection, run: str) -> None:
+    db.execute(
+        "UPDATE runs SET state = 'cancelled', finished = ? WHERE id = ? AND state = 'queued'",
+        (time.time(), run),
+    )
+    db.execute("UPDATE runs SET cancel = 1 WHERE id = ? AND state = 'running'", (run,))
+    for (child,) in db.execute(
+        "SELECT id FROM runs WHERE parent = ? AND state IN ('queued', 'running')", (run,)
+    ).fetchall():
+        _cancel(db, child)
+
+
+def _give_notice(db: sqlite3.Connection, run: str) -> None:
+    """Have somebody told of a pipeline that failed; other runs fail before somebody's eyes."""
+    row = db.execute("SELECT * FROM runs WHERE id = ? AND recipe = 'pipeline'", (run,)).fetchone()
+    if row is not None:
+        notices.give(
+            db,
+            f"failure:{run}:{row['attempt']}",
+            "failure",
+            f"{row['name']} failed",
+            row["error"],
+            run=run,
+            schedule=row["schedule"],
+        )
 
 
 def release(
@@ -318,18 +374,15 @@ def release(
 def cancel(dir: StoreDir, ids: Sequence[str], *, request: Request | None = None) -> None:
     """Cancel: a queued run at once, a running one by asking its worker; finished ones stay as they are.
 
-    Where `request` has been carried out before, nothing is done: the run may have been retried since.
+    The runs that a pipeline has started are cancelled with it. Where `request` has been carried out before,
+    nothing is done: the run may have been retried since.
     """
     with dir.write() as db:
         if request is not None and not requests.enter(db, request, ids[0]):
             return
         for row in _rows(db, ids):
-            if row["state"] == "queued":
-                db.execute(
-                    "UPDATE runs SET state = 'cancelled', finished = ? WHERE id = ?", (time.time(), row["id"])
-                )
-            elif row["state"] == "running":
-                db.execute("UPDATE runs SET cancel = 1 WHERE id = ?", (row["id"],))
+            if row["state"] not in FINISHED:
+                _cancel(db, row["id"])
 
 
 def retry(dir: StoreDir, ids: Sequence[str], *, fresh: bool = False) -> None:
@@ -352,7 +405,9 @@ def retry(dir: StoreDir, ids: Sequence[str], *, fresh: bool = False) -> None:
                 shutil.rmtree(folder / "checkpoint", ignore_errors=True)
                 shutil.rmtree(folder / "artifacts", ignore_errors=True)
                 (folder / "events.jsonl").unlink(missing_ok=True)
+                shutil.rmtree(folder / "steps", ignore_errors=True)
                 db.execute("DELETE FROM metrics WHERE run = ?", (row["id"],))
+                db.execute("DELETE FROM steps WHERE run = ?", (row["id"],))
                 db.execute(
                     "UPDATE runs SET events_offset = 0, progress = 0, stage = '', checkpoint = ''"
                     " WHERE id = ?",

@@ -79,9 +79,9 @@ class _Sample:
     def to_series(self) -> SeriesData:
         whole = self._data.to_series()
         rows = self._rows(len(whole.X), whole.split)
-        return replace(
-            whole, X=whole.X[rows], y=_at(whole.y, rows), split=_at(whole.split, rows), ids=whole.ids[rows]
-        )
+        optional = ("y", "split", "domain", "anomaly", "exogenous")
+        chosen = {name: _at(getattr(whole, name), rows) for name in optional}
+        return replace(whole, X=whole.X[rows], ids=whole.ids[rows], **chosen)
 
     def to_table(self) -> TableData:
         whole = self._data.to_table()

@@ -86,6 +86,11 @@ class RunReporter:
         if total > 0 and time.monotonic() - self._written >= EVERY:
             self._write_progress(min(max(done / total, 0.0), 1.0))
 
+    def whole(self, stage: str, share: float) -> None:
+        """How much of the whole run is done, from a run that counts its parts itself."""
+        self._shown = share
+        self._write("progress", stage=stage, progress=round(share, 4), remaining=None)
+
     def metric(self, name: str, value: float, step: int) -> None:
         value = float(value)
         finite = value if math.isfinite(value) else None

@@ -8,7 +8,8 @@
 
 ``estimator`` is a registered name or an import path; where ``source`` names a file of the run's folder,
 the path leads into that file. A parameter that is itself an estimator (a step of a pipeline, say) is
-``{"$estimator": name, "params": {...}}``, and a tuple is ``{"$tuple": [...]}``.
+``{"$estimator": name, "params": {...}}``, one that is a saved model, used as it is, ``{"$model": ref}``,
+and a tuple is ``{"$tuple": [...]}``.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from workbench.arrays import Split
 from workbench.errors import EstimatorNotFound, RunError, UsageError
 from workbench.runs import source
 
-__all__ = ["build", "build_estimator", "class_of", "environment", "load"]
+__all__ = ["build", "build_estimator", "class_of", "encode", "git_commit", "load", "version_of", "versions"]
 
 _PACKAGES = ("workbench", "numpy", "pandas", "scikit-learn", "scipy", "torch", "duckdb")
 MODEL = "model:"  # estimator "model:name@version" is a saved model of the store
@@ -68,7 +69,7 @@ def build(
         if params:
             raise RunError(f"{estimator} is fitted: it takes no parameters.")
     else:
-        cls = registry.estimator(estimator) if isinstance(estimator, str) else _class(estimator)
+        cls = _class(registry.estimator(estimator) if isinstance(estimator, str) else estimator)
         given = {} if isinstance(estimator, str | type) else _changed_params(estimator)
         given.update(params or {})
         given = _seeded(_checked(cls, given), given, seed)
@@ -88,7 +89,7 @@ def build(
         "estimator": path,
         "source": source_file,
         "import_roots": sorted(_import_roots(cls, given)),
-        "params": {key: _encode(value, key) for key, value in given.items()},
+        "params": {key: encode(value, key) for key, value in given.items()},
         "recipe": recipe,
         "dataset": dataset,
         "split": asdict(split),
@@ -96,7 +97,8 @@ def build(
         # Only an estimator that can use a GPU waits for one.
         "device": "cpu" if device == "auto" and "device" not in _param_names(cls, given) else device,
         "python": platform.python_version(),
-        **environment(cls),
+        "versions": versions(cls),
+        "git_commit": git_commit(),
         "created": time.time(),
     }
     (folder / "spec.json").write_text(json.dumps(spec, indent=1), encoding="utf-8")
@@ -132,7 +134,8 @@ def build_estimator(spec: dict[str, Any], folder: Path) -> Any:
     if spec["estimator"].startswith(MODEL):
         return _model(spec["estimator"], folder.parent.parent)
     cls = class_of(spec, folder)
-    return _construct(cls, {key: _decode(value) for key, value in spec["params"].items()})
+    root = folder.parent.parent
+    return _construct(cls, {key: _decode(value, root) for key, value in spec["params"].items()})
 
 
 def _model(ref: str, root: Path) -> Any:
@@ -167,7 +170,7 @@ def _changed_params(estimator: Any) -> dict[str, Any]:
         key: value
         for key, value in estimator.get_params(deep=False).items()
         if value is not defaults.get(key, ...)
-        and _encode(value, key) != _encode_or_none(defaults.get(key, ...))
+        and encode(value, key) != _encode_or_none(defaults.get(key, ...))
     }
 
 
@@ -228,22 +231,30 @@ def _construct(cls: type, params: dict[str, Any]) -> Any:
         raise RunError(f"{cls.__name__} cannot be made with these parameters: {error}.") from error
 
 
-def _encode(value: Any, key: str) -> Any:
-    """`value` as JSON."""
+def encode(value: Any, key: str) -> Any:
+    """`value`, which belongs to the parameter `key`, as JSON.
+
+    Raises
+    ------
+    RunError
+        If it is nothing that a run can carry.
+    """
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else {"$float": str(value)}
     if isinstance(value, tuple):
-        return {"$tuple": [_encode(item, key) for item in value]}
+        return {"$tuple": [encode(item, key) for item in value]}
     if isinstance(value, list):
-        return [_encode(item, key) for item in value]
+        return [encode(item, key) for item in value]
+    if isinstance(value, dict) and set(value) == {"$model"}:
+        return value
     if isinstance(value, dict) and all(isinstance(k, str) and not k.startswith("$") for k in value):
-        return {k: _encode(item, key) for k, item in value.items()}
+        return {k: encode(item, key) for k, item in value.items()}
     if hasattr(value, "item") and getattr(value, "ndim", None) == 0:  # a numpy scalar
-        return _encode(value.item(), key)
+        return encode(value.item(), key)
     if hasattr(value, "get_params") and not isinstance(value, type) and source.is_importable(type(value)):
-        params = {k: _encode(v, f"{key}.{k}") for k, v in _changed_params(value).items()}
+        params = {k: encode(v, f"{key}.{k}") for k, v in _changed_params(value).items()}
         return {"$estimator": registry.name_of(type(value)), "params": params}
     raise RunError(
         f"The parameter {key!r} is a {type(value).__name__}, which a run cannot carry: "
@@ -253,24 +264,28 @@ def _encode(value: Any, key: str) -> Any:
 
 def _encode_or_none(value: Any) -> Any:
     try:
-        return _encode(value, "")
+        return encode(value, "")
     except RunError:
         return {"$other": None}
 
 
-def _decode(value: Any) -> Any:
+def _decode(value: Any, root: Path) -> Any:
     if isinstance(value, list):
-        return [_decode(item) for item in value]
+        return [_decode(item, root) for item in value]
     if not isinstance(value, dict):
         return value
     if "$tuple" in value:
-        return tuple(_decode(item) for item in value["$tuple"])
+        return tuple(_decode(item, root) for item in value["$tuple"])
     if "$float" in value:
         return float(value["$float"])
+    if "$model" in value:
+        from sklearn.frozen import FrozenEstimator
+
+        return FrozenEstimator(_model(value["$model"], root))
     if "$estimator" in value:
-        params = {k: _decode(v) for k, v in value["params"].items()}
+        params = {k: _decode(v, root) for k, v in value["params"].items()}
         return _construct(registry.estimator(value["$estimator"]), params)
-    return {k: _decode(item) for k, item in value.items()}
+    return {k: _decode(item, root) for k, item in value.items()}
 
 
 def _import_roots(cls: type, params: dict[str, Any]) -> set[str]:
@@ -283,19 +298,21 @@ def _import_roots(cls: type, params: dict[str, Any]) -> set[str]:
     return roots
 
 
-def environment(cls: type | None = None) -> dict[str, Any]:
-    """Versions of the packages that matter, that of `cls` among them, and the project's commit."""
-    return {"versions": _versions(cls), "git_commit": _git_commit()}
-
-
-def _versions(cls: type | None) -> dict[str, str]:
-    top = () if cls is None else (cls.__module__.partition(".")[0],)
+def versions(cls: type | None = None) -> dict[str, str]:
+    """The packages on which a run's numbers depend, the one of `cls` among them."""
+    top = [] if cls is None else [cls.__module__.partition(".")[0]]
     found = {}
     for package in dict.fromkeys([*_PACKAGES, *top]):
         version = _version(package)
         if version is not None:
             found[package] = version
     return found
+
+
+def version_of(function: Any) -> str:
+    """The version of the package that a function comes from; its source's text where there is none."""
+    found = _version(function.__module__.partition(".")[0])
+    return found if found is not None else inspect.getsource(sys.modules[function.__module__])
 
 
 @cache
@@ -306,7 +323,7 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _git_commit() -> str | None:
+def git_commit() -> str | None:
     """The commit of the project in the current folder."""
     try:
         run = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5)

@@ -253,7 +253,7 @@ class ActiveRun:
 def _specification(
     run: str, name: str, params: Mapping[str, Any], data: str, seed: int | None
 ) -> dict[str, Any]:
-    from workbench.runs.spec import environment
+    from workbench.runs.spec import git_commit, versions
 
     if not name.strip():
         raise UsageError("A run needs a name.")
@@ -269,7 +269,8 @@ def _specification(
         "seed": seed,
         "device": "auto",
         "python": platform.python_version(),
-        **environment(),
+        "versions": versions(),
+        "git_commit": git_commit(),
         "created": time.time(),
     }
 

@@ -22,6 +22,7 @@ from typing import Any
 
 from workbench.errors import StoreError
 from workbench.runs import queue
+from workbench.runs.clerk import Clerk
 from workbench.runs.launchers import Launcher, LocalLauncher, cores, find_gpus
 from workbench.store import StoreDir
 
@@ -33,6 +34,9 @@ LEASE = 10.0  # seconds after which a silent worker has lost its runs
 POLL = 0.2  # seconds between two looks at the table
 GRACE = 10.0  # seconds a run has to save its checkpoint before it is killed
 CHUNK = 4 << 20  # bytes of events entered in one transaction
+NOTEBOOK = "notebook"  # the recipe of runs that execute one
+PIPELINE = "pipeline"  # the slot of runs on device "none", which only wait for other runs
+PIPELINES = 8  # of them at once, beside the slots for computing
 
 
 @dataclass
@@ -77,10 +81,12 @@ class Worker:
         self.stopping = False
         self._active: dict[str, _Active] = {}
         self._renew_at = 0.0
+        self._clerk = Clerk(dir)
         self._threads = max(1, cores() // max(1, len(self.slots)))
         self._devices: dict[str, tuple[str, ...]] = {"cuda": ("cuda", "auto"), "cpu": ("cpu", "auto")}
         if any(slot.startswith("cuda") for slot in self.slots):
             self._devices["cpu"] = ("cpu",)  # a run that could use the GPU waits for it
+        self._devices[PIPELINE] = ("none",)
 
     def run_forever(self) -> None:
         """Work until SIGTERM or SIGINT; then put the running runs back, with a checkpoint each."""
@@ -131,6 +137,7 @@ class Worker:
             else:
                 self._follow(run, cancel=held[run.id])
         if not self.stopping:
+            self._clerk.tick()
             self._take_over()
             self._start_more()
 
@@ -156,8 +163,13 @@ class Worker:
         self._renew_at = time.monotonic() + self.lease / 5
 
     def _start_more(self) -> None:
-        free = Counter(self.slots) - Counter(run.slot for run in self._active.values())
+        # Pipelines have places of their own, or they could fill the slots that their steps wait for.
+        places = [*self.slots, *[PIPELINE] * PIPELINES]
+        free = Counter(places) - Counter(run.slot for run in self._active.values())
+        nothing: set[str] = set()  # kinds of slots for which nothing waits
         for slot in sorted(free.elements(), key=lambda name: not name.startswith("cuda")):
+            if slot in nothing:
+                continue
             row = queue.claim(
                 self.dir,
                 self.id,
@@ -168,6 +180,8 @@ class Worker:
             )
             if row is not None:
                 self._start(self._activate(row), row["attempt"])
+            elif not slot.startswith("cuda"):
+                nothing.add(slot)
 
     def _activate(self, row: Any) -> _Active:
         run = _Active(

@@ -15,24 +15,30 @@ from workbench.selection.peers import (
     LassoSelector,
     MutualInformationSelector,
     PermutationSelector,
-    SharkSelector,
 )
 from workbench.selection.quantizer import RowQuantizer
+from workbench.selection.relaxed import AutoFieldSelector, OptFSSelector, STGSelector
+from workbench.selection.shark import SharkSelector
+from workbench.selection.stability import StabilitySelector
 
 if TYPE_CHECKING:
     from workbench.selection.gates import FieldGates, prune_linear
 
 __all__ = [
     "LPFS",
+    "AutoFieldSelector",
     "BoostingSelector",
     "FieldGates",
     "GradientSelector",
     "LPFSPlusPlus",
     "LassoSelector",
     "MutualInformationSelector",
+    "OptFSSelector",
     "PermutationSelector",
     "RowQuantizer",
+    "STGSelector",
     "SharkSelector",
+    "StabilitySelector",
     "prune_linear",
 ]
 

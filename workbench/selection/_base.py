@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from typing import Any, Self
 
@@ -17,11 +18,31 @@ from sklearn.utils.validation import check_is_fitted
 
 from workbench.ctr._base import CTRClassifier
 from workbench.ctr._columns import FieldsError, as_columns
-from workbench.ctr.encoded import Encoded, Field, Layout
+from workbench.ctr._parameters import documented, keep_parameters
+from workbench.ctr.encoded import Encoded, Layout
 from workbench.ctr.encoder import FieldEncoder
 from workbench.ctr.models import DeepFMClassifier
 
-__all__ = ["FieldSelector", "Problem"]
+__all__ = ["FieldSelector", "Problem", "selector_documented"]
+
+_COMMON = """estimator : CTR classifier, default=None
+        The host model; its encoder reads the fields. A `DeepFMClassifier` by default.
+    max_fields : int, default=None
+        Keep so many of the best fields; by default those with a score above 0.
+    validation_fraction : float, default=0.1
+        Share of the rows kept for judging.
+    n_probes : int, default=0
+        Shuffled copies of fields that take part as controls and are never kept.
+    random_state : int, RandomState instance or None, default=None
+        Makes the result repeatable when set to a number."""
+
+_LEARNED = """support_ : ndarray of bool, shape (n_fields,)
+    importance_ : ndarray, shape (n_fields,)
+    probe_scores_ : ndarray, shape (n_probes,)
+    fields_, ranking_, classes_, n_features_in_, feature_names_in_"""
+
+#: Fills in ``<common>`` and ``<learned>``.
+selector_documented = documented(common=_COMMON, learned=_LEARNED)
 
 
 @dataclass(frozen=True)
@@ -52,7 +73,7 @@ class Problem:
     seed: int
 
 
-class FieldSelector(TransformerMixin, BaseEstimator):
+class FieldSelector(TransformerMixin, BaseEstimator, ABC):
     """Base of the selectors. The unit is the field: a column, with all its values.
 
     Subclasses give each field a score in `_search`; what is kept follows from the scores, or from the search
@@ -74,6 +95,16 @@ class FieldSelector(TransformerMixin, BaseEstimator):
     validation_fraction: float
     n_probes: int
     random_state: Any
+
+    def __init__(
+        self,
+        estimator: CTRClassifier | None = None,
+        max_fields: int | None = None,
+        validation_fraction: float = 0.1,
+        n_probes: int = 0,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        keep_parameters(self, locals())
 
     def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Score every field and decide which are kept.
@@ -141,11 +172,11 @@ class FieldSelector(TransformerMixin, BaseEstimator):
         self._conclude(encoder, layout, scores, kept)
         return self
 
+    @abstractmethod
     def _search(
         self, problem: Problem, start: CTRClassifier | None
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_] | None]:
         """A score a field of the problem's layout, and which are kept, where the search itself says so."""
-        raise NotImplementedError
 
     def _conclude(
         self,
@@ -160,12 +191,21 @@ class FieldSelector(TransformerMixin, BaseEstimator):
         self.importance_ = np.asarray(found[names], dtype=np.float64)
         self.probe_scores_ = found.drop(names).to_numpy(dtype=np.float64)
         if kept is None:
-            self.support_ = _best(self.importance_, self.max_fields)
+            self.support_ = self._best(self.importance_)
         else:
             self.support_ = pd.Series(kept, index=layout.names)[names].to_numpy(dtype=bool)
         self.ranking_ = (-self.importance_).argsort(kind="stable").argsort(kind="stable") + 1
         if not self.support_.any():
             raise FieldsError(self._nothing_left())
+
+    def _best(self, scores: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """The fields with the best `max_fields` scores, or with a score above 0."""
+        if self.max_fields is None:
+            positive: NDArray[np.bool_] = scores > 0
+            return positive
+        kept = np.zeros(len(scores), dtype=bool)
+        kept[(-scores).argsort(kind="stable")[: self.max_fields]] = True
+        return kept
 
     def _nothing_left(self) -> str:
         return "No field has a score above 0, so none is left: set max_fields to keep the best ones."
@@ -231,15 +271,6 @@ class FieldSelector(TransformerMixin, BaseEstimator):
         return tags
 
 
-def _best(scores: NDArray[np.float64], max_fields: int | None) -> NDArray[np.bool_]:
-    if max_fields is None:
-        positive: NDArray[np.bool_] = scores > 0
-        return positive
-    kept = np.zeros(len(scores), dtype=bool)
-    kept[(-scores).argsort(kind="stable")[:max_fields]] = True
-    return kept
-
-
 def _divide(
     rows: NDArray[np.intp], codes: NDArray[Any], share: float, rng: np.random.Generator
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -266,7 +297,8 @@ def _add_probes(
     for i, field in enumerate(chosen):
         order = rng.permutation(len(encoded))
         place = layout.names.index(field.name)
-        fields[field.kind].append(Field(f"probe {i + 1}", field.kind, f"probe {i + 1}", field.rows))
+        name = f"probe {i + 1}"
+        fields[field.kind].append(replace(field, name=name, table=name))
         if field.kind == "categorical":
             ids.append(encoded.ids[order, place : place + 1])
         else:

@@ -9,7 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from workbench.ctr._batch import Batch
 from workbench.ctr._training import Gated, Rows
+from workbench.selection._relaxed import RelaxedGates
 from workbench.training.callbacks import Callback
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ class GateLearner(Callback):
 
     Parameters
     ----------
-    gates : FieldGates
+    gates : FieldGates or RelaxedGates
     names : list of str
         The fields.
     held_out : Rows, optional
@@ -36,10 +38,16 @@ class GateLearner(Callback):
     """
 
     def __init__(
-        self, gates: FieldGates, names: list[str], *, held_out: Rows | None = None, seed: int = 0
+        self,
+        gates: FieldGates | RelaxedGates,
+        names: list[str],
+        *,
+        held_out: Rows | None = None,
+        seed: int = 0,
     ) -> None:
         self.gates, self.names, self.held_out = gates, names, held_out
         self.generator = torch.Generator().manual_seed(seed)
+        self._period = gates.period if isinstance(gates, RelaxedGates) else 1
         self._every = max(1, gates.n_steps // _POINTS)
         self.every_told = self._every * 4  #: steps between two reports to a live page
         self._steps: list[int] = []
@@ -56,12 +64,18 @@ class GateLearner(Callback):
             generators={"gates": self.generator} if self.held_out is not None else {},
         )
 
-    def _for_network(self) -> Tensor:
-        gate = self.gates.gate()
+    def _for_network(self, batch: Batch) -> Tensor:
+        gate = self._drawn(batch)
         return gate if self.held_out is None else gate.detach()
 
+    def _drawn(self, batch: Batch) -> Tensor:
+        """The gates of a batch: with noise, or of its own values, where the method says so."""
+        return self.gates.draw(batch) if isinstance(self.gates, RelaxedGates) else self.gates.gate()
+
     def on_batch_end(self, loop: Loop) -> None:
-        gradient = None if self.held_out is None else self._held_out_gradient(loop)
+        gradient = None
+        if self.held_out is not None and (self.gates.step_number + 1) % self._period == 0:
+            gradient = self._held_out_gradient(loop)
         self.gates.step(gradient)
         if self.gates.step_number % self._every == 0:
             self._record()
@@ -76,7 +90,7 @@ class GateLearner(Callback):
         size = min(loop.batch_size, len(rows))
         indices = torch.randint(len(rows), (size,), generator=self.generator).to(rows.y.device)
         loop.model.eval()  # running means of layers are the network's to learn
-        (gradient,) = torch.autograd.grad(rows.loss(loop.model, indices, self.gates.gate()), self.gates.x)
+        (gradient,) = torch.autograd.grad(rows.loss(loop.model, indices, self._drawn), self.gates.x)
         loop.model.train()
         return gradient
 
@@ -100,17 +114,15 @@ class GateLearner(Callback):
 
     def state_dict(self) -> dict[str, Tensor]:
         return {
-            "x": self.gates.x.detach(),
-            "step_count": self.gates.step_count,
+            **{f"gates.{name}": value.detach() for name, value in self.gates.state_dict().items()},
             "steps": torch.tensor(self._steps),
             "epsilons": torch.tensor(self._epsilons, dtype=torch.float64),
             "values": torch.stack(self._values),
         }
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        with torch.no_grad():
-            self.gates.x.copy_(state["x"])
-            self.gates.step_count.copy_(state["step_count"])
+        own = {name: value for name, value in state.items() if name.startswith("gates.")}
+        self.gates.load_state_dict({name.removeprefix("gates."): value for name, value in own.items()})
         self._steps = [int(step) for step in state["steps"]]
         self._epsilons = [float(value) for value in state["epsilons"]]
         self._values = list(state["values"].cpu().unbind())

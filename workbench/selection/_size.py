@@ -7,7 +7,7 @@ import time
 import numpy as np
 
 from workbench.ctr._base import CTRClassifier
-from workbench.ctr.encoded import Encoded
+from workbench.ctr.encoded import Encoded, Layout
 
 __all__ = ["field_bytes", "latency_ms", "n_bytes"]
 
@@ -20,7 +20,7 @@ def n_bytes(model: CTRClassifier) -> int:
 def field_bytes(model: CTRClassifier) -> dict[str, int]:
     """Bytes of each field's rows in the tables; a table that fields share is counted at each of them."""
     width = sum(model.weights_[name].shape[1] * 4 for name in ("table", "weight") if name in model.weights_)
-    return {field["name"]: field["rows"] * width for field in model.layout_}
+    return {field.name: field.stored_rows * width for field in Layout.from_list(model.layout_).fields}
 
 
 def latency_ms(model: CTRClassifier, request: Encoded, *, repeats: int = 15) -> float:

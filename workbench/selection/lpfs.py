@@ -6,22 +6,21 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import clone
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
 from workbench.ctr import metrics
 from workbench.ctr._base import CTRClassifier
-from workbench.ctr._columns import FieldsError, as_columns
+from workbench.ctr._columns import FieldsError
+from workbench.ctr._parameters import documented, keep_parameters
 from workbench.ctr.encoded import Layout
 from workbench.selection._base import FieldSelector, Problem
+from workbench.selection._gated import PruningSelector, spread, tensor
 from workbench.selection._size import latency_ms, n_bytes
 
 if TYPE_CHECKING:
-    from workbench.ctr._networks import Network
-    from workbench.selection._learning import GateLearner
+    from workbench.selection.gates import FieldGates
 
 __all__ = ["LPFS", "LPFSPlusPlus"]
 
@@ -30,7 +29,7 @@ _PATH = 12
 _PATH_COLUMNS = ("penalty", "n_fields", "bytes", "latency_ms", "auc", "fields")
 
 
-class LPFS(FieldSelector):
+class LPFS(PruningSelector):
     """Learn which fields a CTR model needs, with gates that end exactly at 0 or near 1.
 
     Each field's embedding and linear weights are multiplied by a gate x² / (x² + epsilon). The gates learn
@@ -105,6 +104,20 @@ class LPFS(FieldSelector):
 
     _method = "lpfs"
 
+    penalty: float
+    max_bytes: int | None
+    max_latency_ms: float | None
+    latency_rows: int
+    travel: float
+    gate_learning_rate: float | None
+    epsilon_start: float
+    epsilon_end: float
+    epsilon_fraction: float
+    start: float
+    anneal: bool
+    settle: float
+    held_out_gates: bool
+
     _parameter_constraints: dict[str, list[Any]] = {
         **FieldSelector._parameter_constraints,
         "penalty": [Interval(Real, 0, None, closed="neither")],
@@ -143,24 +156,7 @@ class LPFS(FieldSelector):
         n_probes: int = 0,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
-        self.estimator = estimator
-        self.penalty = penalty
-        self.max_fields = max_fields
-        self.max_bytes = max_bytes
-        self.max_latency_ms = max_latency_ms
-        self.latency_rows = latency_rows
-        self.travel = travel
-        self.gate_learning_rate = gate_learning_rate
-        self.epsilon_start = epsilon_start
-        self.epsilon_end = epsilon_end
-        self.epsilon_fraction = epsilon_fraction
-        self.start = start
-        self.anneal = anneal
-        self.settle = settle
-        self.held_out_gates = held_out_gates
-        self.validation_fraction = validation_fraction
-        self.n_probes = n_probes
-        self.random_state = random_state
+        keep_parameters(self, locals())
 
     def hot_start(self, model: CTRClassifier, X: Any, y: ArrayLike, sample_weight: Any = None) -> Self:
         """`fit`, starting from a trained model: its weights, with every gate at exactly 1.
@@ -192,9 +188,12 @@ class LPFS(FieldSelector):
         network = None if start is None else start.network()
         for i in range(_PATH if self._is_budgeted() else 1):
             before, layout = alive.copy(), problem.layout.keep(alive)
-            host, learner = self._train_gates(problem, alive, self.penalty * 2.0**i, network, i)
-            keep, gates = learner.gates.keep(), learner.path()["gates"][-1]
-            records.append(_spread(learner.path(), before))
+            host, learner = self._train_gates(
+                problem, alive, held_out=self.held_out_gates, start=network, stage=i
+            )
+            gates = learner.path()["gates"][-1]
+            keep = gates != 0
+            records.append(spread(learner.path(), before))
             if not keep.any():
                 if i == 0:
                     raise FieldsError(self._nothing_left())
@@ -202,35 +201,27 @@ class LPFS(FieldSelector):
             # What leaves earlier is worth less; the gates order what is left.
             scores[before] = i + np.abs(gates)
             alive[np.flatnonzero(before)[~keep]] = False
-            self._settle(problem, host, layout, keep, gates, self.penalty * 2.0**i)
+            kept = self._keep_models(problem, host, layout, keep, gates)
+            self._measure(problem, layout, kept, self._penalty_of(i))
             if self._within_budget():
                 break
-            network = host.network().prune(keep, _tensor(gates))
+            network = host.network().prune(keep, tensor(gates))
         self._record(records, problem)
         if self._is_budgeted() and not self._within_budget():
             raise FieldsError(self._budget_missed())
         return scores, alive
 
-    def _train_gates(
-        self, problem: Problem, alive: NDArray[np.bool_], penalty: float, start: Network | None, stage: int
-    ) -> tuple[CTRClassifier, GateLearner]:
-        """Train the host with gates on the fields that are left."""
-        from workbench.ctr._training import make_rows
-        from workbench.selection._learning import GateLearner
-        from workbench.selection.gates import FieldGates
-        from workbench.training.device import resolve_device
+    def _penalty_of(self, stage: int) -> float:
+        return self.penalty * 2.0**stage
 
-        layout = problem.layout.keep(alive)
-        host = self._seeded_host(problem)
-        host.classes_ = self.classes_
-        n, batch = len(problem.rows), min(host.batch_size, len(problem.rows))
-        per_epoch = n // batch if n % batch == 1 and n > batch else -(-n // batch)
-        device = resolve_device(host.device)
-        gates = FieldGates(
+    def _make_gates(self, problem: Problem, layout: Layout, n_steps: int, stage: int) -> FieldGates:
+        from workbench.selection.gates import FieldGates
+
+        return FieldGates(
             len(layout.fields),
-            n_steps=per_epoch * host.n_epochs,
+            n_steps=n_steps,
             method=self._method,
-            penalty=penalty,
+            penalty=self._penalty_of(stage),
             learning_rate=self.gate_learning_rate,
             travel=self.travel,
             epsilon_start=self.epsilon_start,
@@ -240,43 +231,13 @@ class LPFS(FieldSelector):
             anneal=self.anneal,
             settle=self.settle,
             **self._shape(),
-        ).to(device)
-        held = None
-        if self.held_out_gates:
-            rows = problem.held_out.keep(problem.layout, alive)
-            held = make_rows(rows, layout, problem.held_out_y, None, device)
-        learner = GateLearner(gates, layout.names, held_out=held, seed=problem.seed + stage)
-        host.fit_encoded(
-            problem.encoder,
-            problem.rows.keep(problem.layout, alive),
-            problem.y,
-            problem.weight,
-            gated=learner.gated(),
-            start=start,
-            layout=layout,
         )
-        return host, learner
 
     def _shape(self) -> dict[str, float]:
         return {}
 
-    def _settle(
-        self,
-        problem: Problem,
-        host: CTRClassifier,
-        layout: Layout,
-        keep: NDArray[np.bool_],
-        gates: NDArray[np.float64],
-        penalty: float,
-    ) -> None:
-        """Keep this point of the path: the model with its gates, the pruned one, and what it measures."""
-        real = np.isin(layout.names, problem.encoder.layout().names)
-        if not (keep & real).any():
-            raise FieldsError(self._nothing_left())
-        whole = len(layout.fields) == len(problem.encoder.kinds_) and real.all()
-        self.searched_ = host if whole else host.pruned(real)
-        self.final_gates_ = gates[real]
-        self.estimator_ = host.pruned(keep & real, gates)
+    def _measure(self, problem: Problem, layout: Layout, kept: NDArray[np.bool_], penalty: float) -> None:
+        """Add a point to the path: the pruned model's size, speed and AUC on the rows kept for judging."""
         held = problem.held_out.keep(
             problem.layout,
             np.isin(problem.layout.names, [field["name"] for field in self.estimator_.layout_]),
@@ -284,11 +245,11 @@ class LPFS(FieldSelector):
         area = metrics.auc(problem.held_out_y, self.estimator_.decide_encoded(held))
         values = (
             penalty,
-            int((keep & real).sum()),
+            int(kept.sum()),
             n_bytes(self.estimator_),
             latency_ms(self.estimator_, held[: self.latency_rows]),
             area,
-            ", ".join(name for name, kept in zip(layout.names, keep & real, strict=True) if kept),
+            ", ".join(name for name, there in zip(layout.names, kept, strict=True) if there),
         )
         for name, value in zip(_PATH_COLUMNS, values, strict=True):
             self.path_[name].append(value)
@@ -308,57 +269,21 @@ class LPFS(FieldSelector):
             "raise the budget, or take a smaller first penalty."
         )
 
-    def _record(self, records: list[dict[str, NDArray[Any]]], problem: Problem) -> None:
-        own, names = list(problem.encoder.kinds_), problem.layout.names
-        order = [names.index(name) for name in [*own, *(n for n in names if n not in own)]]
-        offsets = np.cumsum([0, *(part["step"][-1] for part in records[:-1])])
-        self.gates_ = np.vstack([part["gates"] for part in records])[:, order]
-        self.gate_steps_ = np.concatenate([p["step"] + o for p, o in zip(records, offsets, strict=True)])
-        self.epsilons_ = np.concatenate([part["epsilon"] for part in records])
-
     def _nothing_left(self) -> str:
         return (
             f"All fields were dropped: the penalty {self.penalty:g} is too large; "
             f"set it to {self.penalty / 4:g} or less."
         )
 
-    def gate_path(self) -> pd.DataFrame:
-        """Gates over the search in long form: step, epsilon, field, gate; the probes among the fields."""
-        check_is_fitted(self, "gates_")
-        names = [*self.fields_, *(f"probe {i + 1}" for i in range(len(self.probe_scores_)))]
-        n, width = self.gates_.shape
-        return pd.DataFrame(
-            {
-                "step": np.repeat(self.gate_steps_, width),
-                "epsilon": np.repeat(self.epsilons_, width),
-                "field": np.tile(names, n),
-                "gate": self.gates_.ravel(),
-            }
-        )
 
-    def prune(self) -> CTRClassifier:
-        """The model of the kept fields alone; its answers are those of the gated model."""
-        check_is_fitted(self, "estimator_")
-        return self.estimator_
-
-    def refit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> CTRClassifier:
-        """A host model trained from scratch on the kept fields, as benchmarks of selection judge it."""
-        host = self._host()
-        if host.random_state is None:
-            host.set_params(random_state=self.random_state)
-        if host.encoder is not None:
-            host.set_params(encoder=clone(self.estimator_.encoder_))
-        return host.fit(self.transform(X), y, sample_weight)
-
-    def decision_function(self, X: Any) -> NDArray[np.float64]:
-        """Log odds by the model with all fields of the last search and their gates, (n,)."""
-        check_is_fitted(self, "searched_")
-        columns = as_columns(self, X, reset=False)
-        encoder = self.searched_.encoder_
-        encoded = encoder._encode({name: columns[name] for name in encoder.kinds_})
-        return self.searched_.decide_encoded(encoded, self.final_gates_)
+def _inherited() -> str:
+    """The parameters of `LPFS` with the defaults of `LPFSPlusPlus`."""
+    doc = (LPFS.__doc__ or "").partition("    Attributes\n")[0]
+    text = doc[doc.find("estimator : CTR") :].rstrip()
+    return text.replace("float, default=0.005", "float, default=0.01").replace("default=4.0", "default=8.0")
 
 
+@documented(parameters=_inherited())
 class LPFSPlusPlus(LPFS):
     """LPFS with gates that can come back: sign(x)·x² / (x² + epsilon) + alpha·epsilon^(1/tau)·arctan(x).
 
@@ -380,6 +305,9 @@ class LPFSPlusPlus(LPFS):
     """
 
     _method = "lpfs++"
+
+    alpha: float
+    tau: float
 
     _parameter_constraints: dict[str, list[Any]] = {
         **LPFS._parameter_constraints,
@@ -410,52 +338,7 @@ class LPFSPlusPlus(LPFS):
         alpha: float = 10.0,
         tau: float = 2.0,
     ) -> None:
-        super().__init__(
-            estimator,
-            penalty,
-            max_fields,
-            max_bytes,
-            max_latency_ms,
-            latency_rows,
-            travel,
-            gate_learning_rate,
-            epsilon_start,
-            epsilon_end,
-            epsilon_fraction,
-            start,
-            anneal,
-            settle,
-            held_out_gates,
-            validation_fraction,
-            n_probes,
-            random_state,
-        )
-        self.alpha = alpha
-        self.tau = tau
+        keep_parameters(self, locals())
 
     def _shape(self) -> dict[str, float]:
         return {"alpha": self.alpha, "tau": self.tau}
-
-
-def _inherited() -> str:
-    doc = LPFS.__doc__ or ""
-    begin = doc.index("    estimator : CTR")
-    text = doc[begin : doc.index("    Attributes\n")].rstrip()
-    return text.replace("float, default=0.005", "float, default=0.01").replace("default=4.0", "default=8.0")
-
-
-# Forms and the command line read a class's own documentation.
-LPFSPlusPlus.__doc__ = (LPFSPlusPlus.__doc__ or "").replace("    <parameters>", _inherited())
-
-
-def _spread(path: dict[str, NDArray[Any]], alive: NDArray[np.bool_]) -> dict[str, NDArray[Any]]:
-    """A stage's record with a column for every field; those that left before are 0."""
-    gates = np.zeros((len(path["step"]), len(alive)))
-    gates[:, alive] = path["gates"]
-    return {**path, "gates": gates}
-
-
-def _tensor(values: NDArray[np.float64]) -> Any:
-    import torch
-
-    return torch.from_numpy(values)

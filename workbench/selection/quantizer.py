@@ -14,8 +14,9 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from workbench.ctr import metrics
-from workbench.ctr._base import CTRClassifier, binary_codes
+from workbench.ctr._base import CTRClassifier
 from workbench.ctr._columns import FieldsError, as_columns
+from workbench.ctr._labels import binary_codes
 from workbench.ctr.encoded import Layout
 
 __all__ = ["RowQuantizer", "priorities", "quantize_rows"]
@@ -174,10 +175,11 @@ class RowQuantizer(BaseEstimator):
         return self
 
     def _count(self, layout: Layout, encoded: Any, y: NDArray[np.float64]) -> NDArray[np.float64]:
-        from workbench.ctr._networks import make_batch
+        from workbench.ctr._batch import make_batch
 
         batch = make_batch(encoded, layout)
-        columns = np.hstack([batch.ids.numpy(), *(part.numpy() for part in batch.lists)])
+        parts = (batch.ids, batch.quotients, *batch.lists, *batch.list_quotients)
+        columns = np.hstack([part.numpy() for part in parts])
         found = np.zeros(layout.n_rows)
         for rows in np.array_split(np.arange(len(y)), min(int(self.n_parts), len(y))):
             ids = columns[rows].ravel()

@@ -12,7 +12,8 @@ from sklearn.base import clone
 
 from workbench.arrays import Data, Split, TableData
 from workbench.ctr import metrics
-from workbench.ctr._base import CTRClassifier, binary_codes
+from workbench.ctr._base import CTRClassifier
+from workbench.ctr._labels import binary_codes
 from workbench.ctr.audit import audit_fields
 from workbench.ctr.encoded import Encoded
 from workbench.ctr.encoder import FieldEncoder
@@ -107,7 +108,7 @@ def search(estimator: Any, data: Data, split: Split, seed: int, reporter: Report
     compared = _compare(models, predictions, encoder, parts[1], seed)
     y = parts[1][1]
     for probe, score in enumerate(selector.probe_scores_, start=1):
-        if score > 0 and hasattr(selector, "gates_"):
+        if score > 0 and hasattr(selector, "gates_") and hasattr(selector, "penalty"):
             notes.append(f"Probe {probe}, which holds nothing, was kept: raise the penalty.")
     tables = {
         "importance": _importance(selector, full),
@@ -123,6 +124,7 @@ def search(estimator: Any, data: Data, split: Split, seed: int, reporter: Report
     }
     if hasattr(selector, "gates_"):
         tables["gates"] = selector.gate_path()
+    if hasattr(selector, "path_") and "penalty" in selector.path_:
         tables["path"] = pd.DataFrame(selector.path_)
     scores = _scores(compared, selector, search_seconds, time.perf_counter() - began)
     before, after = scores["full_test_auc"], scores["test_auc"]
@@ -188,7 +190,8 @@ def _labelled(data: Data) -> tuple[TableData, NDArray[np.intp]]:
 
 
 def _title(selector: FieldSelector) -> str:
-    return {"LPFSPlusPlus": "LPFS++"}.get(type(selector).__name__, type(selector).__name__)
+    name = type(selector).__name__
+    return {"LPFSPlusPlus": "LPFS++"}.get(name, name.removesuffix("Selector"))
 
 
 def _peers(

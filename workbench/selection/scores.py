@@ -14,7 +14,8 @@ from workbench.ctr._vocabulary import MISSING
 from workbench.ctr.encoded import Encoded, Layout
 
 if TYPE_CHECKING:
-    from workbench.ctr._networks import Batch, Network
+    from workbench.ctr._batch import Batch
+    from workbench.ctr._network import Network
 
 __all__ = [
     "design",
@@ -80,7 +81,7 @@ def field_gradients(model: CTRClassifier, rows: Encoded, y: NDArray[np.float64])
     """
     import torch
 
-    from workbench.ctr._networks import make_batch
+    from workbench.ctr._batch import make_batch
 
     y = np.asarray(y, dtype=np.float64)
     network = model.network()
@@ -143,7 +144,7 @@ def gate_gradients(
     """
     import torch
 
-    from workbench.ctr._networks import make_batch
+    from workbench.ctr._batch import make_batch
 
     network = model.network()
     sizes = []

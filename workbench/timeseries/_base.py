@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +62,7 @@ class SeriesEstimator(BaseEstimator):
         return tags
 
 
-class SeriesEncoder(SeriesEstimator):
+class SeriesEncoder(SeriesEstimator, ABC):
     """Base of the encoders: what turns a series into features, and can be trained on inside a task.
 
     Fitted attributes are arrays and plain values only; torch modules are built from them when needed,
@@ -69,17 +70,17 @@ class SeriesEncoder(SeriesEstimator):
     (n, d, T), and returns (n, ``n_features``).
     """
 
+    @abstractmethod
     def _build_encoder(self, generator: torch.Generator | None = None) -> Any:
         """The torch module: with the fitted weights, or newly drawn from `generator`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _inputs(self, X: Series, device: torch.device) -> torch.Tensor:
         """Checked series (n, T, d) as the tensor (n, d, T) that the module takes."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _lengths(self, X: Series) -> tuple[Series, NDArray[np.int64]]:
         """Steps of each series that the module sees, and `X` padded to the longest of them."""
-        raise NotImplementedError
 
     def _encode(
         self, X: ArrayLike, outputs: Callable[[Any, torch.Tensor], tuple[torch.Tensor, ...]]
@@ -121,6 +122,7 @@ class ShapeletEstimator(SeriesEncoder):
             self.lengths_,
             self.n_shapelets,
             self.measure,
+            nonneg=self.nonneg,
             generator=generator or torch.Generator(),
         )
         if generator is None:

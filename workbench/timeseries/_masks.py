@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Generator, Tensor
 
-__all__ = ["block_mask", "geometric_mask"]
+__all__ = ["block_mask", "geometric_mask", "hidden_cells"]
 
 
 def geometric_mask(
@@ -78,3 +80,17 @@ def block_mask(shape: tuple[int, ...], ratio: float, generator: Generator) -> Te
     start = torch.randint(steps - size + 1, (batch, 1, 1), generator=generator, device=generator.device)
     step = torch.arange(steps, device=generator.device)
     return ((step >= start) & (step < start + size)).expand(batch, channels, steps)
+
+
+def hidden_cells(
+    shape: tuple[int, int, int], mask: str, ratio: float, mean_length: float, seed: int
+) -> NDArray[np.bool_]:
+    """A mask, "geometric" or "block", over series of shape (n, T, d), as an array of that shape."""
+    generator = torch.Generator().manual_seed(seed)
+    turned = (shape[0], shape[2], shape[1])
+    if mask == "block":
+        found = block_mask(turned, ratio, generator)
+    else:
+        found = geometric_mask(turned, ratio, mean_length, generator)
+    hidden: NDArray[np.bool_] = found.numpy().transpose(0, 2, 1)
+    return hidden

@@ -64,6 +64,8 @@ class ShapeletEncoder(nn.Module):
     n_shapelets : int
         Shapelets a scale. Under ``"mixed"`` a third is Euclidean, a third cosine, the rest cross-correlation.
     measure : {"mixed", "euclidean", "cosine", "cross-correlation"}
+    nonneg : bool
+        Cut encodings off below 0.
     generator : torch.Generator
         Draws the initial shapelets.
 
@@ -90,6 +92,7 @@ class ShapeletEncoder(nn.Module):
         n_shapelets: int = 40,
         measure: Measure = "mixed",
         *,
+        nonneg: bool = False,
         generator: torch.Generator,
     ) -> None:
         super().__init__()
@@ -100,6 +103,7 @@ class ShapeletEncoder(nn.Module):
         else:
             counts = tuple(n_shapelets if measure == name else 0 for name in MEASURES)  # type: ignore[assignment]
         self.layout = Layout(n_channels, tuple(int(length) for length in lengths), counts)
+        self.nonneg = nonneg
         self.search_path: SearchPath = "auto"
         normal = sum(counts[:2])
         shapelets, biases = [], []
@@ -161,7 +165,11 @@ class ShapeletEncoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Encoding of shape (B, n_features): :meth:`distances`, batch-normalised."""
-        return self.norm(self.distances(x))
+        return self._normalised(self.distances(x))
+
+    def _normalised(self, values: Tensor) -> Tensor:
+        encoding = self.norm(values)
+        return torch.relu(encoding) if self.nonneg else encoding
 
     def forward_views(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
         """Encodings of two views of one batch, each normalised by its own statistics (query first)."""
@@ -174,7 +182,7 @@ class ShapeletEncoder(nn.Module):
         x = query.new_zeros(2, *query.shape[:2], max(ends))
         x[0, ..., : ends[0]], x[1, ..., : ends[1]] = query, key
         q, k = self._match(x.flatten(0, 1), ends)[1].chunk(2)
-        return self.norm(q), self.norm(k)
+        return self._normalised(q), self._normalised(k)
 
     def _check(self, x: Tensor) -> None:
         layout = self.layout

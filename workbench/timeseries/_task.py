@@ -37,9 +37,23 @@ ENCODERS: dict[str, type[SeriesEncoder]] = {
     cls.__name__: cls for cls in (CSL, TLoss, TNC, TS2Vec, TST, TSTCC)
 }
 
+
+class Joined(StrOptions):
+    """Some of several words, joined by a sign; forms offer the words to choose from."""
+
+    joined_by = "+"
+
+    def is_satisfied_by(self, val: Any) -> bool:
+        words = [word.strip() for word in val.split(self.joined_by)] if isinstance(val, str) else []
+        return bool(words) and set(words) <= set(self.options)
+
+    def __str__(self) -> str:
+        return f"names among {', '.join(sorted(self.options))}, joined by {self.joined_by!r}"
+
+
 #: Constraints of the parameters that every task has.
 TASK: dict[str, list[Any]] = {
-    "encoders": [str, list, tuple],
+    "encoders": [Joined(set(ENCODERS)), list, tuple],
     "fusion": [StrOptions(set(FUSIONS)), Fusion],
     "pretrain_epochs": [Interval(Integral, 0, None, closed="left"), None],
     "mode": [StrOptions({"freeze", "fine_tune"})],

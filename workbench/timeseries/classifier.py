@@ -53,6 +53,8 @@ class CSLClassifier(ClassifierMixin, ShapeletEstimator):
         Weight, inside that agreement, of keeping shapelets different from each other.
     decay : float, default=0.5
         How much of the earlier batches' correlation is remembered.
+    nonneg : bool, default=False
+        Keep features at 0 or above, see `CSL`.
     optimizer : {"adam", "adamw", "sgd"}, default="sgd"
         The optimization method of the training without labels.
     device : str, default="auto"
@@ -111,6 +113,7 @@ class CSLClassifier(ClassifierMixin, ShapeletEstimator):
         alignment_weight: float = 0.01,
         decorrelation_weight: float = 1.0,
         decay: float = 0.5,
+        nonneg: bool = False,
         optimizer: str = "sgd",
         device: str = "auto",
         precision: str = "fp32",
@@ -132,6 +135,7 @@ class CSLClassifier(ClassifierMixin, ShapeletEstimator):
         self.alignment_weight = alignment_weight
         self.decorrelation_weight = decorrelation_weight
         self.decay = decay
+        self.nonneg = nonneg
         self.optimizer = optimizer
         self.device = device
         self.precision = precision

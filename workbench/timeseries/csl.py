@@ -55,6 +55,8 @@ class CSL(TransformerMixin, ShapeletEstimator):
         Weight, inside that agreement, of keeping shapelets different from each other, λ_S.
     decay : float, default=0.5
         How much of the earlier batches' correlation is remembered, α.
+    nonneg : bool, default=False
+        Keep features at 0 or above (a ReLU before they are compared), which makes each easier to name [2]_.
     optimizer : {"adam", "adamw", "sgd"}, default="sgd"
         The optimization method.
     device : str, default="auto"
@@ -94,6 +96,8 @@ class CSL(TransformerMixin, ShapeletEstimator):
     .. [1] Z. Liang, J. Zhang, C. Liang, H. Wang, Z. Liang, L. Pan. A Shapelet-based Framework for
        Unsupervised Multivariate Time Series Representation Learning. PVLDB 17(3): 386–399, 2023.
        arXiv:2305.18888.
+    .. [2] Y. Wang, Q. Zhang, Y. Guo, Y. Wang. Non-negative Contrastive Learning. ICLR 2024.
+       arXiv:2403.12459.
 
     Examples
     --------
@@ -117,6 +121,7 @@ class CSL(TransformerMixin, ShapeletEstimator):
         "alignment_weight": [Interval(Real, 0, None, closed="left")],
         "decorrelation_weight": [Interval(Real, 0, None, closed="left")],
         "decay": [Interval(Real, 0, 1, closed="left")],
+        "nonneg": ["boolean"],
         "optimizer": [StrOptions(set(OPTIMIZERS))],
         "device": [str],
         "precision": [StrOptions({"fp32", "bf16", "fp16"})],
@@ -136,6 +141,7 @@ class CSL(TransformerMixin, ShapeletEstimator):
         alignment_weight: float = 0.01,
         decorrelation_weight: float = 1.0,
         decay: float = 0.5,
+        nonneg: bool = False,
         optimizer: str = "sgd",
         device: str = "auto",
         precision: str = "fp32",
@@ -152,6 +158,7 @@ class CSL(TransformerMixin, ShapeletEstimator):
         self.alignment_weight = alignment_weight
         self.decorrelation_weight = decorrelation_weight
         self.decay = decay
+        self.nonneg = nonneg
         self.optimizer = optimizer
         self.device = device
         self.precision = precision
@@ -218,7 +225,8 @@ class CSL(TransformerMixin, ShapeletEstimator):
         Returns
         -------
         ndarray of float32, shape (n, n_features)
-            Batch-normalised distances and similarities; each length's are side by side.
+            Batch-normalised distances and similarities, with `nonneg` cut off below 0; each length's are side
+            by side.
         """
         return self._encode(X, lambda encoder, x: (encoder(x),))[0]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from numbers import Integral
 from typing import Any, Self
@@ -16,7 +17,7 @@ from sklearn.utils.validation import check_array, check_is_fitted
 __all__ = ["FUSIONS", "Concat", "Fusion", "Projection", "WeightedSum"]
 
 
-class Fusion(BaseEstimator):
+class Fusion(BaseEstimator, ABC):
     """Base: standardises every feature over the series of `fit`."""
 
     _parameter_constraints: dict[str, list[Any]] = {}
@@ -96,8 +97,9 @@ class Fusion(BaseEstimator):
         from_arrays(module, self.state_)
         return module
 
+    @abstractmethod
     def _net(self) -> Any:
-        raise NotImplementedError
+        """A torch module of the fitted sizes, its weights still to be loaded."""
 
 
 class Concat(Fusion):

@@ -28,7 +28,7 @@ from workbench.timeseries._importance import importance, match_table, shapelet_t
 from workbench.timeseries.evaluation import Probe, cluster_scores, fit_probe, known_labels, label_names
 from workbench.timeseries.preprocessing import z_normalize
 
-__all__ = ["embedding_map", "represent"]
+__all__ = ["class_tables", "embedding_map", "represent"]
 
 RECIPE = "timeseries.represent"
 
@@ -98,7 +98,7 @@ def represent(estimator: Any, data: Data, split: Split, seed: int, reporter: Rep
         reporter.progress(2, 3)
         tables |= _shapelets(trained, judged, series, train, labels, seed)
         if judged.predicted is not None and labels is not None:
-            tables |= _classification(labels[test], judged.predicted[test])
+            tables |= class_tables(labels[test], judged.predicted[test])
     tables["scores"] = pd.DataFrame(
         [
             {"model": model, "metric": metric, "value": value}
@@ -276,7 +276,8 @@ def _shapelets(
     return tables
 
 
-def _classification(labels: NDArray[Any], predicted: NDArray[Any]) -> dict[str, pd.DataFrame]:
+def class_tables(labels: NDArray[Any], predicted: NDArray[Any]) -> dict[str, pd.DataFrame]:
+    """Confusion, and precision, recall and F1 of each class, over the series whose label is known."""
     known = known_labels(labels)
     if not known.any():
         return {}

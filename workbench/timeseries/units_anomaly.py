@@ -95,6 +95,8 @@ class UniTSAnomalyDetector(WindowTask):
        Self-supervised Representation Learning. 2023. arXiv:2303.13804.
     """
 
+    _recipe = "timeseries.detect"
+
     _parameter_constraints: dict[str, list[Any]] = {
         **TASK,
         "window": [Interval(Integral, 1, None, closed="left"), None],
@@ -195,25 +197,38 @@ class UniTSAnomalyDetector(WindowTask):
         return standardize(X, self.mean_, self.scale_).astype(np.float64)
 
     def _scores(self, X: Series) -> NDArray[np.float64]:
-        lengths = series_lengths(X)
+        lengths, window = series_lengths(X), self.window_
+        # A series shorter than a window is seen once, its first value prolonged into the past.
+        seen = [
+            np.concatenate([np.repeat(one[:1], max(window - length, 0), axis=0), one[:length]])
+            for one, length in zip(self._scaled(X), lengths, strict=True)
+        ]
+        first = [self._starts(len(one) - window) for one in seen]
+        errors = self._errors(seen, first)
         result = np.full(X.shape[:2], np.nan)
-        for row, (one, length) in enumerate(zip(self._scaled(X), lengths, strict=True)):
-            result[row, :length] = self._score(one[:length])
+        done = 0
+        for row, (one, begin) in enumerate(zip(seen, first, strict=True)):
+            step = np.arange(len(one))
+            # The first window that ends at or after the step.
+            chosen = np.searchsorted(begin + window - 1, step)
+            found = errors[done + chosen, step - begin[chosen]]
+            result[row, : lengths[row]] = found[len(one) - lengths[row] :]
+            done += len(begin)
         return result
 
-    def _score(self, one: NDArray[np.float64]) -> NDArray[np.float64]:
-        length = len(one)
-        if length < self.window_:  # seen once, its first value prolonged into the past
-            one = np.concatenate([np.repeat(one[:1], self.window_ - length, axis=0), one])
-        last = len(one) - self.window_
-        first = np.unique(np.append(np.arange(0, last + 1, self.stride), last))
-        errors = np.empty((len(first), self.window_))
-        for begin in range(0, len(first), _CHUNK):
-            part = cut(one, first[begin : begin + _CHUNK], self.window_)
-            found = self._linear(self._features(part)).reshape(part.shape)
-            errors[begin : begin + _CHUNK] = ((found - part) ** 2).mean(axis=2)
-        step = np.arange(len(one))
-        # The first window that ends at or after the step.
-        window = np.searchsorted(first + self.window_ - 1, step)
-        scores: NDArray[np.float64] = errors[window, step - first[window]][-length:]
-        return scores
+    def _starts(self, last: int) -> NDArray[np.intp]:
+        return np.unique(np.append(np.arange(0, last + 1, self.stride), last))
+
+    def _errors(self, seen: list[NDArray[np.float64]], first: list[NDArray[np.intp]]) -> NDArray[np.float64]:
+        """Mean squared error at every step of every window, (windows of all series, window)."""
+        row = np.repeat(np.arange(len(seen)), [len(begin) for begin in first])
+        begin = np.concatenate(first)
+        errors = np.empty((len(row), self.window_))
+        for at in range(0, len(row), _CHUNK):
+            part = slice(at, at + _CHUNK)
+            windows = np.concatenate(
+                [cut(seen[i], begin[part][row[part] == i], self.window_) for i in np.unique(row[part])]
+            )
+            found = self._linear(self._features(windows)).reshape(windows.shape)
+            errors[part] = ((found - windows) ** 2).mean(axis=2)
+        return errors

@@ -106,7 +106,7 @@ class UniTSClassifier(ClassifierMixin, SeriesTask):
     array(['standing', 'standing'], dtype='<U9')
     """
 
-    _recipe = "fit_score"
+    _recipe = "timeseries.classify"
 
     _parameter_constraints: dict[str, list[Any]] = {
         **TASK,

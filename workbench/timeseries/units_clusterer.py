@@ -75,6 +75,8 @@ class UniTSClusterer(ClusterMixin, SeriesTask):
        Self-supervised Representation Learning. 2023. arXiv:2303.13804.
     """
 
+    _recipe = "timeseries.cluster"
+
     _parameter_constraints: dict[str, list[Any]] = {
         **{name: rules for name, rules in TASK.items() if name not in _TUNING},
         "n_clusters": [Interval(Integral, 1, None, closed="left")],
@@ -141,11 +143,14 @@ class UniTSClusterer(ClusterMixin, SeriesTask):
         self.medoids_ = distances.argmin(axis=0)
         return self
 
+    def embed(self, X: ArrayLike) -> NDArray[np.float64]:
+        """The principal components that are grouped, shape (n, components)."""
+        check_is_fitted(self)
+        return self._points(self._features(self._check_series(X, reset=False)).astype(float))
+
     def predict(self, X: ArrayLike) -> NDArray[np.intp]:
         """The group whose middle is nearest, shape (n,)."""
-        check_is_fitted(self)
-        points = self._points(self._features(self._check_series(X, reset=False)).astype(float))
-        nearest: NDArray[np.intp] = self._distances(points).argmin(axis=1)
+        nearest: NDArray[np.intp] = self._distances(self.embed(X)).argmin(axis=1)
         return nearest
 
     def _points(self, features: NDArray[np.float64]) -> NDArray[np.float64]:

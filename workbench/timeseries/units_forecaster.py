@@ -95,6 +95,8 @@ class UniTSForecaster(WindowTask):
        Self-supervised Representation Learning. 2023. arXiv:2303.13804.
     """
 
+    _recipe = "timeseries.forecast"
+
     _parameter_constraints: dict[str, list[Any]] = {
         **TASK,
         "horizon": [Interval(Integral, 1, None, closed="left")],

@@ -98,6 +98,8 @@ class UniTSImputer(TransformerMixin, WindowTask):
        Self-supervised Representation Learning. 2023. arXiv:2303.13804.
     """
 
+    _recipe = "timeseries.impute"
+
     _parameter_constraints: dict[str, list[Any]] = {
         **TASK,
         "window": [Interval(Integral, 1, None, closed="left"), None],
@@ -252,19 +254,10 @@ class UniTSImputer(TransformerMixin, WindowTask):
             result |= {f"{name}mse": float((error**2).mean()), f"{name}mae": float(np.abs(error).mean())}
         return result
 
-    def _hide(self, shape: tuple[int, ...], seed: int) -> NDArray[np.bool_]:
-        import torch
+    def _hide(self, shape: tuple[int, int, int], seed: int) -> NDArray[np.bool_]:
+        from workbench.timeseries._masks import hidden_cells
 
-        from workbench.timeseries._masks import block_mask, geometric_mask
-
-        generator = torch.Generator().manual_seed(seed)
-        turned = (shape[0], shape[2], shape[1])
-        if self.mask == "block":
-            mask = block_mask(turned, self.mask_ratio, generator)
-        else:
-            mask = geometric_mask(turned, self.mask_ratio, self.mask_length, generator)
-        hidden: NDArray[np.bool_] = mask.numpy().transpose(0, 2, 1)
-        return hidden
+        return hidden_cells(shape, self.mask, self.mask_ratio, self.mask_length, seed)
 
     def _fill(self, one: NDArray[np.float64]) -> NDArray[np.float64]:
         """A scaled series (T, d) with its gaps filled in; windows overlap by half."""

@@ -85,7 +85,7 @@ class UniTSRegressor(RegressorMixin, SeriesTask):
        Self-supervised Representation Learning. 2023. arXiv:2303.13804.
     """
 
-    _recipe = "fit_score"
+    _recipe = "timeseries.regress"
 
     _parameter_constraints: dict[str, list[Any]] = {
         **TASK,

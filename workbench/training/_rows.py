@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-__all__ = ["step_adagrad", "step_adam", "step_sgd", "sum_rows"]
+__all__ = ["step_adagrad", "step_adam", "step_lion", "step_sgd", "sum_rows"]
 
 _jit = njit(cache=True, nogil=True, error_model="numpy")
 Array = NDArray[Any]
@@ -100,3 +100,28 @@ def step_sgd(table: Array, rows: Array, sums: Array, n: int, decay: Array, rate:
         pull = decay[0] if one else decay[row]
         for j in range(width):
             table[row, j] -= np.float32(rate) * (sums[s, j] + pull * table[row, j])
+
+
+@_jit
+def step_lion(
+    table: Array,
+    momentum: Array,
+    rows: Array,
+    sums: Array,
+    n: int,
+    decay: Array,
+    rate: float,
+    beta1: float,
+    beta2: float,
+) -> None:
+    """Lion on the rows named; the decay is decoupled."""
+    width = table.shape[1]
+    one = decay.shape[0] == 1
+    for s in range(n):
+        row = rows[s]
+        pull = decay[0] if one else decay[row]
+        for j in range(width):
+            g, m = sums[s, j], momentum[row, j]
+            direction = np.sign(np.float32(beta1) * m + np.float32(1.0 - beta1) * g)
+            table[row, j] -= np.float32(rate) * (direction + pull * table[row, j])
+            momentum[row, j] = np.float32(beta2) * m + np.float32(1.0 - beta2) * g

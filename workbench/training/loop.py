@@ -174,7 +174,8 @@ class Loop:
         self.finished = self.stop
 
     def _train_batch(self, indices: Tensor) -> None:
-        n_parts = min(getattr(self.optimizer, "micro_batches", 1), len(indices))
+        # Parts of at least two samples: one has no variance to normalise by.
+        n_parts = min(getattr(self.optimizer, "micro_batches", 1), len(indices) // 2)
         if n_parts > 1:
             loss, parts = self._backward_in_parts(indices, n_parts)
         else:
@@ -195,7 +196,7 @@ class Loop:
     def _backward_in_parts(self, indices: Tensor, n_parts: int) -> tuple[Tensor, Mapping[str, Tensor]]:
         """Gradients of each part of the batch for an optimizer that compares them; the mean losses."""
         losses, named = [], []
-        for part in indices.chunk(n_parts):
+        for part in indices.tensor_split(n_parts):
             with self._precision():
                 loss, parts = self.step(part)
             self.optimizer.zero_grad(set_to_none=True)

@@ -9,6 +9,7 @@ Parameters with dense gradients are stepped by torch's optimizer of the same nam
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -18,8 +19,9 @@ import torch
 from torch import Tensor
 
 from workbench.training import _rows
+from workbench.training.sign_momentum import Lion, lion_step
 
-__all__ = ["RowAdagrad", "RowAdam", "RowSGD"]
+__all__ = ["RowAdagrad", "RowAdam", "RowLion", "RowSGD"]
 
 #: Lookups in a batch from which a second thread pays.
 _WORTH = 8192
@@ -42,7 +44,7 @@ class _Buffers:
             self.sums = [np.empty((n, width), dtype=dtype) for _ in range(parts)]
 
 
-class _RowWise:
+class _RowWise(ABC):
     """Steps parameters with sparse gradients; mixed into a torch optimizer, which steps the others.
 
     Parameters
@@ -88,7 +90,7 @@ class _RowWise:
             grad = table.grad.coalesce()  # type: ignore[union-attr]
             rows, sums = grad.indices()[0], grad.values()
             pull = decay if len(decay) == 1 else decay[rows, None]
-            self._torch_step(table, rows, sums + pull * table[rows], group)
+            self._torch_step(table, rows, sums, pull, group)
             return
         stepper = self._stepper(table, decay.to(table.dtype).numpy(), group)
         index = table.grad._indices()[0].numpy()  # type: ignore[union-attr]
@@ -110,11 +112,15 @@ class _RowWise:
         work(0)
         other.result()
 
+    @abstractmethod
     def _stepper(self, table: Tensor, decay: Any, group: dict[str, Any]) -> _Stepper:
-        raise NotImplementedError
+        """What steps rows of a table on the CPU; `decay` is added to the gradient there."""
 
-    def _torch_step(self, table: Tensor, rows: Tensor, grad: Tensor, group: dict[str, Any]) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _torch_step(
+        self, table: Tensor, rows: Tensor, grad: Tensor, decay: Tensor, group: dict[str, Any]
+    ) -> None:
+        """Step rows of a table by torch, on a GPU; `decay` is of shape (1,) or (n, 1)."""
 
 
 class RowAdam(_RowWise, torch.optim.Adam):
@@ -137,7 +143,10 @@ class RowAdam(_RowWise, torch.optim.Adam):
 
         return stepper
 
-    def _torch_step(self, table: Tensor, rows: Tensor, grad: Tensor, group: dict[str, Any]) -> None:
+    def _torch_step(
+        self, table: Tensor, rows: Tensor, grad: Tensor, decay: Tensor, group: dict[str, Any]
+    ) -> None:
+        grad = grad + decay * table[rows]
         beta1, beta2, rate, root2 = self._corrected(table, group)
         state = self.state[table]
         first = torch.lerp(state["exp_avg"][rows], grad, 1 - beta1)
@@ -169,7 +178,10 @@ class RowAdagrad(_RowWise, torch.optim.Adagrad):
 
         return stepper
 
-    def _torch_step(self, table: Tensor, rows: Tensor, grad: Tensor, group: dict[str, Any]) -> None:
+    def _torch_step(
+        self, table: Tensor, rows: Tensor, grad: Tensor, decay: Tensor, group: dict[str, Any]
+    ) -> None:
+        grad = grad + decay * table[rows]
         self.state[table]["step"] += 1
         total = self.state[table]["sum"][rows] + grad * grad
         self.state[table]["sum"][rows] = total
@@ -187,5 +199,37 @@ class RowSGD(_RowWise, torch.optim.SGD):
 
         return stepper
 
-    def _torch_step(self, table: Tensor, rows: Tensor, grad: Tensor, group: dict[str, Any]) -> None:
-        table.index_add_(0, rows, grad, alpha=-float(group["lr"]))
+    def _torch_step(
+        self, table: Tensor, rows: Tensor, grad: Tensor, decay: Tensor, group: dict[str, Any]
+    ) -> None:
+        table.index_add_(0, rows, grad + decay * table[rows], alpha=-float(group["lr"]))
+
+
+class RowLion(_RowWise, Lion):
+    """Lion whose tables are stepped row by row: the momentum of untouched rows does not move them.
+
+    The pull of the rows is decoupled from the gradient, as Lion's weight decay is.
+    """
+
+    def _stepper(self, table: Tensor, decay: Any, group: dict[str, Any]) -> _Stepper:
+        arrays = [t.numpy() for t in (table.detach(), self._momentum(table))]
+        beta1, beta2 = group["betas"]
+
+        def stepper(rows: Any, sums: Any, n: int) -> None:
+            _rows.step_lion(*arrays, rows, sums, n, decay, float(group["lr"]), beta1, beta2)
+
+        return stepper
+
+    def _torch_step(
+        self, table: Tensor, rows: Tensor, grad: Tensor, decay: Tensor, group: dict[str, Any]
+    ) -> None:
+        kept = self._momentum(table)
+        decayed = {**group, "weight_decay": decay}
+        table[rows], kept[rows] = lion_step(table[rows], kept[rows], grad, decayed)
+
+    def _momentum(self, table: Tensor) -> Tensor:
+        state = self.state[table]
+        if not state:
+            state["momentum"] = torch.zeros_like(table)
+        found: Tensor = state["momentum"]
+        return found

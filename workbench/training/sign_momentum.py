@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 
-__all__ = ["Lion"]
+__all__ = ["Lion", "lion_step"]
 
 
 class Lion(torch.optim.Optimizer):
@@ -56,18 +57,21 @@ class Lion(torch.optim.Optimizer):
                 if parameter.grad.layout == torch.sparse_coo:
                     grad = parameter.grad.coalesce()
                     rows = grad.indices()[0]
-                    moved, momentum = _moved(parameter[rows], state["momentum"][rows], grad.values(), group)
+                    moved, momentum = lion_step(
+                        parameter[rows], state["momentum"][rows], grad.values(), group
+                    )
                     parameter[rows], state["momentum"][rows] = moved, momentum
                 else:
-                    moved, momentum = _moved(parameter, state["momentum"], parameter.grad, group)
+                    moved, momentum = lion_step(parameter, state["momentum"], parameter.grad, group)
                     parameter.copy_(moved)
                     state["momentum"].copy_(momentum)
         return loss
 
 
-def _moved(
-    value: torch.Tensor, momentum: torch.Tensor, grad: torch.Tensor, group: dict[str, Any]
+def lion_step(
+    value: torch.Tensor, momentum: torch.Tensor, grad: torch.Tensor, group: Mapping[str, Any]
 ) -> tuple[torch.Tensor, torch.Tensor]:
+    """The value and the momentum after a step."""
     beta1, beta2 = group["betas"]
     direction = torch.sign(beta1 * momentum + (1 - beta1) * grad)
     moved = value * (1 - group["lr"] * group["weight_decay"]) - group["lr"] * direction

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -11,6 +12,14 @@ __all__ = ["GSNR", "signal_to_noise"]
 
 #: The optimizers that can step the scaled gradients.
 BASES = ("sgd", "momentum", "adam", "lamb")
+
+#: What each remembers of a parameter.
+_STATE = {
+    "sgd": (),
+    "momentum": ("momentum",),
+    "adam": ("scale", "exp_avg", "exp_avg_sq"),
+    "lamb": ("scale", "exp_avg", "exp_avg_sq"),
+}
 
 
 def signal_to_noise(mean: Tensor, square: Tensor, floor: float = 0.1) -> Tensor:
@@ -53,6 +62,8 @@ class GSNR(torch.optim.Optimizer):
     eps : float, default=1e-8
     weight_decay : float, default=0.0
         L2 added to the gradient; for LAMB decoupled.
+    row_decay : mapping of Parameter to Tensor, optional
+        The same for the rows of a table, (n_rows,) or (1,), where they are touched.
 
     References
     ----------
@@ -70,13 +81,15 @@ class GSNR(torch.optim.Optimizer):
         momentum: float = 0.9,
         eps: float = 1e-8,
         weight_decay: float = 0.0,
+        row_decay: Mapping[Tensor, Tensor] | None = None,
     ) -> None:
         if base not in BASES:
             raise ValueError(f"There is no base {base!r}; take one of {', '.join(BASES)}.")
         options = {"lr": lr, "betas": betas, "momentum": momentum, "eps": eps, "weight_decay": weight_decay}
         super().__init__(params, {**options, "floor": floor})
         self.base, self.micro_batches = base, micro_batches
-        self._sums: dict[Tensor, tuple[Tensor, Tensor]] = {}
+        self._row_decay = dict(row_decay or {})
+        self._parts: dict[Tensor, list[Tensor]] = {}
         self._collected = 0
 
     @torch.no_grad()
@@ -85,16 +98,22 @@ class GSNR(torch.optim.Optimizer):
         self._collected += 1
         for group in self.param_groups:
             for parameter in group["params"]:
-                if parameter.grad is None:
-                    continue
-                grad = parameter.grad.to_dense()
-                if parameter in self._sums:
-                    total, squares = self._sums[parameter]
-                    total += grad
-                    squares += grad * grad
-                else:
-                    self._sums[parameter] = grad.clone(), grad * grad
-                parameter.grad = None
+                if parameter.grad is not None:
+                    self._take(parameter)
+
+    def _take(self, parameter: Tensor) -> None:
+        """Add a gradient to the sums of a dense parameter, or to the micro-batches of a sparse one."""
+        grad = parameter.grad
+        assert grad is not None  # noqa: S101
+        parameter.grad = None
+        if grad.layout == torch.sparse_coo:
+            self._parts.setdefault(parameter, []).append(grad.coalesce())
+        elif parameter in self._parts:
+            total, squares = self._parts[parameter]
+            total += grad
+            squares += grad * grad
+        else:
+            self._parts[parameter] = [grad.clone(), grad * grad]
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
@@ -103,42 +122,73 @@ class GSNR(torch.optim.Optimizer):
         k = self._collected
         for group in self.param_groups:
             for parameter in group["params"]:
-                if parameter not in self._sums:
+                parts = self._parts.get(parameter)
+                if parts is None:
                     continue
-                total, squares = self._sums[parameter]
-                mean = total / k
+                rows = None
+                if parts[0].layout == torch.sparse_coo:
+                    rows, *parts = _touched(parts)
+                mean, square = (part / k for part in parts)
                 one = torch.ones_like(mean)
-                scale = signal_to_noise(mean, squares / k, group["floor"]) if k > 1 else one
-                self._move(parameter, mean, scale, group)
-        self._sums, self._collected = {}, 0
+                scale = signal_to_noise(mean, square, group["floor"]) if k > 1 else one
+                self._move(parameter, rows, mean, scale, group)
+        self._parts, self._collected = {}, 0
 
-    def _move(self, parameter: Tensor, mean: Tensor, scale: Tensor, group: dict[str, Any]) -> None:
-        decay, rate = group["weight_decay"], group["lr"]
+    def _move(
+        self, parameter: Tensor, rows: Tensor | None, mean: Tensor, scale: Tensor, group: dict[str, Any]
+    ) -> None:
+        """Step a whole parameter, or some of its rows, whose state is taken out and put back."""
         state = self.state[parameter]
-        if self.base in ("sgd", "momentum"):
-            grad = scale * mean + decay * parameter
-            if self.base == "momentum":
-                kept = state.setdefault("momentum", torch.zeros_like(parameter))
-                grad = kept.mul_(group["momentum"]).add_(grad)
-            parameter -= rate * grad
-            return
-        if not state:
+        names = _STATE[self.base]
+        if not state and names:
             state["step"] = torch.zeros(())
-            for name in ("scale", "exp_avg", "exp_avg_sq"):
-                state[name] = torch.zeros_like(parameter)
-        state["step"] += 1
+            state.update({name: torch.zeros_like(parameter) for name in names})
+        if names:
+            state["step"] += 1
+        decay = group["weight_decay"]
+        if rows is None:
+            parameter -= self._change(parameter, mean, scale, state, decay, group)
+            return
+        pull = self._row_decay.get(parameter)
+        if pull is not None:
+            decay = pull if len(pull) == 1 else pull[rows, None]
+        part = {"step": state.get("step"), **{name: state[name][rows] for name in names}}
+        parameter[rows] -= self._change(parameter[rows], mean, scale, part, decay, group)
+        for name in names:
+            state[name][rows] = part[name]
+
+    def _change(
+        self, value: Tensor, mean: Tensor, scale: Tensor, state: Any, decay: Any, group: dict[str, Any]
+    ) -> Tensor:
+        """What to subtract; the moments in `state` are moved in place."""
+        rate = group["lr"]
+        if self.base in ("sgd", "momentum"):
+            grad = scale * mean + decay * value
+            if self.base == "momentum":
+                grad = state["momentum"].mul_(group["momentum"]).add_(grad)
+            return rate * grad
         step = float(state["step"])
         beta1, beta2, beta3 = group["betas"]
         smooth = state["scale"].mul_(beta3).add_(scale, alpha=1 - beta3) / (1 - beta3**step)
         grad = smooth * mean
         if self.base == "adam":
-            grad = grad + decay * parameter
+            grad = grad + decay * value
         first = state["exp_avg"].mul_(beta1).add_(grad, alpha=1 - beta1) / (1 - beta1**step)
         second = state["exp_avg_sq"].mul_(beta2).addcmul_(grad, grad, value=1 - beta2) / (1 - beta2**step)
         change = first / (second.sqrt() + group["eps"])
         if self.base == "lamb":
-            change = change + decay * parameter
-            size, length = parameter.norm(), change.norm()
+            change = change + decay * value
+            size, length = value.norm(), change.norm()
             if size > 0 and length > 0:
                 change = change * (size / length)
-        parameter -= rate * change
+        return rate * change
+
+
+def _touched(parts: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    """Rows that any micro-batch touched, and there the sums of the gradients and of their squares."""
+    index = torch.cat([part.indices()[0] for part in parts])
+    values = torch.cat([part.values() for part in parts])
+    rows, place = torch.unique(index, return_inverse=True)
+    total = values.new_zeros(len(rows), values.shape[1]).index_add_(0, place, values)
+    squares = torch.zeros_like(total).index_add_(0, place, values * values)
+    return rows, total, squares

@@ -40,6 +40,7 @@ def _forget_model(dir: StoreDir, row: sqlite3.Row, folder: Path) -> None:
     if folder.exists():
         set_aside(dir, folder)
     with dir.write() as db:
+        db.execute("DELETE FROM aliases WHERE name = ? AND version = ?", (row["name"], row["version"]))
         db.execute("DELETE FROM models WHERE name = ? AND version = ?", (row["name"], row["version"]))
 
 

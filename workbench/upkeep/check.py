@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from workbench.datasets.names import identifier
 from workbench.errors import StoreError, WorkbenchError
 from workbench.store import StoreDir
 from workbench.upkeep import _datasets, _models, _runs
@@ -97,11 +98,11 @@ def _database(dir: StoreDir) -> Faults:
             "database",
             f"{count} row{'s' * (count != 1)} of {table} belong to nothing.",
             "Remove them.",
-            partial(_remove_orphans, dir, table),
+            partial(_remove_orphans, dir, table, orphans[table]),
         )
 
 
-#: The rows of a table that belong to nothing are removed by this.
+#: The rows of a table that belong to nothing are removed by this; where nothing is said, by their number.
 _REMOVE = {
     "metrics": "DELETE FROM metrics WHERE run NOT IN (SELECT id FROM runs)",
     "role_revisions": "DELETE FROM role_revisions AS r WHERE NOT EXISTS"
@@ -113,11 +114,13 @@ _REMOVE = {
 }
 
 
-def _remove_orphans(dir: StoreDir, table: str) -> None:
-    if table not in _REMOVE:
-        raise StoreError(f"Nothing is known of the rows of {table}.")
+def _remove_orphans(dir: StoreDir, table: str, rows: list[int]) -> None:
     with dir.write() as db:
-        db.execute(_REMOVE[table])
+        if table in _REMOVE:
+            db.execute(_REMOVE[table])
+        else:
+            marks = [(row,) for row in rows]
+            db.executemany(f"DELETE FROM {identifier(table)} WHERE rowid = ?", marks)  # noqa: S608
 
 
 def _rubbish(dir: StoreDir) -> Faults:

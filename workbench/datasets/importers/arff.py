@@ -27,6 +27,7 @@ from workbench.datasets.importers.arff_table import (
     read_header,
     read_table,
 )
+from workbench.datasets.importers.numbers import real, reals
 from workbench.datasets.importers.writer import SeriesWriter
 from workbench.errors import ImportFailed, UsageError
 
@@ -161,17 +162,17 @@ def _label(text: str) -> str | None:
 def _floats(words: Sequence[str], path: Path, line: int) -> NDArray[Any]:
     words = ["nan" if word.strip() == "?" else word for word in words]
     try:
-        return np.array(words, dtype=np.float64)
+        return reals(words)
     except ValueError:
-        place = next(place for place, word in enumerate(words, 1) if not _is_float(word))
+        place = next(place for place, word in enumerate(words, 1) if not _is_number(word))
         raise ImportFailed(
             f"value {place}, {words[place - 1].strip()[:40]!r}, is not a number.", file=path, line=line
         ) from None
 
 
-def _is_float(word: str) -> bool:
+def _is_number(word: str) -> bool:
     try:
-        float(word)
+        real(word)
     except ValueError:
         return False
     return True

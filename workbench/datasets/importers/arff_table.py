@@ -12,6 +12,7 @@ from typing import Any
 from workbench.datasets.files import Build
 from workbench.datasets.importers import Imported, Source
 from workbench.datasets.importers.frames import check_columns
+from workbench.datasets.importers.numbers import real, whole
 from workbench.errors import ImportFailed
 
 __all__ = ["NUMERIC", "Attribute", "attributes_of", "is_table", "numbered", "read_header", "read_table"]
@@ -186,9 +187,9 @@ def _cell(word: str, attribute: Attribute, path: Path, line: int, column: int) -
     text = _word(word)
     try:
         if attribute.kind == "integer":
-            return int(text)
+            return whole(text)
         if attribute.kind in NUMERIC:
-            return float(text)
+            return real(text)
         if attribute.kind == "date":
             return dt.datetime.fromisoformat(text)
     except ValueError:

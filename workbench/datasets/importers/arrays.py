@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from workbench.datasets.files import Build
 from workbench.datasets.importers import Imported, Source
-from workbench.datasets.importers.unpacking import check_zip
+from workbench.datasets.importers.unpacking import DAMAGED, check_zip
 from workbench.datasets.importers.writer import SeriesWriter
 from workbench.errors import ImportFailed, UsageError
 
@@ -231,7 +231,7 @@ def _load(path: Path) -> dict[str, NDArray[Any]]:
             return {key: found[key] for key in found.files}
     except ImportFailed:
         raise
-    except (ValueError, EOFError, OSError, KeyError, zipfile.BadZipFile, SyntaxError) as error:
+    except (*DAMAGED, TypeError) as error:
         if "allow_pickle" in str(error):
             raise _objects(path) from error
         raise ImportFailed("is damaged, cut short or not a NumPy file.", file=path) from error

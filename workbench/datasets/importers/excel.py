@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from workbench.datasets.files import Build
 from workbench.datasets.importers import Imported, Source
 from workbench.datasets.importers.frames import check_columns
-from workbench.datasets.importers.unpacking import check_zip
+from workbench.datasets.importers.unpacking import DAMAGED, check_zip
 from workbench.errors import ImportFailed, UsageError
 
 __all__ = ["read_excel"]
@@ -82,34 +82,35 @@ def _rows(path: Path, sheet: str | None) -> Iterator[tuple[Any, ...]]:
         values, formulas = (
             openpyxl.load_workbook(path, read_only=True, data_only=data_only) for data_only in (True, False)
         )
-    except (zipfile.BadZipFile, KeyError, ValueError, OSError, SyntaxError) as error:
+        with closing(values), closing(formulas):
+            yield from _checked(values, formulas, path, sheet)
+    except (*DAMAGED, TypeError, AttributeError) as error:  # the last two are what openpyxl stumbles over
         raise ImportFailed("is damaged, cut short or not an .xlsx file.", file=path) from error
-    try:
-        if sheet is not None and sheet not in values.sheetnames:
-            raise ImportFailed(f"has no sheet {sheet!r}: it has {', '.join(values.sheetnames)}.", file=path)
-        name = sheet if sheet is not None else values.sheetnames[0]
-        for number, (row, written) in enumerate(
-            zip(values[name].iter_rows(), formulas[name].iter_rows(values_only=True), strict=True), 1
-        ):
-            for place, (cell, text) in enumerate(zip(row, written, strict=True), 1):
-                if cell.data_type == "e":
-                    raise ImportFailed(
-                        f"the cell holds the error {cell.value}: correct it.",
-                        file=path,
-                        line=number,
-                        column=place,
-                    )
-                if cell.value is None and isinstance(text, str) and text.startswith("="):
-                    raise ImportFailed(
-                        "the formula has no stored result: open the file in a spreadsheet and save it.",
-                        file=path,
-                        line=number,
-                        column=place,
-                    )
-            yield tuple(cell.value for cell in row)
-    finally:
-        values.close()
-        formulas.close()
+
+
+def _checked(values: Any, formulas: Any, path: Path, sheet: str | None) -> Iterator[tuple[Any, ...]]:
+    if sheet is not None and sheet not in values.sheetnames:
+        raise ImportFailed(f"has no sheet {sheet!r}: it has {', '.join(values.sheetnames)}.", file=path)
+    name = sheet if sheet is not None else values.sheetnames[0]
+    for number, (row, written) in enumerate(
+        zip(values[name].iter_rows(), formulas[name].iter_rows(values_only=True), strict=True), 1
+    ):
+        for place, (cell, text) in enumerate(zip(row, written, strict=True), 1):
+            if cell.data_type == "e":
+                raise ImportFailed(
+                    f"the cell holds the error {cell.value}: correct it.",
+                    file=path,
+                    line=number,
+                    column=place,
+                )
+            if cell.value is None and isinstance(text, str) and text.startswith("="):
+                raise ImportFailed(
+                    "the formula has no stored result: open the file in a spreadsheet and save it.",
+                    file=path,
+                    line=number,
+                    column=place,
+                )
+        yield tuple(cell.value for cell in row)
 
 
 def _typed(column: list[Any]) -> Any:

@@ -19,6 +19,7 @@ import numpy as np
 
 from workbench.datasets.files import Build
 from workbench.datasets.importers import Imported, Source
+from workbench.datasets.importers.numbers import real, whole
 from workbench.errors import ImportFailed, UsageError
 
 __all__ = ["DENSE", "read_libffm", "read_libsvm"]
@@ -149,7 +150,7 @@ def _lines(source: Source, parts: int, build: Build) -> Iterator[_Line]:
 
 def _line(words: list[str], parts: int, path: Path, number: int) -> _Line:
     try:
-        label = float(words[0])
+        label = real(words[0])
     except ValueError:
         raise ImportFailed(
             f"the label {words[0][:40]!r} is not a number.", file=path, line=number, column=1
@@ -163,12 +164,12 @@ def _line(words: list[str], parts: int, path: Path, number: int) -> _Line:
         cells = word.split(":")
         try:
             if cells[0] == "qid" and len(cells) == 2 and place == 2:
-                line.query = int(cells[1])
+                line.query = whole(cells[1])
                 continue
             if len(cells) != parts:
                 raise ValueError
-            index, value = int(cells[-2]), float(cells[-1])
-            field = int(cells[0]) if parts == 3 else 0
+            index, value = whole(cells[-2]), real(cells[-1])
+            field = whole(cells[0]) if parts == 3 else 0
         except ValueError:
             form = "index:value" if parts == 2 else "field:index:value"
             raise ImportFailed(

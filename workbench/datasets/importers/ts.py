@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from workbench.datasets.files import Build
 from workbench.datasets.importers import Imported, Source
+from workbench.datasets.importers.numbers import real, reals
 from workbench.datasets.importers.writer import SeriesWriter
 from workbench.errors import ImportFailed, UsageError
 
@@ -115,8 +116,10 @@ def _read_header(text: str, header: _Header, path: Path, line: int) -> bool:
     """Take in one header line; whether it was ``@data``."""
     if not text.startswith("@"):
         raise ImportFailed("values stand before the @data line.", file=path, line=line)
-    key, *words = text[1:].split()
+    key, *words = text[1:].split() or [""]
     key = key.lower()
+    if not key:
+        raise ImportFailed("nothing stands behind the @.", file=path, line=line)
 
     def integer() -> int:
         if len(words) != 1 or not words[0].isdigit():
@@ -217,7 +220,7 @@ def _read_stamped(
 
 def _read_times(words: list[str], channel: int, path: Path, line: int) -> NDArray[Any]:
     try:
-        return np.array(words, dtype=np.float64)
+        return reals(words)
     except ValueError:
         pass
     try:
@@ -233,11 +236,11 @@ def _read_times(words: list[str], channel: int, path: Path, line: int) -> NDArra
 def _read_channel(part: str, number: int, path: Path, line: int) -> NDArray[Any]:
     words = part.replace("?", "nan").split(",")
     try:
-        return np.array(words, dtype=np.float64)
+        return reals(words)
     except ValueError:
         for place, word in enumerate(words, 1):
             try:
-                float(word)
+                real(word)
             except ValueError:
                 problem = (
                     f"value {place} of channel {number + 1} is empty (a missing value is written ?)."
@@ -261,7 +264,7 @@ def _read_label(text: str, header: _Header, path: Path, line: int) -> Any:
             )
         return text
     try:
-        target = math.nan if text == "?" else float(text)
+        target = math.nan if text == "?" else real(text)
     except ValueError:
         raise ImportFailed(f"the target {text[:40]!r} is not a number.", file=path, line=line) from None
     if math.isinf(target):

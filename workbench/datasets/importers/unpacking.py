@@ -14,7 +14,12 @@ from workbench.datasets.files import Build
 from workbench.datasets.importers import Source
 from workbench.errors import ImportFailed
 
-__all__ = ["BOMB_BYTES", "BOMB_RATIO", "check_zip", "unpacked"]
+__all__ = ["BOMB_BYTES", "BOMB_RATIO", "DAMAGED", "check_zip", "unpacked"]
+
+#: What is raised by readers of archives that were cut short or changed.
+DAMAGED = (
+    ValueError, KeyError, OSError, EOFError, SyntaxError, NotImplementedError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 
 #: What unpacks to more than both is refused; real tables pack three to thirty times.
 BOMB_BYTES, BOMB_RATIO = 256 << 20, 100
@@ -56,7 +61,10 @@ def check_zip(path: Path) -> None:
     zipfile.BadZipFile
     """
     with zipfile.ZipFile(path) as archive:
-        total = sum(info.file_size for info in archive.infolist())
+        members = archive.infolist()
+        total = sum(info.file_size for info in members)
+        if any(info.flag_bits & 1 for info in members):
+            raise ImportFailed("is encrypted: save it without a password.", file=path)
     if total > BOMB_BYTES and total > BOMB_RATIO * path.stat().st_size:
         raise ImportFailed(
             f"unpacks to more than {BOMB_RATIO} times its size: unpack it yourself if you trust it.",

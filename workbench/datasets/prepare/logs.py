@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from workbench.datasets.names import identifier
 from workbench.datasets.prepare.splitting import share
-from workbench.datasets.prepare.step import Step, Table, constant, duration, number, whole
+from workbench.datasets.prepare.step import SQLStep, Step, Table, constant, duration, number, whole
 from workbench.datasets.roles import Roles
 from workbench.errors import DatasetError
 
@@ -25,7 +25,7 @@ def _new(step: Step, table: Table, name: str) -> None:
 
 
 @dataclass(frozen=True)
-class Sessions(Step):
+class Sessions(SQLStep):
     """Number each user's sessions: a new one begins after a pause longer than `gap`.
 
     The column ``session`` is ``user#number``.
@@ -56,7 +56,7 @@ class Sessions(Step):
 
 
 @dataclass(frozen=True)
-class NegativeSampling(Step):
+class NegativeSampling(SQLStep):
     """Add items that a user had nothing to do with, as negatives, beside every positive event.
 
     A positive is a row whose label is 1, or every row where there is no label. Negatives copy the event
@@ -115,7 +115,7 @@ class NegativeSampling(Step):
 
 
 @dataclass(frozen=True)
-class LabelWindow(Step):
+class LabelWindow(SQLStep):
     """Label each event by what its user does next: 1 if `event` equals `value` within `horizon`, else 0.
 
     Events whose horizon reaches beyond the end of the log have no label (nobody knows), unless the event has

@@ -17,7 +17,7 @@ from workbench.datasets.names import identifier, literal
 from workbench.datasets.prepare.logs import LabelWindow, NegativeSampling, Sessions
 from workbench.datasets.prepare.recordings import AggregateDuplicates, FillGaps, Resample, Windows
 from workbench.datasets.prepare.splitting import SplitRows
-from workbench.datasets.prepare.step import Step, Table
+from workbench.datasets.prepare.step import CodeStep, SQLStep, Step, Table
 from workbench.datasets.prepare.text import Unpack, Vectorise
 from workbench.datasets.reading import connect
 from workbench.datasets.roles import Roles, check
@@ -203,7 +203,7 @@ class Preparation:
 
 
 def _has_code(steps: Sequence[Step]) -> bool:
-    return any(hasattr(step, "run") for step in steps)
+    return any(isinstance(step, CodeStep) for step in steps)
 
 
 def _step(values: dict[str, Any], place: int) -> Step:
@@ -284,15 +284,15 @@ class _Workshop:
         for number, step in enumerate(steps, 1):
             shown, target = f"step_{number}", f"{_SCRATCH}.step_{number}"
             of = f"step_{number - 1}"
-            if isinstance(step, Vectorise):
+            if isinstance(step, SQLStep):
+                sql, roles = step.sql(self._table)
+                self._do(f"CREATE VIEW {target} AS {sql}", step)
+                self._parts.append(f"{shown} AS (\n  {step.sql(replace(self._table, name=of))[0]}\n)")
+            elif isinstance(step, CodeStep):
                 step, roles = step.run(self._connection, self._table, target)
                 self._parts.append(
                     f"{target} AS (\n  SELECT * FROM {self._table.name} -- and {step.kind}, not SQL\n)"
                 )
-            else:
-                sql, roles = step.sql(self._table)
-                self._do(f"CREATE VIEW {target} AS {sql}", step)
-                self._parts.append(f"{shown} AS (\n  {step.sql(replace(self._table, name=of))[0]}\n)")
             self.steps.append(step)
             columns = [
                 Column(row[0], row[1])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from workbench.datasets.names import identifier
-from workbench.datasets.prepare.step import Step, Table, constant, duration, number, one_of, whole
+from workbench.datasets.prepare.step import SQLStep, Step, Table, constant, duration, number, one_of, whole
 from workbench.datasets.roles import Roles
 from workbench.errors import UsageError
 
@@ -53,7 +53,7 @@ def _aggregated(step: Step, table: Table, how: str, bucket: str) -> str:
 
 
 @dataclass(frozen=True)
-class AggregateDuplicates(Step):
+class AggregateDuplicates(SQLStep):
     """One row a time stamp: readings of a series at the same time are aggregated.
 
     Parameters
@@ -72,7 +72,7 @@ class AggregateDuplicates(Step):
 
 
 @dataclass(frozen=True)
-class Resample(Step):
+class Resample(SQLStep):
     """One row every so often: readings in ``[t, t + every)`` become one at ``t``; no row where none was.
 
     Parameters
@@ -97,7 +97,7 @@ class Resample(Step):
 
 
 @dataclass(frozen=True)
-class FillGaps(Step):
+class FillGaps(SQLStep):
     """A row at every step between a series' first and last, and values where they are missing.
 
     Parameters
@@ -202,7 +202,7 @@ class FillGaps(Step):
 
 
 @dataclass(frozen=True)
-class Windows(Step):
+class Windows(SQLStep):
     """Cut series into windows, each a series of its own.
 
     The windows' names stand in the column ``window``, that of the recording in ``source``. A window that

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 from workbench.datasets.names import identifier, literal
 from workbench.datasets.prepare.recordings import Windows
-from workbench.datasets.prepare.step import Step, Table, duration, number, one_of, whole
+from workbench.datasets.prepare.step import SQLStep, Step, Table, duration, number, one_of, whole
 from workbench.datasets.roles import Roles
 from workbench.errors import DatasetError, UsageError
 
@@ -22,7 +22,7 @@ def share(seed: int, *columns: str) -> str:
 
 
 @dataclass(frozen=True)
-class SplitRows(Step):
+class SplitRows(SQLStep):
     """Give every series (or row, where there are none) the side ``train`` or ``test``.
 
     Parameters

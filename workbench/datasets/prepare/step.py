@@ -9,16 +9,30 @@ from __future__ import annotations
 
 import math
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
+
+import duckdb
 
 from workbench.datasets.files import Column
 from workbench.datasets.names import identifier, literal
 from workbench.datasets.roles import Roles, is_time
 from workbench.errors import DatasetError, UsageError
 
-__all__ = ["Step", "Table", "constant", "duration", "number", "one_of", "parse_span", "whole"]
+__all__ = [
+    "CodeStep",
+    "SQLStep",
+    "Step",
+    "Table",
+    "constant",
+    "duration",
+    "number",
+    "one_of",
+    "parse_span",
+    "whole",
+]
 
 _UNITS = {
     "us": 1, "ms": 1_000, "s": 1_000_000, "sec": 1_000_000, "second": 1_000_000, "min": 60_000_000,
@@ -110,8 +124,8 @@ class Table:
 class Step:
     """One declared step; its fields are its parameters, and JSON.
 
-    A step is SQL over the table before it (:meth:`sql`), or, where SQL cannot do it, code (``run``, see
-    :class:`workbench.datasets.prepare.text.Vectorise`).
+    A step is SQL over the table before it (:class:`SQLStep`), or, where SQL cannot do it, code
+    (:class:`CodeStep`).
     """
 
     kind: ClassVar[str]
@@ -119,9 +133,21 @@ class Step:
     def check(self, before: Sequence[Step]) -> None:
         """Refuse parameters that cannot be, and an order of steps that would leak."""
 
+
+class SQLStep(Step, ABC):
+    """A step that is one SELECT."""
+
+    @abstractmethod
     def sql(self, table: Table) -> tuple[str, Roles]:
         """A SELECT over ``table.name``, and the roles of what it returns."""
-        raise NotImplementedError
+
+
+class CodeStep(Step, ABC):
+    """A step that SQL cannot do."""
+
+    @abstractmethod
+    def run(self, connection: duckdb.DuckDBPyConnection, table: Table, target: str) -> tuple[Step, Roles]:
+        """Make the table `target`; returns the step with what it learned, and the roles."""
 
 
 def parse_span(text: str) -> int:

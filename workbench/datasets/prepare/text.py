@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from workbench.datasets.names import identifier
-from workbench.datasets.prepare.step import Step, Table, one_of, whole
+from workbench.datasets.prepare.step import CodeStep, SQLStep, Step, Table, one_of, whole
 from workbench.datasets.roles import Roles, is_number
 from workbench.errors import DatasetError, UsageError
 
@@ -21,7 +21,7 @@ _BATCH_ROWS = 20_000
 
 
 @dataclass(frozen=True)
-class Unpack(Step):
+class Unpack(SQLStep):
     """A column of lists of numbers, all equally long (an embedding), as one modality or one series a row.
 
     Parameters
@@ -76,7 +76,7 @@ class Unpack(Step):
 
 
 @dataclass(frozen=True)
-class Vectorise(Step):
+class Vectorise(CodeStep):
     """A text column as numbers, by scikit-learn: columns ``<column>_0, …``, the role ``modality:<column>``.
 
     TF-IDF learns its words and weights from the train part where there is a split, and keeps them, so that a

@@ -1,0 +1,232 @@
+"""What the CTR networks share: embeddings of all fields in one table, gates, and pruning.
+
+Every network takes one gate a field. A gate multiplies all that its field contributes, the linear part
+included, so a field whose gate is 0 has no say at all; `prune` then leaves those fields out and the
+outputs stay as they are.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from workbench.ctr._batch import Batch
+from workbench.ctr._layers import combine, lookup
+from workbench.ctr._vocabulary import MISSING, RESERVED
+from workbench.ctr.encoded import Layout
+
+__all__ = ["Network"]
+
+
+class Network(nn.Module, ABC):
+    """Base of the networks: the tables, the gates, and pruning; `head` is each model's own.
+
+    Parameters
+    ----------
+    layout : Layout
+    dim : int
+        Length of a field's vector.
+    options : mapping
+        The model's own settings.
+    """
+
+    scale: Tensor
+    has_linear = True  #: a weight a value, summed
+    has_vectors = True  #: a vector a value
+    embeds_numbers = True  #: whether numbers are turned into vectors
+
+    def __init__(self, layout: Layout, dim: int, options: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.layout, self.dim, self.options = layout, dim, dict(options)
+        self.bias = nn.Parameter(torch.zeros(1))
+        if self.has_linear:
+            self.weight = nn.Parameter(self._around_one(torch.zeros(layout.n_rows, 1)))
+        if self.has_vectors:
+            self.table = nn.Parameter(self._around_one(self._initial(layout.n_rows)))
+        # What gates are left as after pruning; in double precision, so that nothing is lost by pruning twice.
+        self.register_buffer("scale", torch.ones(len(layout.fields), dtype=torch.float64))
+        tables = layout.tables
+        self._padding = [tables[field.table][0] + MISSING for field in layout.fields if field.is_list]
+        self._build()
+
+    def _initial(self, n_rows: int) -> Tensor:
+        table = torch.randn(n_rows, self.dim) * 0.01
+        for start, rows in self.layout.tables.values():
+            # Unseen and missing values say nothing until they are trained.
+            table[start : start + min(RESERVED, rows - 1)] = 0.0
+        return table
+
+    def _around_one(self, table: Tensor) -> Tensor:
+        """Quotient rows that multiply begin near 1, so that a value begins as its remainder."""
+        for field in {field.table: field for field in self.layout.fields}.values():
+            if field.modulus and field.combine == "product":
+                start, rows = self.layout.tables[field.table]
+                table[start + RESERVED + field.modulus : start + rows] += 1.0
+        return table
+
+    def _build(self) -> None:
+        """Make the layers of the head."""
+
+    @property
+    def n_vectors(self) -> int:
+        """Fields that have a vector."""
+        return len(self.layout.fields) - (0 if self.embeds_numbers else self.layout.count("numeric"))
+
+    def tables(self) -> list[nn.Parameter]:
+        """The parameters with a row a value."""
+        return [getattr(self, name) for name in ("table", "weight") if hasattr(self, name)]
+
+    def forward(self, batch: Batch, gates: Tensor | None = None, dtype: torch.dtype | None = None) -> Tensor:
+        """Logits, (B,).
+
+        Parameters
+        ----------
+        batch : Batch
+        gates : Tensor, shape (F,) or (B, F), optional
+            One a field, or one a field and row.
+        dtype : torch.dtype, optional
+            In which everything after the tables is computed; that of the tables by default.
+        """
+        gates = self._gates(gates, dtype)
+        return self.head(*self.embed(batch, gates, dtype), batch, gates)
+
+    def _gates(self, gates: Tensor | None, dtype: torch.dtype | None) -> Tensor | None:
+        if gates is None and not self.options.get("scaled"):
+            return None
+        scale = self.scale.to(dtype or self.bias.dtype)
+        return scale if gates is None else scale * gates
+
+    def embed(
+        self, batch: Batch, gates: Tensor | None = None, dtype: torch.dtype | None = None
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """Gated vectors (B, F, D) and gated linear parts (B, F)."""
+        vectors = self._vectors(batch, gates, dtype) if self.has_vectors else None
+        parts = self._parts(batch, dtype) if self.has_linear else None
+        if gates is not None and parts is not None:
+            parts = parts * gates
+        return vectors, parts
+
+    def _vectors(self, batch: Batch, gates: Tensor | None, dtype: torch.dtype | None) -> Tensor:
+        ids, values = batch.ids, batch.values
+        if not self.embeds_numbers:
+            ids, values = ids[:, : ids.shape[1] - values.shape[1]], values[:, :0]
+        flat = self._looked_up(self.table, ids, values, batch.quotients)
+        flat = flat if dtype is None else flat.to(dtype)
+        gate = self._vector_gates(gates)
+        pooled = []
+        for i, part in enumerate(batch.lists):
+            e = self._looked_up_list(self.table, part, batch.list_quotients[i])
+            pooled.append(self._pool(i, e if dtype is None else e.to(dtype), part, flat, gate))
+        found = torch.cat([flat, torch.stack(pooled, dim=1)], dim=1) if pooled else flat
+        return found if gate is None else found * gate.unsqueeze(-1)
+
+    def _looked_up(self, table: Tensor, ids: Tensor, values: Tensor, quotients: Tensor) -> Tensor:
+        """Rows of a table for the fields of one value, (B, S, D)."""
+        found = lookup(table, ids, values)
+        if quotients.shape[1] == 0:
+            return found
+        places = torch.tensor(self.layout.split_places, device=ids.device)
+        whole = ids[:, places] == quotients
+        composed = combine(
+            found[:, places], lookup(table, quotients, values[:, :0]), whole, self.layout.combine
+        )
+        return found.index_copy(1, places, composed)
+
+    def _looked_up_list(self, table: Tensor, ids: Tensor, quotients: Tensor) -> Tensor:
+        """Rows of a table for the values of a list, (B, L, D)."""
+        none = table.new_empty((len(ids), 0))
+        found = lookup(table, ids, none)
+        if quotients.shape[1] == 0:
+            return found
+        return combine(found, lookup(table, quotients, none), ids == quotients, self.layout.combine)
+
+    def _vector_gates(self, gates: Tensor | None) -> Tensor | None:
+        return None if gates is None else self._kept_vectors(gates)
+
+    def _kept_vectors(self, by_field: Tensor) -> Tensor:
+        """Of a value a field (the last dimension), those of the fields that have a vector."""
+        if self.embeds_numbers:
+            return by_field
+        first, numbers = self.layout.count("categorical"), self.layout.count("numeric")
+        return torch.cat([by_field[..., :first], by_field[..., first + numbers :]], dim=-1)
+
+    def _pool(self, i: int, e: Tensor, ids: Tensor, flat: Tensor, gates: Tensor | None) -> Tensor:
+        """The vector of a list field: the mean over the values there are."""
+        mask = (ids != self._padding[i]).to(e.dtype)
+        return torch.einsum("bld,bl->bd", e, mask) / mask.sum(1, keepdim=True).clamp_min(1)
+
+    def _parts(self, batch: Batch, dtype: torch.dtype | None) -> Tensor:
+        flat = self._looked_up(self.weight, batch.ids, batch.values, batch.quotients).squeeze(-1)
+        lists = []
+        for i, part in enumerate(batch.lists):
+            e = self._looked_up_list(self.weight, part, batch.list_quotients[i]).squeeze(-1)
+            mask = (part != self._padding[i]).to(e.dtype)
+            lists.append((e * mask).sum(1) / mask.sum(1).clamp_min(1))
+        found = torch.cat([flat, torch.stack(lists, dim=1)], dim=1) if lists else flat
+        return found if dtype is None else found.to(dtype)
+
+    @abstractmethod
+    def head(
+        self, vectors: Tensor | None, parts: Tensor | None, batch: Batch, gates: Tensor | None
+    ) -> Tensor:
+        """Logits of already gated vectors and linear parts, (B,)."""
+
+    def to_double(self) -> Self:
+        """Compute in double precision after the tables, which stay as they are."""
+        tables = self.tables()
+        for parameter in self.parameters():
+            if not any(parameter is table for table in tables):
+                parameter.data = parameter.data.double()
+        for buffer in self.buffers():
+            if buffer.is_floating_point():
+                buffer.data = buffer.data.double()
+        return self
+
+    # -- pruning -------------------------------------------------------------------------------
+
+    def prune(self, keep: NDArray[np.bool_], gates: Tensor | None = None) -> Network:
+        """The same network without some fields; the gates of the others become part of it.
+
+        Outputs are those of this network with the gates of the left-out fields at 0.
+        """
+        layout = self.layout.keep(keep)
+        options = {**self.options, "scaled": gates is not None or self.options.get("scaled", False)}
+        pruned = type(self)(layout, self.dim, options).to(self.bias.dtype)
+        pruned.scale = pruned.scale.double()
+        own, other = self.state_dict(), pruned.state_dict()
+        kept = torch.from_numpy(np.flatnonzero(keep))
+        rows = self._kept_rows(layout)
+        chosen = self._chosen(torch.from_numpy(np.asarray(keep)))
+        for name, target in other.items():
+            source = own[name]
+            if name in ("table", "weight"):
+                source = source[rows]
+            elif name == "scale":
+                source = (source if gates is None else source * gates)[kept]
+            elif name in chosen:
+                for dimension, places in chosen[name].items():
+                    source = source.index_select(dimension, places)
+            target.copy_(source)
+        pruned.train(self.training)
+        return pruned
+
+    def _kept_rows(self, layout: Layout) -> Tensor:
+        tables = self.layout.tables
+        return torch.cat(
+            [torch.arange(tables[name][0], sum(tables[name])) for name in layout.tables]
+            or [torch.empty(0, dtype=torch.int64)]
+        )
+
+    def _chosen(self, keep: Tensor) -> dict[str, dict[int, Tensor]]:
+        """Which places along which dimension each weight keeps."""
+        return {}
+
+    def _flat_places(self, keep: Tensor) -> Tensor:
+        """Places of the kept fields in their vectors laid end to end."""
+        return self._kept_vectors(keep).repeat_interleave(self.dim).nonzero().squeeze(1)

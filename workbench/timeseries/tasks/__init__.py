@@ -1,0 +1,13 @@
+"""Recipes of the tasks on series: each trains, and judges beside the untrained control and peers."""
+
+from __future__ import annotations
+
+from workbench.timeseries.tasks._refusals import refuse
+from workbench.timeseries.tasks.classify import classify
+from workbench.timeseries.tasks.cluster import cluster
+from workbench.timeseries.tasks.detect import detect
+from workbench.timeseries.tasks.forecast import forecast
+from workbench.timeseries.tasks.impute import impute
+from workbench.timeseries.tasks.regress import regress
+
+__all__ = ["classify", "cluster", "detect", "forecast", "impute", "refuse", "regress"]

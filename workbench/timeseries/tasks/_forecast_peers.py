@@ -1,0 +1,88 @@
+"""Peers of forecasting: the last value, the last season, and ridge regression on lags."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workbench.timeseries._ridge import ridge
+from workbench.timeseries._windows import cut, starts
+from workbench.timeseries.preprocessing import fill_gaps, series_lengths
+
+__all__ = ["forecasters", "season"]
+
+#: Windows that ridge regression learns from at most.
+_MOST_WINDOWS = 10_000
+#: The longest season looked for, and the autocorrelation that makes it one.
+_LONGEST_SEASON, _LEAST_CORRELATION = 1000, 0.2
+
+Values = NDArray[np.float64]
+
+
+def season(X: NDArray[Any]) -> int:
+    """Steps of the season of series (n, T, d): the highest peak of their autocorrelation; 1 for none."""
+    filled = np.nan_to_num(fill_gaps(X))
+    lengths = series_lengths(X)
+    one = filled[int(lengths.argmax()), : lengths.max()].astype(float)
+    centred = one - one.mean(axis=0)
+    most = min(_LONGEST_SEASON, len(one) // 2)
+    if most < 3:
+        return 1
+    size = 2 ** int(np.ceil(np.log2(2 * len(one))))
+    power = np.abs(np.fft.rfft(centred, size, axis=0)) ** 2
+    products = np.fft.irfft(power, size, axis=0)[: most + 1]
+    variance = np.where(products[0] > 0, products[0], 1.0)
+    total = (products / variance).mean(axis=1)
+    # What is left of the products at a lag shrinks with the overlap.
+    total = total * len(one) / (len(one) - np.arange(most + 1))
+    inner = np.arange(2, most)
+    peaks = inner[(total[inner] > total[inner - 1]) & (total[inner] >= total[inner + 1])]
+    if not len(peaks) or total[peaks].max() < _LEAST_CORRELATION:
+        return 1
+    # The shortest of those that are nearly as high: a season's multiples are seasons too.
+    return int(peaks[total[peaks] >= 0.95 * total[peaks].max()][0])
+
+
+def forecasters(
+    train: NDArray[Any], past: Values, horizon: int, window: int, period: int
+) -> dict[str, Callable[[], Values]]:
+    """Name → the `horizon` steps after each of `past`, (m, steps, d), learnt from series `train`."""
+    peers: dict[str, Callable[[], Values]] = {
+        "Last value": lambda: np.repeat(past[:, -1:], horizon, axis=1),
+        "Ridge on lags": lambda: _ridge_on_lags(train, past[:, -window:], horizon),
+    }
+    if period > 1:
+        steps = past.shape[1] - period + np.arange(horizon) % period
+        peers["Seasonal naive"] = lambda: past[:, steps]
+    return peers
+
+
+def _ridge_on_lags(train: NDArray[Any], past: Values, horizon: int) -> Values:
+    """One linear map for all variables, from a window less its last value to the steps after it."""
+    window, d = past.shape[1:]
+    lengths = series_lengths(train)
+    most = max(1, _MOST_WINDOWS // (len(train) * d))
+    parts = [
+        cut(one[:length], starts(int(length), window + horizon, most), window + horizon)
+        for one, length in zip(np.nan_to_num(fill_gaps(train)), lengths, strict=True)
+    ]
+    windows = np.concatenate(parts).transpose(0, 2, 1).reshape(-1, window + horizon)
+    weight, bias, _ = ridge(*_relative(windows, window))
+    inputs = past.transpose(0, 2, 1).reshape(-1, window)
+    last, scale = inputs[:, -1:], _deviation(inputs)
+    found = ((inputs - last) / scale @ weight.T + bias) * scale + last
+    return found.reshape(len(past), d, horizon).transpose(0, 2, 1)
+
+
+def _relative(windows: Values, window: int) -> tuple[Values, Values]:
+    last, scale = windows[:, window - 1 : window], _deviation(windows[:, :window])
+    scaled = (windows - last) / scale
+    return scaled[:, :window], scaled[:, window:]
+
+
+def _deviation(seen: Values) -> Values:
+    scale = seen.std(axis=1, keepdims=True)
+    return np.where(scale > 1e-8 * (1 + np.abs(seen).max(axis=1, keepdims=True)), scale, 1.0)

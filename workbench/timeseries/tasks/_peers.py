@@ -1,0 +1,110 @@
+"""Peers of the supervised and clustering tasks: what libraries have, fitted on the same split.
+
+aeon is optional: where it is not installed, QUANT is not among the peers. Methods that have to be compiled
+for most of a minute first (MiniRocket, k-shape) are left to ``benchmarks/units.py``.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from workbench.timeseries.preprocessing import z_normalize
+
+__all__ = ["classifiers", "clusterers", "regressors"]
+
+#: Multiplications of all the pairs' dynamic time warping beyond which it takes minutes.
+_MOST_WARPING = 2e10
+#: Series beyond which kernel k-means and its like, quadratic in them, are left out.
+_MOST_CLUSTERED = 400
+
+Array = NDArray[Any]
+
+
+def classifiers(X: Array, y: Array, X_test: Array, seed: int) -> dict[str, Callable[[], Array]]:
+    """Name → what it predicts for `X_test`, learnt from labelled series `X`, (n, T, d)."""
+    train, test = z_normalize(X), z_normalize(X_test)
+    peers: dict[str, Callable[[], Array]] = {
+        "Logistic regression": lambda: _logistic(train, y, test),
+    }
+    if len(train) * len(test) * train.shape[1] ** 2 * train.shape[2] <= _MOST_WARPING:
+        peers["1-NN DTW"] = lambda: _nearest(train, y, test)
+    if _has_aeon():
+        peers["QUANT"] = lambda: _quantiles(train, y, test, seed)
+    return peers
+
+
+def regressors(X: Array, y: Array, X_test: Array, seed: int) -> dict[str, Callable[[], Array]]:
+    """Name → the numbers it predicts for `X_test`, learnt from `X`, (n, T, d)."""
+    train, test = np.nan_to_num(X), np.nan_to_num(X_test)
+    penalties = np.logspace(-3, 3, 13)
+
+    def ridge(Z: Array, Z_test: Array) -> Array:
+        return make_pipeline(StandardScaler(), RidgeCV(penalties)).fit(Z, y).predict(Z_test)
+
+    peers: dict[str, Callable[[], Array]] = {
+        "Mean": lambda: np.full(len(test), y.mean()),
+        "Ridge on values": lambda: ridge(train.reshape(len(train), -1), test.reshape(len(test), -1)),
+    }
+    if _has_aeon():
+        peers["QUANT"] = lambda: _quantiles(train, y, test, seed, numbers=True)
+    return peers
+
+
+def clusterers(X: Array, X_test: Array, n_clusters: int, seed: int) -> dict[str, Callable[[], Array]]:
+    """Name → the groups it puts `X_test` into, learnt from `X`, (n, T, d)."""
+    train, test = z_normalize(X), z_normalize(X_test)
+    peers: dict[str, Callable[[], Array]] = {"k-means": lambda: _k_means(train, test, n_clusters, seed)}
+    if len(train) <= _MOST_CLUSTERED:
+        peers["Kernel k-means (GAK)"] = lambda: _kernel_k_means(train, test, n_clusters, seed)
+    return peers
+
+
+def _logistic(train: Array, y: Array, test: Array) -> Array:
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+    return model.fit(train.reshape(len(train), -1), y).predict(test.reshape(len(test), -1))
+
+
+def _nearest(train: Array, y: Array, test: Array) -> Array:
+    from workbench.timeseries.tasks._warping import nearest
+
+    radius = max(1, train.shape[1] // 10)
+    return y[nearest(train.astype(float), test.astype(float), radius)]
+
+
+def _quantiles(train: Array, y: Array, test: Array, seed: int, *, numbers: bool = False) -> Array:
+    from aeon.classification.interval_based import QUANTClassifier
+    from aeon.regression.interval_based import QUANTRegressor
+
+    model = (QUANTRegressor if numbers else QUANTClassifier)(random_state=seed)
+    return model.fit(train.transpose(0, 2, 1), y).predict(test.transpose(0, 2, 1))
+
+
+def _k_means(train: Array, test: Array, n_clusters: int, seed: int) -> Array:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct series than groups
+        model = KMeans(n_clusters, n_init=10, random_state=seed).fit(train.reshape(len(train), -1))
+    return model.predict(test.reshape(len(test), -1))
+
+
+def _kernel_k_means(train: Array, test: Array, n_clusters: int, seed: int) -> Array:
+    from tslearn.clustering import KernelKMeans
+
+    model = KernelKMeans(
+        n_clusters, kernel="gak", kernel_params={"sigma": "auto"}, n_init=3, random_state=seed
+    )
+    return model.fit(train).predict(test)
+
+
+def _has_aeon() -> bool:
+    return importlib.util.find_spec("aeon") is not None

@@ -1,0 +1,173 @@
+"""The recipe of anomaly detection: learn what is normal, and score every step of the test part."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from workbench.arrays import Data, SeriesData, Split
+from workbench.report import Report, Reporter
+from workbench.timeseries.metrics import auc_pr, vus_pr, window_f1
+from workbench.timeseries.preprocessing import series_lengths
+from workbench.timeseries.tasks._detect_peers import detectors
+from workbench.timeseries.tasks._shared import (
+    Judged,
+    best_peer,
+    cut_in_time,
+    flat_scores,
+    losses,
+    prepared,
+    run_peers,
+    score_table,
+    untrained,
+)
+
+__all__ = ["alarms", "detect"]
+
+RECIPE = "timeseries.detect"
+
+Scored = NDArray[np.float64]
+
+
+def detect(estimator: Any, data: Data, split: Split, seed: int, reporter: Reporter) -> Report:
+    """Train a detector on the train part, taken to be normal, and score every step of the test part.
+
+    With a column that has the role ``split`` whole series are train or test; else the test part is the last
+    ``split.test_size`` of each series in time.
+
+    Parameters
+    ----------
+    estimator : UniTSAnomalyDetector
+    data : Data
+        A column with the role ``anomaly`` says which steps are anomalous; it is used to judge alone.
+    split : Split
+    seed : int
+        Becomes ``random_state`` where that is None; also of the peers.
+    reporter : Reporter
+
+    Returns
+    -------
+    Report
+        Scores ``threshold`` and ``flagged`` (the share of steps above it); where anomalies are known
+        ``auc_pr``, ``vus_pr``, and ``f1`` of single steps at the threshold, with their ``untrained_``
+        counterparts; ``seconds`` of training. Tables scores (with the peers'), track (every step of the test
+        part), alarms (runs of steps above the threshold) and curve.
+    """
+    series = data.to_series()
+    train, rows, begins, ends = _parts(series, split)
+    reporter.plan({"train": 10.0, "untrained": 3.0, "peers": 3.0, "evaluate": 2.0})
+    tested = [(row, np.arange(begin, end)) for row, begin, end in zip(rows, begins, ends, strict=True)]
+
+    def joined(scores: Scored) -> Scored:
+        return np.concatenate([scores[i, steps] for i, (_, steps) in enumerate(tested)])
+
+    seconds: dict[str, float] = {}
+    found: dict[str, tuple[Scored, float]] = {}
+    trained = prepared(estimator, seed)
+    for stage, name, model in (
+        ("train", "trained", trained),
+        ("untrained", "untrained", untrained(trained)),
+    ):
+        with reporter.stage(stage):
+            began = time.perf_counter()
+            model.fit(train)
+            seconds[name] = time.perf_counter() - began
+            found[name] = joined(model.decision_function(series.X[rows])), model.threshold_
+    with reporter.stage("peers"):
+        peers = detectors(train, series.X[rows], trained.window_, trained.quantile, seed)
+        more, times = run_peers(peers, reporter)
+    found |= {name: (joined(scores), threshold) for name, (scores, threshold) in more.items()}
+    seconds |= times
+
+    labels = None
+    if series.anomaly is not None:
+        labels = np.concatenate([series.anomaly[row, steps] for row, steps in tested])
+    with reporter.stage("evaluate"):
+        judged: Judged = {}
+        for i, (name, (scores, threshold)) in enumerate(found.items()):
+            judged[name] = _scores(labels, scores, threshold, min(100, trained.window_))
+            reporter.progress(i + 1, len(found))
+    track = pd.DataFrame(
+        {
+            "id": np.repeat(series.ids[rows], [len(steps) for _, steps in tested]),
+            "step": np.concatenate([steps for _, steps in tested]),
+            "score": found["trained"][0],
+            "anomaly": pd.array([None] * len(found["trained"][0]) if labels is None else labels, "boolean"),
+        }
+    )
+    tables = {
+        "scores": score_table(judged, seconds),
+        "track": track,
+        "alarms": alarms(track, trained.threshold_),
+        "curve": losses(trained),
+    }
+    scores = flat_scores(judged, seconds) | {"threshold": trained.threshold_}
+    n_alarms = len(tables["alarms"])
+    headline = f"{n_alarms} alarms over {len(track)} steps; no known anomaly to judge them by."
+    if "vus_pr" in scores:
+        headline = (
+            f"VUS-PR {scores['vus_pr']:.3f} over {len(track)} steps; untrained "
+            f"{scores['untrained_vus_pr']:.3f}{best_peer(judged, 'vus_pr', largest=True)}; {n_alarms} alarms."
+        )
+    return Report(RECIPE, headline, scores, tables, trained)
+
+
+def alarms(track: pd.DataFrame, threshold: float) -> pd.DataFrame:
+    """Runs of steps whose score is above a threshold.
+
+    Parameters
+    ----------
+    track : DataFrame with the columns id, step, score and anomaly
+    threshold : float
+
+    Returns
+    -------
+    DataFrame
+        Columns id, start, end (the last step), steps, peak and anomalous (whether any step truly is; missing
+        where that is not known), the highest peak first.
+    """
+    above = track["score"].to_numpy() > threshold
+    change = (track["id"] != track["id"].shift()).to_numpy()
+    edges = change | np.append(True, above[1:] != above[:-1])
+    runs = track.assign(run=edges.cumsum())[above]
+    found = runs.groupby(["run", "id"], sort=False).agg(
+        start=("step", "min"),
+        end=("step", "max"),
+        steps=("step", "size"),
+        peak=("score", "max"),
+        anomalous=("anomaly", "max"),
+    )
+    found = found.reset_index().drop(columns="run")
+    return found.sort_values("peak", ascending=False, ignore_index=True)
+
+
+def _parts(
+    series: SeriesData, split: Split
+) -> tuple[NDArray[Any], NDArray[np.intp], NDArray[np.int64], NDArray[np.int64]]:
+    """What is trained on; and the rows that are tested, from which step to which."""
+    ends = series_lengths(series.X)
+    if series.split is not None and split.kind != "random":
+        train, test = split.indices(len(series.X), column=series.split)
+        return series.X[train], test, np.zeros(len(test), dtype=np.int64), ends[test]
+    begins, ends = cut_in_time(series.X, split, 2)
+    visible = (np.arange(series.X.shape[1]) < begins[:, None])[:, :, None]
+    train_part = np.where(visible, series.X, np.nan)[:, : begins.max()]
+    return train_part, np.arange(len(series.X)), begins, ends
+
+
+def _scores(
+    labels: NDArray[np.bool_] | None, scores: Scored, threshold: float, buffer: int
+) -> dict[str, float]:
+    flagged = scores > threshold
+    result = {"flagged": float(flagged.mean())}
+    if labels is not None and labels.any():
+        result |= {
+            "vus_pr": vus_pr(labels, scores, buffer),
+            "auc_pr": auc_pr(labels, scores),
+            "f1": window_f1(labels, flagged),
+        }
+    return result
