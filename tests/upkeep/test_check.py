@@ -62,7 +62,8 @@ BREAKS = {
     "steps of no run": (
         lambda s: sql(
             s,
-            "INSERT INTO steps (run, name, position, kind, needs, state) VALUES ('x', 'a', 1, 'run', '[]', 'done')",
+            "INSERT INTO steps (run, name, position, kind, needs, state)"
+            " VALUES ('x', 'a', 1, 'run', '[]', 'done')",
         ),
         "database",
         "belong to nothing",

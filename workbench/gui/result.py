@@ -9,7 +9,6 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import plotly.graph_objects as go
 import plotly.io as pio
 import streamlit as st
@@ -22,6 +21,7 @@ from workbench.gui.panels import plot, python, table
 from workbench.gui.text import duration, md, score
 from workbench.plots.scores import CONTROLS, curves, score_label
 from workbench.report import Report
+from workbench.runs.run import RECORDED
 
 if TYPE_CHECKING:
     from workbench.arrays import SeriesData
@@ -51,25 +51,23 @@ def body(run: Run, report: Report) -> None:
 
 
 def drawn(run: Run, report: Report) -> dict[str, go.Figure]:
-    """The figures of a result: the recipe's own, else those the run left and those of any report."""
-    draw = registry.figures_of(report.recipe)
-    if draw is not None:
-        found: dict[str, go.Figure] = draw(report)
-        return found
-    saved = {
-        path.stem: pio.read_json(path)
-        for path in sorted((run.folder / "artifacts" / "figures").glob("*.json"))
-    }
-    standard = registry.figures_of(registry.DEFAULT_RECIPE)
-    return {**(standard(report) if standard is not None else {}), **_curves(run), **saved}
+    """The figures of a result: the recipe's own, else those of any report; of a recorded run all it left."""
+    draw = registry.figures_of(report.recipe) or registry.figures_of(registry.DEFAULT_RECIPE)
+    found: dict[str, go.Figure] = draw(report) if draw is not None else {}
+    if report.recipe == RECORDED:
+        found |= _recorded(run)
+    return found
 
 
-def _curves(run: Run) -> dict[str, go.Figure]:
-    """The curves that a script recorded; a recipe's are in its report."""
-    points = run.metrics() if run.is_recorded else pd.DataFrame()
-    if points.empty or points["step"].max() <= 1:
-        return {}
-    return {"curves": curves(points, x="step", x_title="Step", y_title="Value")}
+def _recorded(run: Run) -> dict[str, go.Figure]:
+    """The curves and the figures that a script recorded."""
+    points = run.metrics()
+    found = {}
+    if len(points) and points["step"].max() > 1:
+        found["curves"] = curves(points, x="step", x_title="Step", y_title="Value")
+    for path in sorted((run.folder / "artifacts" / "figures").glob("*.json")):
+        found[path.stem] = pio.read_json(path)
+    return found
 
 
 def score_cards(report: Report, *, hidden: Collection[str] = ()) -> None:

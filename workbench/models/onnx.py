@@ -90,7 +90,8 @@ def _write(module: Any, example: Any, path: Path) -> None:
                 output_names=["features"],
                 dynamic_shapes=({0: torch.export.Dim("n")},),
             )
-            program.save(path)
+            if program is not None:  # which it is only where the exporter writes the file itself
+                program.save(path)
     except Exception as error:
         raise ModelError(f"torch cannot export this model: {' '.join(str(error).split())[:300]}") from error
     finally:
