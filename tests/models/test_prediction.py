@@ -21,8 +21,8 @@ from workbench.timeseries import CSL
 
 
 @pytest.fixture(autouse=True)
-def in_this_process(request, monkeypatch):
-    """Carry runs out here, which saves each of them the start of a process; one test has real ones."""
+def in_this_process(monkeypatch):
+    """Carry runs out here, which saves each of them the start of a process."""
 
     def carry_out(store, run):
         before = signal.getsignal(signal.SIGTERM)
@@ -32,8 +32,7 @@ def in_this_process(request, monkeypatch):
         queue.finish(store.dir, run.id, "w", **read_result(run.folder))
         return store.run(run.id)
 
-    if request.node.name != "test_the_commands":
-        monkeypatch.setattr("workbench.serving.wait_for", carry_out)
+    monkeypatch.setattr("workbench.serving.wait_for", carry_out)
 
 
 @pytest.fixture

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+import workbench as wb
 from workbench.facade import Store
 from workbench.models import save
 from workbench.report import Report
@@ -16,7 +19,17 @@ from workbench.runs import queue
 
 
 @pytest.fixture
-def filled(store: Store, tmp_path) -> Store:
+def filled(template: Path, tmp_path: Path) -> Store:
+    """A copy of it that a test may break."""
+    shutil.copytree(template, tmp_path / "store")
+    return wb.open(tmp_path / "store")
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the store."""
+    root = tmp_path_factory.mktemp("template")
+    store = wb.open(root / "store")
     rng = np.random.default_rng(0)
     frame = pd.DataFrame(rng.normal(size=(40, 2)), columns=["a", "b"])
     frame["label"] = np.where(frame["a"] > 0, "up", "down")
@@ -36,7 +49,9 @@ def filled(store: Store, tmp_path) -> Store:
     (run.folder / "result.json").write_text(json.dumps(result))
     queue.finish(store.dir, run.id, "w", "done", headline="Fine.", scores={"test_accuracy": 0.9})
     fitted = LogisticRegression().fit(frame[["a", "b"]].to_numpy(), frame["label"])
-    save(fitted, tmp_path / "fitted", run=run.id, dataset="points@2", scores={"test_accuracy": 0.9})
-    store.models.add(tmp_path / "fitted", "line", run=run.id, dataset="points@2")
+    save(fitted, root / "fitted", run=run.id, dataset="points@2", scores={"test_accuracy": 0.9})
+    store.models.add(root / "fitted", "line", run=run.id, dataset="points@2")
     store.submit("sklearn.linear_model:LogisticRegression", data, name="waiting")
-    return store
+    store.dir.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    store.dir.close()
+    return store.root
