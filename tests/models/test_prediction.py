@@ -124,7 +124,8 @@ def test_what_cannot_be_predicted_is_one_sentence_and_makes_nothing(store, table
 def test_the_commands(store, table, fitted, capsys):
     at = ["--store", str(store.root), "models"]
     assert main([*at, "predict", "line@1", "points", "--to", "scored", "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
+    out = capsys.readouterr().out
+    told = json.loads(out[out.index("{") :])  # the run's own words stand before it
     assert (told["ref"], told["rows"]) == ("scored@1", 30)
     assert main([*at, "show", "line", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["scores"] == {"test_accuracy": 0.9}
