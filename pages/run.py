@@ -36,6 +36,8 @@ with st.container(horizontal=True, vertical_alignment="center"):
         navigation.link("datasets", md(run.dataset), data=run.dataset)
     elif run.recipe == "pipeline":
         navigation.link("pipelines", "pipeline", pipeline=run.spec["pipeline"])
+    elif run.recipe == "notebook":
+        navigation.link("notebooks", "all notebooks")
     if run.parent:
         navigation.link("run", "part of a pipeline", run=run.parent)
     if run.finished and run.started:
@@ -79,7 +81,8 @@ else:
             st.button("Retry from the start", on_click=act, args=("retry",), kwargs={"fresh": True})
     if run.recipe == "pipeline":
         pipelines.steps(run)
-    notebooks.executed(run)
+    elif run.recipe == "notebook":
+        notebooks.executed(run)
 runs.log_tail(run)
 with st.expander("Specification"):
     st.json(run.spec)

@@ -67,6 +67,9 @@ def cells(run: Run) -> list[Cell]:
         raise RunError(f"Run {run.id} was recorded by a script: run the script again.")
     if spec["recipe"] == "pipeline":
         return _pipeline_cells(run)
+    if spec["recipe"] == "notebook":
+        document = json.loads((run.folder / spec["source"]).read_text(encoding="utf-8"))
+        return [(cell["cell_type"], "".join(cell["source"])) for cell in document["cells"]]
     source = (run.folder / spec["source"]).read_text() if spec.get("source") else None
     recipe = registry.recipe(spec["recipe"])
     split = spec["split"]
