@@ -82,7 +82,10 @@ class Comparison:
 
     @cached_property
     def methods(self) -> dict[str, str]:
-        """The name of each run's method, by the run's id: the estimator and the parameters that differ."""
+        """The name of each run's method, by the run's id: the estimator and the parameters that differ.
+
+        Where all have one estimator, the parameters alone say it.
+        """
         seen = {run.id: _without_seeds(_params(run)) for run in self.runs}
         names = dict.fromkeys(name for found in seen.values() for name in found)
         of = {run.id: _estimator(run) for run in self.runs}
@@ -91,7 +94,8 @@ class Comparison:
             same = [other.id for other in self.runs if of[other.id] == of[run.id]]
             differing = [n for n in names if len({_plain(seen[other].get(n)) for other in same}) > 1]
             parts = [f"{name}={_plain(seen[run.id].get(name))}" for name in differing if name in seen[run.id]]
-            labels[run.id] = " ".join([of[run.id], *parts])
+            alone = parts and len(set(of.values())) == 1
+            labels[run.id] = " ".join(parts if alone else [of[run.id], *parts])
         return _distinct(labels)
 
     def groups(self) -> pd.DataFrame:

@@ -58,12 +58,23 @@ def test_versions_and_commits_that_differ_are_the_environment(store, record, tab
 def test_groups_differ_by_their_seed_only(grid):
     compared = Comparison(grid)
     assert set(compared.methods.values()) == {
-        "RandomForestClassifier n_estimators=10",
-        "RandomForestClassifier n_estimators=50",
+        "n_estimators=10",
+        "n_estimators=50",
     }
     groups = compared.groups()
     assert groups["group"].value_counts().tolist() == [3] * 6
-    assert groups["group"][0] == "RandomForestClassifier n_estimators=10 on north@1"
+    assert groups["group"][0] == "n_estimators=10 on north@1"
+
+
+def test_a_method_is_called_by_its_estimator_where_there_are_several(record, tables):
+    forest = record(FOREST, tables[0], {"a": 1.0}, n_estimators=5)
+    other = record(FOREST, tables[0], {"a": 1.0}, n_estimators=6)
+    line = record(LOGISTIC, tables[0], {"a": 1.0})
+    assert list(Comparison([forest, other, line]).methods.values()) == [
+        "RandomForestClassifier n_estimators=5",
+        "RandomForestClassifier n_estimators=6",
+        "LogisticRegression",
+    ]
 
 
 def test_mean_and_sample_sd_over_seeds(grid):
@@ -108,7 +119,7 @@ def test_best_and_last_of_a_curve_and_its_band(grid):
     ending = compared.endings().set_index("run").loc[grid[0].id]
     assert (ending["best"], ending["best_step"], ending["last"], ending["last_step"]) == (0.5, 1, 0.6, 3)
     band = compared.bands("fit/loss")
-    first = band[band["group"] == "RandomForestClassifier n_estimators=10 on north@1"].reset_index()
+    first = band[band["group"] == "n_estimators=10 on north@1"].reset_index()
     assert first["n"].tolist() == [3, 3, 3]
     np.testing.assert_allclose(first["mean"], [0.49, 0.5, 0.6])
     np.testing.assert_allclose(first["sd"], [0.01, 0, 0], atol=1e-12)

@@ -163,7 +163,7 @@ def _significance(scores: pd.DataFrame, *, less: bool) -> None:
         st.caption(f"With {few} pairs no p-value below {score(least)} is possible: no test could tell more.")
     if scores.index.names == ["dataset", "seed"] and len(set(scores.index.get_level_values(0))) == 1:
         st.caption("Seeds of one data set: what is found holds for this data set and says nothing of others.")
-    table(pairs, "pairs")
+    table(pairs[["first", "second", "n", "difference", "p_holm", "p", "statistic", "least_p"]], "pairs")
     ranks = significance.average_ranks(scores, less_is_better=less)
     if ranks is None:
         st.caption("Average ranks need two methods with scores in the same two places.")

@@ -8,11 +8,12 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from workbench.plots.scores import score_label
-from workbench.plots.template import CONTROL, PALETTE, figure, plain, translucent
+from workbench.plots.template import CONTROL, HEIGHT, PALETTE, figure, plain, translucent
 from workbench.significance import Ranks
 
 __all__ = ["average_ranks", "bands", "overlay", "spread"]
 
+_LEGEND_ROW = 20  # pixels of two names in the legend, which stands above the curves
 _LOG_RATIO = 100  # largest over smallest value from which a logarithmic axis reads better
 
 
@@ -84,7 +85,8 @@ def _finished(fig: go.Figure, values: pd.Series) -> go.Figure:
     low, high = values.min(), values.max()
     if low > 0 and high / low > _LOG_RATIO:
         fig.update_yaxes(type="log")
-    fig.update_layout(showlegend=True)
+    n_names = sum(trace.showlegend is not False for trace in fig.data)
+    fig.update_layout(showlegend=True, height=HEIGHT + _LEGEND_ROW * (n_names // 2))
     return fig
 
 
