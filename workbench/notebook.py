@@ -63,6 +63,8 @@ def as_notebook(run: Run) -> dict[str, Any]:
 def cells(run: Run) -> list[Cell]:
     """The cells of the notebook, as pairs of kind and text."""
     spec = run.spec
+    if run.is_recorded:
+        raise RunError(f"Run {run.id} was recorded by a script: run the script again.")
     if spec["recipe"] == "pipeline":
         return _pipeline_cells(run)
     if spec["recipe"] == "notebook":
