@@ -227,7 +227,8 @@ def report(
     )
     headline = f"{done}: the new model's {score} is {new:.4g}{against} ({verdict['n_rows']} test rows)."
     if drift["drifted"]:
-        headline += f" {len(drift['drifted'])} columns have drifted."
+        n = len(drift["drifted"])
+        headline += f" {n} column{'s have' if n > 1 else ' has'} drifted."
     dataset = here.store.dataset(data["ref"])
     profile = pd.DataFrame(
         [

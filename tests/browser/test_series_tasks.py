@@ -11,12 +11,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT, SLOW, Server, expect, go, run_id, settle
+from conftest import ROOT, SLOW, Server, drawn, expect, go, photograph, run_id
 
 import workbench as wb
 from workbench import notebook
-
-SCREENSHOTS = ROOT / "docs" / "screenshots"
 
 pytestmark = pytest.mark.browser
 
@@ -60,11 +58,11 @@ def _run(page, server: Server, task: str, **params: object):
     assert run.state == "done", run.error
     go(page, f"/run?run={run.id}")
     expect(page.get_by_text("Beside its control and peers")).to_be_visible(timeout=SLOW)
-    _drawn(page)
+    drawn(page)
     return run
 
 
-def test_classify_with_partial_labels_and_cluster(page, server: Server, data):
+def test_classify_with_partial_labels(page, server: Server, data):
     run = _run(
         page,
         server,
@@ -78,8 +76,10 @@ def test_classify_with_partial_labels_and_cluster(page, server: Server, data):
     assert run.scores["test_accuracy"] > 0.7
     for heading in ("Accuracy by number of labels", "Probabilities beside the series", "Each class"):
         expect(page.get_by_text(heading)).to_be_visible(timeout=SLOW)
-    _photograph(page, "classify-run")
+    photograph(page, f"/run?run={run.id}", "classify-run", 1280)
 
+
+def test_group_series(page, server: Server, data):
     run = _run(
         page,
         server,
@@ -95,7 +95,7 @@ def test_classify_with_partial_labels_and_cluster(page, server: Server, data):
     )
     assert stars == 3
     expect(page.get_by_text("Medoids", exact=True)).to_be_visible(timeout=SLOW)
-    _photograph(page, "cluster-run")
+    photograph(page, f"/run?run={run.id}", "cluster-run", 1280)
 
 
 def test_find_anomalies_and_move_the_threshold(page, server: Server, data):
@@ -117,16 +117,16 @@ def test_find_anomalies_and_move_the_threshold(page, server: Server, data):
         slider.press("PageUp")
     expect(page.get_by_text(before, exact=True)).to_be_hidden(timeout=SLOW)
     page.get_by_text("Variables below").click()
-    _drawn(page)
+    drawn(page)
     page.wait_for_function(
         "() => [...document.querySelectorAll('.js-plotly-plot')].some("
         "plot => plot.data.some(line => line.name === 'load'))",
         timeout=SLOW,
     )
-    _photograph(page, "anomalies-run")
+    photograph(page, f"/run?run={run.id}", "anomalies-run", 1280)
 
 
-def test_forecast_and_fill_in(page, server: Server, data):
+def test_forecast_what_comes_next(page, server: Server, data):
     run = _run(
         page,
         server,
@@ -138,12 +138,14 @@ def test_forecast_and_fill_in(page, server: Server, data):
     by_model = run.report().tables["scores"].query("metric == 'mse'").set_index("model")["value"]
     assert run.scores["mse"] < by_model["Last value"]
     expect(page.get_by_text("What comes next", exact=True)).to_be_visible(timeout=SLOW)
-    drawn = page.evaluate(
+    lines = page.evaluate(
         "() => [...document.querySelectorAll('.js-plotly-plot')][0].data.map(line => line.name)"
     )
-    assert {"80 % band", "history", "forecast"} <= set(drawn)
-    _photograph(page, "forecast-run")
+    assert {"80 % band", "history", "forecast"} <= set(lines)
+    photograph(page, f"/run?run={run.id}", "forecast-run", 1280)
 
+
+def test_fill_in_what_is_missing(page, server: Server, data):
     run = _run(
         page,
         server,
@@ -153,7 +155,7 @@ def test_forecast_and_fill_in(page, server: Server, data):
     )
     assert len(run.report().tables["filled"]) == 6
     expect(page.get_by_text("Missing in the data, and filled (6)")).to_be_visible(timeout=SLOW)
-    _photograph(page, "impute-run")
+    photograph(page, f"/run?run={run.id}", "impute-run", 1280)
 
 
 def test_what_is_bound_to_fail_is_refused_before_it_is_queued(page, server: Server, data):
@@ -172,26 +174,3 @@ def test_the_exported_script_reaches_the_same_scores(server: Server, data, tmp_p
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
-
-
-def _photograph(page, name: str) -> None:
-    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    main = page.get_by_test_id("stMain")
-    assert main.evaluate("e => e.scrollWidth - e.clientWidth") <= 0, f"{name} is wider than the window"
-    height = main.evaluate("e => e.scrollHeight")
-    page.set_viewport_size({"width": 1280, "height": min(max(height, 900), 5000)})
-    _drawn(page)
-    page.screenshot(path=SCREENSHOTS / f"{name}-1280.png", timeout=2 * SLOW)
-    page.set_viewport_size({"width": 1280, "height": 900})
-
-
-def _drawn(page) -> None:
-    """Wait until every plot on the page has its lines."""
-    settle(page)
-    page.wait_for_function(
-        "() => !document.querySelector('[data-testid=stSkeleton]')"
-        " && [...document.querySelectorAll('[data-testid=stPlotlyChart]')]"
-        ".every(chart => chart.querySelector('.main-svg'))",
-        timeout=SLOW,
-    )
-    page.wait_for_timeout(500)

@@ -1,5 +1,7 @@
 """The recipes of the tasks: scores beside control and peers, tables that agree, no leak of the test part."""
 
+from functools import cache
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -20,6 +22,7 @@ from workbench.timeseries import (
 from workbench.timeseries.tasks import _peers as peers
 from workbench.timeseries.tasks import classify, cluster, detect, forecast, impute, regress
 from workbench.timeseries.tasks._forecast_peers import season
+from workbench.timeseries.tasks._warping import nearest, warping_distance
 from workbench.timeseries.tasks.detect import alarms
 
 #: An encoder that is quick to train.
@@ -191,6 +194,27 @@ def test_forecasts_with_columns_known_ahead_and_several_series():
 def test_seasons_are_found():
     assert season(waves()) == 24
     assert season(np.random.default_rng(0).normal(size=(1, 400, 1))) == 1
+
+
+def test_nearest_neighbours_under_warping():
+    random = np.random.default_rng(0)
+    train, test = random.normal(size=(5, 7, 2)), random.normal(size=(4, 7, 2))
+
+    @cache
+    def best(a, b, i, j, radius):
+        """Least sum of squares over the paths from the first steps to steps i and j."""
+        if min(i, j) < 0 or abs(i - j) > radius:
+            return np.inf
+        cost = ((test[a, i] - train[b, j]) ** 2).sum()
+        if i == j == 0:
+            return cost
+        return cost + min(best(a, b, i - di, j - dj, radius) for di, dj in ((1, 0), (0, 1), (1, 1)))
+
+    for radius in (1, 6):
+        expected = [[best(a, b, 6, 6, radius) for b in range(5)] for a in range(4)]
+        found = [[warping_distance(one, other, radius, np.inf) for other in train] for one in test]
+        np.testing.assert_allclose(found, expected)
+        np.testing.assert_array_equal(nearest(train, test, radius), np.argmin(expected, axis=1))
 
 
 def anomalous():

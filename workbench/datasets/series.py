@@ -355,7 +355,7 @@ def _floats(column: Any) -> NDArray[Any]:
 
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
         normal = pc.is_in(pc.utf8_lower(column), pa.array(["", "0", "false", "no", "normal"]))
-        column = pc.invert(normal)
+        column = pc.and_(pc.is_valid(column), pc.invert(normal))
 
     if pa.types.is_decimal(column.type) or pa.types.is_boolean(column.type):
         column = column.cast(pa.int8() if pa.types.is_boolean(column.type) else pa.float64())

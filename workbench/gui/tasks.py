@@ -51,8 +51,8 @@ def _probabilities(run: Run, shares: pd.DataFrame) -> None:
     wrong = shares["label"].astype(str) != shares["predicted"].astype(str)
     # Errors first, the surest of them at the top: there is most to learn from.
     ordered = shares.assign(wrong=wrong).sort_values(["wrong", "sure"], ascending=[False, False])
-    told = {
-        row.name: f"{row.name}: {row.predicted} ({row.sure:.0%}), truly {row.label}"
+    told: dict[str, str] = {
+        str(row.name): f"{row.name}: {row.predicted} ({row.sure:.0%}), truly {row.label}"
         for row in ordered[["name", "predicted", "sure", "label"]].itertuples(index=False)
     }
     chosen = st.selectbox(

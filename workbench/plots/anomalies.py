@@ -95,6 +95,7 @@ def _below(fig: go.Figure, values: pd.DataFrame) -> None:
     """The variables in a panel under the track, standardised so that they share it."""
     fig.update_layout(
         yaxis={"domain": [0.46, 1.0]},
+        xaxis={"anchor": "y2"},
         yaxis2={"domain": [0.0, 0.38], "anchor": "x", "title": {"text": "Variables (z-score)"}},
     )
     step = values["step"].to_numpy()

@@ -80,7 +80,7 @@ class _Sample:
         whole = self._data.to_series()
         rows = self._rows(len(whole.X), whole.split)
         optional = ("y", "split", "domain", "anomaly", "exogenous")
-        chosen = {name: _at(getattr(whole, name), rows) for name in optional}
+        chosen: dict[str, Any] = {name: _at(getattr(whole, name), rows) for name in optional}
         return replace(whole, X=whole.X[rows], ids=whole.ids[rows], **chosen)
 
     def to_table(self) -> TableData:

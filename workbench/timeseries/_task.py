@@ -8,7 +8,7 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_random_state
@@ -28,7 +28,7 @@ from workbench.training.optimizers import OPTIMIZERS
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["ENCODERS", "TASK", "Encoders", "SeriesTask", "is_target"]
+__all__ = ["ENCODERS", "TASK", "Encoders", "SeriesTask"]
 
 Encoders = str | Sequence[str | SeriesEncoder]
 
@@ -201,24 +201,3 @@ class _Plain:
 
     def get_params(self) -> dict[str, Any]:
         return self._params
-
-
-def is_target(domain: ArrayLike | None, n: int) -> NDArray[np.bool_]:
-    """Which series are of the target domain.
-
-    Raises
-    ------
-    ValueError
-        If there are other domains than "source" and "target" (or, as truth values, not target and target).
-    """
-    if domain is None:
-        return np.zeros(n, dtype=bool)
-    given = np.asarray(domain)
-    if given.shape != (n,):
-        raise ValueError(f"domain must name one domain a series, {n}, but has shape {given.shape}.")
-    if given.dtype == bool:
-        return given
-    strange = sorted(set(map(str, given)) - {"source", "target"})
-    if strange:
-        raise ValueError(f"domain must be 'source' or 'target' for every series, not {strange[0]!r}.")
-    return np.asarray(given.astype(str) == "target")

@@ -19,6 +19,8 @@ from workbench.timeseries.preprocessing import channel_scales, series_lengths, s
 
 __all__ = ["UniTSAnomalyDetector"]
 
+#: Windows from which on a threshold is taken from scores by heads that have not seen them.
+_FOLDED = 50
 #: Windows that are encoded at once when scoring.
 _CHUNK = 4096
 
@@ -53,7 +55,8 @@ class UniTSAnomalyDetector(WindowTask):
     optimizer : {"adam", "adamw", "sgd"}, default="adam"
         The optimization method of it.
     threshold : float or None, default=None
-        Score above which a step is anomalous; None takes a quantile of the training's scores.
+        Score above which a step is anomalous; None takes a quantile of the training's scores, each by a head
+        that has not seen the step where nothing is fine-tuned and there are 50 windows or more.
     quantile : float, default=0.99
         That quantile.
     stride : int, default=1
@@ -180,8 +183,22 @@ class UniTSAnomalyDetector(WindowTask):
         if self.threshold is not None:
             self.threshold_ = float(self.threshold)
         else:
-            self.threshold_ = float(np.nanquantile(self._scores(series), self.quantile))
+            fold = self.mode == "freeze" and len(windows) >= _FOLDED
+            normal = self._unseen(features, wanted) if fold else self._scores(series)
+            self.threshold_ = float(np.nanquantile(normal, self.quantile))
         return self
+
+    def _unseen(self, features: NDArray[Any], wanted: NDArray[Any]) -> NDArray[np.float64]:
+        """Scores of the windows' last steps by heads that have not seen them; what a head has seen it gives
+        back better than what will come, and a threshold taken from that would be too low."""
+        errors = np.empty(len(wanted))
+        # Stretches of time, because windows that overlap would tell each other.
+        for held in np.array_split(np.arange(len(wanted)), 5):
+            rest = np.setdiff1d(np.arange(len(wanted)), held)
+            weight, bias, _ = ridge(features[rest], wanted[rest])
+            last = (features[held] @ weight.T + bias - wanted[held])[:, -self.n_channels_ :]
+            errors[held] = (last**2).mean(axis=1)
+        return errors
 
     def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:
         """Score of every step, shape (n, T); higher is stranger, NaN beyond a series' own length."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from numbers import Real
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -10,12 +9,10 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.utils import column_or_1d
-from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted
 
+from workbench.timeseries._labelled import LabelTask, is_target
 from workbench.timeseries._ridge import ridge
-from workbench.timeseries._task import TASK, Encoders, SeriesTask, is_target
-from workbench.timeseries.fusion import Fusion
 
 if TYPE_CHECKING:
     import torch
@@ -23,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["UniTSRegressor"]
 
 
-class UniTSRegressor(RegressorMixin, SeriesTask):
+class UniTSRegressor(RegressorMixin, LabelTask):
     """Predict a number for each series from the fused features of encoders trained without labels.
 
     The encoders learn from all series, the head from those whose number is known, and with
@@ -86,41 +83,6 @@ class UniTSRegressor(RegressorMixin, SeriesTask):
     """
 
     _recipe = "timeseries.regress"
-
-    _parameter_constraints: dict[str, list[Any]] = {
-        **TASK,
-        "penalty": [Interval(Real, 0, None, closed="neither"), None],
-    }
-
-    def __init__(
-        self,
-        encoders: Encoders = "TS2Vec",
-        fusion: str | Fusion = "concat",
-        pretrain_epochs: int | None = None,
-        mode: str = "freeze",
-        n_epochs: int = 100,
-        batch_size: int = 64,
-        learning_rate: float = 1e-3,
-        optimizer: str = "adam",
-        penalty: float | None = None,
-        device: str = "auto",
-        precision: str = "fp32",
-        random_state: int | np.random.RandomState | None = None,
-        verbose: int = 0,
-    ) -> None:
-        self.encoders = encoders
-        self.fusion = fusion
-        self.pretrain_epochs = pretrain_epochs
-        self.mode = mode
-        self.n_epochs = n_epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.optimizer = optimizer
-        self.penalty = penalty
-        self.device = device
-        self.precision = precision
-        self.random_state = random_state
-        self.verbose = verbose
 
     def fit(self, X: ArrayLike, y: ArrayLike, domain: ArrayLike | None = None) -> Self:
         """Fit the encoders on all series and the head on those whose number is known.

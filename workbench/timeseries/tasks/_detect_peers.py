@@ -41,7 +41,7 @@ def detectors(
                 for one, length in zip(normal, n_train, strict=True)
             ]
             learnt = np.concatenate(windows)
-            judge = make(learnt.reshape(len(learnt), -1))
+            judge = make(learnt.reshape(len(learnt), -1).astype(np.float64))
             before = _score_steps(normal, n_train, size, judge)
             return _score_steps(tested, n_test, size, judge), float(np.nanquantile(before, quantile))
 
@@ -88,7 +88,7 @@ def _score_steps(X: NDArray[np.float64], lengths: NDArray[np.int64], size: int, 
         total, count = np.zeros(length + 1), np.zeros(length + 1)
         for part in np.array_split(first, max(1, len(first) // 2000)):
             windows = cut(one[:length], part, size)
-            found = judge(windows.reshape(len(windows), -1))
+            found = judge(windows.reshape(len(windows), -1).astype(np.float64))
             np.add.at(total, part, found)
             np.add.at(total, part + size, -found)
             np.add.at(count, part, 1)

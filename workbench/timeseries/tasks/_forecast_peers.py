@@ -70,7 +70,7 @@ def _ridge_on_lags(train: NDArray[Any], past: Values, horizon: int) -> Values:
         for one, length in zip(np.nan_to_num(fill_gaps(train)), lengths, strict=True)
     ]
     windows = np.concatenate(parts).transpose(0, 2, 1).reshape(-1, window + horizon)
-    weight, bias, _ = ridge(*_relative(windows, window))
+    weight, bias, _ = ridge(*_relative(windows.astype(np.float64), window))
     inputs = past.transpose(0, 2, 1).reshape(-1, window)
     last, scale = inputs[:, -1:], _deviation(inputs)
     found = ((inputs - last) / scale @ weight.T + bias) * scale + last

@@ -23,6 +23,7 @@ __all__ = [
     "Judged",
     "best_peer",
     "cut_in_time",
+    "fit_both",
     "flat_scores",
     "losses",
     "prepared",
@@ -33,7 +34,7 @@ __all__ = [
 
 #: Scores of one model: metric → value.
 Scores = Mapping[str, float]
-Judged = dict[str, Scores]
+Judged = Mapping[str, Scores]
 Found = TypeVar("Found")
 
 
@@ -58,6 +59,20 @@ def _raw(one: Any) -> Any:
         return one
     inner = clone(one.estimator if isinstance(one, FrozenEstimator) else one)
     return inner.set_params(n_epochs=0)
+
+
+def fit_both(
+    estimator: Any, seed: int, fit: Callable[[Any], Any], reporter: Reporter
+) -> tuple[dict[str, Any], dict[str, float]]:
+    """The estimator as ``trained`` and its control as ``untrained``, each fitted by `fit`; their seconds."""
+    trained = prepared(estimator, seed)
+    models, seconds = {"trained": trained, "untrained": untrained(trained)}, {}
+    for stage, name in (("train", "trained"), ("untrained", "untrained")):
+        with reporter.stage(stage):
+            began = time.perf_counter()
+            fit(models[name])
+            seconds[name] = time.perf_counter() - began
+    return models, seconds
 
 
 def run_peers(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import numpy as np
@@ -19,14 +18,12 @@ from workbench.timeseries.evaluation import known_labels, label_names
 from workbench.timeseries.recipe import class_tables
 from workbench.timeseries.tasks._peers import classifiers
 from workbench.timeseries.tasks._shared import (
-    Judged,
     best_peer,
+    fit_both,
     flat_scores,
     losses,
-    prepared,
     run_peers,
     score_table,
-    untrained,
 )
 from workbench.timeseries.units_classifier import UniTSClassifier
 
@@ -73,22 +70,18 @@ def classify(estimator: Any, data: Data, split: Split, seed: int, reporter: Repo
     learns, tested, beside = _parts(labels, train, test, series.domain)
     reporter.plan({"train": 10.0, "untrained": 3.0, "evaluate": 1.0, "labels": 1.0, "peers": 3.0})
 
-    seconds: dict[str, float] = {}
-    fitted: dict[str, UniTSClassifier] = {}
-    trained = prepared(estimator, seed)
-    for name, model in (("train", trained), ("untrained", untrained(trained))):
-        with reporter.stage(name):
-            began = time.perf_counter()
-            model.fit(series.X[train], labels[train], None if target is None else target[train])
-            key = "trained" if name == "train" else name
-            fitted[key], seconds[key] = model, time.perf_counter() - began
+    domain = None if target is None else target[train]
+    fitted, seconds = fit_both(
+        estimator, seed, lambda model: model.fit(series.X[train], labels[train], domain), reporter
+    )
+    trained = fitted["trained"]
     with reporter.stage("evaluate"):
-        judged: Judged = {}
+        judged: dict[str, dict[str, float]] = {}
         for name, model in fitted.items():
             judged[name] = _scores(labels[tested], model.predict(series.X[tested]))
             if len(beside):
                 accuracy = accuracy_score(labels[beside].astype(str), model.predict(series.X[beside]))
-                judged[name] = {**judged[name], "source_accuracy": float(accuracy)}
+                judged[name]["source_accuracy"] = float(accuracy)
         shares = trained.predict_proba(series.X[tested])
         tables = {"probabilities": _probabilities(trained, shares, series, tested, labels)}
         tables |= class_tables(labels[tested], trained.classes_[shares.argmax(axis=1)])

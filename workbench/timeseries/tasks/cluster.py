@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import numpy as np
@@ -24,12 +23,11 @@ from workbench.timeseries.tasks._peers import clusterers
 from workbench.timeseries.tasks._shared import (
     Judged,
     best_peer,
+    fit_both,
     flat_scores,
     losses,
-    prepared,
     run_peers,
     score_table,
-    untrained,
 )
 from workbench.timeseries.units_clusterer import UniTSClusterer
 
@@ -63,18 +61,9 @@ def cluster(estimator: Any, data: Data, split: Split, seed: int, reporter: Repor
     labels = None if series.y is None else label_names(series.y)
     train, test = split.indices(len(series.X), y=series.y, column=series.split, seed=seed)
     reporter.plan({"train": 10.0, "untrained": 1.0, "evaluate": 1.0, "peers": 3.0})
-    seconds: dict[str, float] = {}
-    groups: dict[str, NDArray[Any]] = {}
-    trained = prepared(estimator, seed)
-    for stage, name, model in (
-        ("train", "trained", trained),
-        ("untrained", "untrained", untrained(trained)),
-    ):
-        with reporter.stage(stage):
-            began = time.perf_counter()
-            model.fit(series.X[train])
-            seconds[name] = time.perf_counter() - began
-            groups[name] = model.predict(series.X[test])
+    fitted, seconds = fit_both(estimator, seed, lambda model: model.fit(series.X[train]), reporter)
+    trained = fitted["trained"]
+    groups = {name: model.predict(series.X[test]) for name, model in fitted.items()}
     with reporter.stage("evaluate"):
         tables = _tables(trained, series, train, labels, seed)
     with reporter.stage("peers"):

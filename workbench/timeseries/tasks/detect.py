@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import numpy as np
@@ -15,15 +14,13 @@ from workbench.timeseries.metrics import auc_pr, vus_pr, window_f1
 from workbench.timeseries.preprocessing import series_lengths
 from workbench.timeseries.tasks._detect_peers import detectors
 from workbench.timeseries.tasks._shared import (
-    Judged,
     best_peer,
     cut_in_time,
+    fit_both,
     flat_scores,
     losses,
-    prepared,
     run_peers,
     score_table,
-    untrained,
 )
 
 __all__ = ["alarms", "detect"]
@@ -65,31 +62,25 @@ def detect(estimator: Any, data: Data, split: Split, seed: int, reporter: Report
     def joined(scores: Scored) -> Scored:
         return np.concatenate([scores[i, steps] for i, (_, steps) in enumerate(tested)])
 
-    seconds: dict[str, float] = {}
-    found: dict[str, tuple[Scored, float]] = {}
-    trained = prepared(estimator, seed)
-    for stage, name, model in (
-        ("train", "trained", trained),
-        ("untrained", "untrained", untrained(trained)),
-    ):
-        with reporter.stage(stage):
-            began = time.perf_counter()
-            model.fit(train)
-            seconds[name] = time.perf_counter() - began
-            found[name] = joined(model.decision_function(series.X[rows])), model.threshold_
+    fitted, seconds = fit_both(estimator, seed, lambda model: model.fit(train), reporter)
+    trained = fitted["trained"]
+    found = {
+        name: (joined(model.decision_function(series.X[rows])), model.threshold_)
+        for name, model in fitted.items()
+    }
     with reporter.stage("peers"):
         peers = detectors(train, series.X[rows], trained.window_, trained.quantile, seed)
         more, times = run_peers(peers, reporter)
-    found |= {name: (joined(scores), threshold) for name, (scores, threshold) in more.items()}
+    found |= {name: (joined(values), threshold) for name, (values, threshold) in more.items()}
     seconds |= times
 
     labels = None
     if series.anomaly is not None:
         labels = np.concatenate([series.anomaly[row, steps] for row, steps in tested])
     with reporter.stage("evaluate"):
-        judged: Judged = {}
-        for i, (name, (scores, threshold)) in enumerate(found.items()):
-            judged[name] = _scores(labels, scores, threshold, min(100, trained.window_))
+        judged: dict[str, dict[str, float]] = {}
+        for i, (name, (values, threshold)) in enumerate(found.items()):
+            judged[name] = _scores(labels, values, threshold, min(100, trained.window_))
             reporter.progress(i + 1, len(found))
     track = pd.DataFrame(
         {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,15 +15,13 @@ from workbench.report import Report, Reporter
 from workbench.timeseries.preprocessing import channel_scales, fill_gaps
 from workbench.timeseries.tasks._forecast_peers import forecasters, season
 from workbench.timeseries.tasks._shared import (
-    Judged,
     best_peer,
     cut_in_time,
+    fit_both,
     flat_scores,
     losses,
-    prepared,
     run_peers,
     score_table,
-    untrained,
 )
 from workbench.timeseries.units_forecaster import UniTSForecaster
 
@@ -79,25 +76,17 @@ def forecast(estimator: Any, data: Data, split: Split, seed: int, reporter: Repo
         the end of the data) and curve.
     """
     series = data.to_series()
-    trained = prepared(estimator, seed)
-    horizon = trained.horizon
+    horizon = estimator.horizon
     begins, ends = cut_in_time(series.X, split, horizon + 1)
     train = np.where((np.arange(series.X.shape[1]) < begins[:, None])[:, :, None], series.X, np.nan)
     train = train[:, : begins.max()]
     _, scale = channel_scales(train)
     reporter.plan({"train": 10.0, "untrained": 3.0, "evaluate": 1.0, "peers": 1.0})
 
-    seconds: dict[str, float] = {}
-    fitted: dict[str, UniTSForecaster] = {}
     exogenous = None if series.exogenous is None else np.nan_to_num(series.exogenous)
-    for stage, name, model in (
-        ("train", "trained", trained),
-        ("untrained", "untrained", untrained(trained)),
-    ):
-        with reporter.stage(stage):
-            began = time.perf_counter()
-            model.fit(train, exog=None if exogenous is None else exogenous[:, : train.shape[1]])
-            fitted[name], seconds[name] = model, time.perf_counter() - began
+    known = None if exogenous is None else exogenous[:, : train.shape[1]]
+    fitted, seconds = fit_both(estimator, seed, lambda model: model.fit(train, exog=known), reporter)
+    trained = fitted["trained"]
     period = season(train)
     with reporter.stage("evaluate"):
         origins = _origins(series.X, exogenous, begins, ends, horizon, max(trained.window_, period))
@@ -111,10 +100,10 @@ def forecast(estimator: Any, data: Data, split: Split, seed: int, reporter: Repo
         more, times = run_peers(peers, reporter)
     found |= more
     seconds |= times
-    judged: Judged = {name: _scores(origins.true, values, scale) for name, values in found.items()}
+    judged = {name: _scores(origins.true, values, scale) for name, values in found.items()}
     if bands is not None:
         inside = (bands[0] <= origins.true) & (origins.true <= bands[1])
-        judged["trained"] = {**judged["trained"], "coverage": float(inside[~np.isnan(origins.true)].mean())}
+        judged["trained"]["coverage"] = float(inside[~np.isnan(origins.true)].mean())
     tables = {
         "scores": score_table(judged, seconds),
         "by_step": _by_step(origins.true, found, scale),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -18,12 +17,11 @@ from workbench.timeseries.tasks._shared import (
     Judged,
     best_peer,
     cut_in_time,
+    fit_both,
     flat_scores,
     losses,
-    prepared,
     run_peers,
     score_table,
-    untrained,
 )
 from workbench.timeseries.units_imputer import interpolate
 
@@ -67,17 +65,9 @@ def impute(estimator: Any, data: Data, split: Split, seed: int, reporter: Report
     train, tested, ids = _parts(series, split, seed)
     reporter.plan({"train": 10.0, "untrained": 3.0, "evaluate": 2.0, "fill": 1.0})
     _, scale = channel_scales(train)
-    seconds: dict[str, float] = {}
-    fills: dict[str, Callable[[Values], Values]] = {}
-    trained = prepared(estimator, seed)
-    for stage, name, model in (
-        ("train", "trained", trained),
-        ("untrained", "untrained", untrained(trained)),
-    ):
-        with reporter.stage(stage):
-            began = time.perf_counter()
-            model.fit(train)
-            seconds[name], fills[name] = time.perf_counter() - began, model.transform
+    fitted, seconds = fit_both(estimator, seed, lambda model: model.fit(train), reporter)
+    trained = fitted["trained"]
+    fills: dict[str, Callable[[Values], Values]] = {m: model.transform for m, model in fitted.items()}
     fills |= {"Linear": interpolate, "Last value": _last, "Mean": _means(train), "kNN": _neighbours(train)}
 
     rows: list[dict[str, Any]] = []
@@ -210,8 +200,8 @@ def _cells(
 def _filled(series: SeriesData, values: Values) -> pd.DataFrame:
     """What was missing in the data set, and what it was filled with."""
     gaps = np.isnan(series.X)
-    for row, end in enumerate(series_lengths(series.X)):
-        gaps[row, end:] = False
+    for one, end in enumerate(series_lengths(series.X)):
+        gaps[one, end:] = False
     row, step, channel = (index[:_MOST_FILLED] for index in np.nonzero(gaps))
     return pd.DataFrame(
         {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import numpy as np
@@ -17,12 +16,11 @@ from workbench.timeseries.tasks._peers import regressors
 from workbench.timeseries.tasks._shared import (
     Judged,
     best_peer,
+    fit_both,
     flat_scores,
     losses,
-    prepared,
     run_peers,
     score_table,
-    untrained,
 )
 
 __all__ = ["regress"]
@@ -69,25 +67,17 @@ def regress(estimator: Any, data: Data, split: Split, seed: int, reporter: Repor
         raise DatasetError("Two series with a number are needed to learn from, and two to judge by.")
     reporter.plan({"train": 10.0, "untrained": 3.0, "peers": 2.0})
 
-    judged: Judged = {}
-    seconds: dict[str, float] = {}
-    predicted: dict[str, NDArray[np.float64]] = {}
-    trained = prepared(estimator, seed)
-    for stage, name, model in (
-        ("train", "trained", trained),
-        ("untrained", "untrained", untrained(trained)),
-    ):
-        with reporter.stage(stage):
-            began = time.perf_counter()
-            domain = None if series.domain is None else series.domain[train]
-            model.fit(series.X[train], numbers[train], domain)
-            seconds[name] = time.perf_counter() - began
-            predicted[name] = model.predict(series.X[tested])
+    domain = None if series.domain is None else series.domain[train]
+    fitted, seconds = fit_both(
+        estimator, seed, lambda model: model.fit(series.X[train], numbers[train], domain), reporter
+    )
+    trained = fitted["trained"]
+    predicted = {name: model.predict(series.X[tested]) for name, model in fitted.items()}
     with reporter.stage("peers"):
         peers = regressors(series.X[learns], numbers[learns], series.X[tested], seed)
         found, times = run_peers(peers, reporter)
     seconds |= times
-    judged = {name: _scores(numbers[tested], values) for name, values in (predicted | found).items()}
+    judged: Judged = {name: _scores(numbers[tested], values) for name, values in (predicted | found).items()}
     table = pd.DataFrame(
         {
             "series": tested,

@@ -1,0 +1,82 @@
+"""The page of time series by what one wants to know, and the search over hyper-parameters."""
+
+import pandas as pd
+import pytest
+
+from workbench import search
+from workbench.arrays import Split
+from workbench.errors import DatasetError
+from workbench.gui import choices
+from workbench.timeseries.tasks import refuse
+
+
+def _press(app, label):
+    next(button for button in app.button if button.label == label).click().run()
+    assert not app.exception, app.exception
+
+
+def test_every_task_has_its_estimators(store):
+    found = choices.task_estimators()
+    assert found["Classify series"] == ["timeseries.UniTSClassifier"]
+    assert found["Find anomalies"] == ["timeseries.UniTSAnomalyDetector"]
+    assert {"timeseries.CSL", "timeseries.TS2Vec", "timeseries.TST"} <= set(found["Learn a representation"])
+    assert sum(map(len, found.values())) == len(choices.series_estimators())
+
+
+def test_encoders_are_chosen_from_a_list_and_joined(filled, open_page):
+    app = open_page("time_series", data="Italy@1", estimator="timeseries.UniTSClassifier")
+    assert app.selectbox(key="task").value == "Classify series"
+    field = app.multiselect(key="UniTSClassifier.encoders")
+    assert field.value == ["TS2Vec"]
+    assert field.options == ["CSL", "TLoss", "TNC", "TS2Vec", "TST", "TSTCC"]
+    field.set_value(["CSL", "TST"])
+    _press(app, "Start")
+    (run,) = filled.runs()
+    assert run.spec["params"]["encoders"] == "CSL+TST"
+    assert run.spec["recipe"] == "timeseries.classify"
+
+
+def test_what_is_bound_to_fail_starts_no_run(filled, open_page):
+    app = open_page("time_series", data="Italy@1", estimator="timeseries.UniTSForecaster")
+    _press(app, "Start")
+    assert "foretell fewer steps" in app.error[0].value
+    assert filled.runs() == []
+
+
+def test_a_search_queues_its_trials_and_shows_them(filled, open_page):
+    app = open_page("time_series", data="Italy@1", estimator="timeseries.UniTSClassifier")
+    app.number_input(key="trials").set_value(3)
+    app.multiselect(key="vary.UniTSClassifier").set_value(["fusion", "learning_rate"])
+    next(button for button in app.button if button.label == "Start").click().run()
+    runs = filled.runs()
+    assert len(runs) == 3
+    assert all(run.spec["split"]["inner"] for run in runs)
+    name = runs[0].name.partition(" trial ")[0]
+    assert [run.id for run in search.trials(filled, name)] == [run.id for run in reversed(runs)]
+    board = open_page("search", search=name)
+    assert board.dataframe[0].value["trial"].tolist() == ["01", "02", "03"]
+    assert set(board.dataframe[0].value["state"]) == {"queued"}
+
+
+INDEX = pd.DataFrame({"id": range(10), "label": ["a", "b"] * 5, "length": 50})
+COLUMNS = pd.DataFrame({"name": ["x"], "n": [500], "missing": [0], "least": [0.0], "most": [1.0]})
+
+
+@pytest.mark.parametrize(
+    ("recipe", "params", "index", "columns", "sentence"),
+    [
+        ("classify", {}, INDEX.assign(label="a"), COLUMNS, "All labelled series are of one class, 'a'"),
+        ("classify", {}, INDEX.assign(label=None), COLUMNS, "No series has a label"),
+        ("regress", {}, INDEX, COLUMNS, "The labels are no numbers"),
+        ("classify", {}, INDEX.head(2), COLUMNS, "2 series are too few"),
+        ("cluster", {"n_clusters": 9}, INDEX, COLUMNS, "10 series cannot be put into 9 groups"),
+        ("forecast", {"horizon": 20}, INDEX, COLUMNS, "foretell fewer steps"),
+        ("detect", {}, INDEX.assign(length=4), COLUMNS, "there is too little to see"),
+        ("detect", {}, INDEX, COLUMNS.assign(missing=500), "The channel 'x' holds no value"),
+        ("impute", {}, INDEX, COLUMNS.assign(most=0.0), "Every channel is constant"),
+    ],
+)
+def test_refusals(recipe, params, index, columns, sentence):
+    refuse(f"timeseries.{recipe}", {"horizon": 10, "n_clusters": 2}, INDEX.assign(label=range(10)), COLUMNS)
+    with pytest.raises(DatasetError, match=sentence):
+        refuse(f"timeseries.{recipe}", params, index, columns, Split())
