@@ -36,11 +36,12 @@ def pretrain_tune(
     kept = flow.step(keep, trained["run"], f"{data.partition('@')[0]}-{encoder}")
     shared = {"encoders": [kept]}
     tuned = {**shared, "mode": "fine_tune", "n_epochs": tune_epochs}
-    classify = flow.run("timeseries.UniTSClassifier", data, params=tuned, seed=seed, name="classify")
-    group = flow.run(
-        "timeseries.UniTSClusterer", data, params={**shared, "n_clusters": clusters}, seed=seed, name="group"
-    )
-    fill = flow.run("timeseries.UniTSImputer", data, params=shared, seed=seed, name="fill gaps")
+    # Plainly fitted and scored: the tasks' own recipes would train an encoder of their own to compare with.
+    plain = {"recipe": "fit_score", "seed": seed}
+    classify = flow.run("timeseries.UniTSClassifier", data, params=tuned, name="classify", **plain)
+    grouping = {**shared, "n_clusters": clusters}
+    group = flow.run("timeseries.UniTSClusterer", data, params=grouping, name="group", **plain)
+    fill = flow.run("timeseries.UniTSImputer", data, params=shared, name="fill gaps", **plain)
     gaps = flow.step(hidden_error, fill["run"], data, seed)
     return flow.step(report, data, encoder, trained, classify, group, gaps)
 

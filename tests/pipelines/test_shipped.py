@@ -34,7 +34,7 @@ def signal(n, shift, noise, seed):
 def test_nightly_promotes_what_is_better_keeps_what_is_not_and_tells_of_drift(store, tmp_path):
     # Night one: noisy labels. Night two: clean ones, and a column that has moved. Night three: few and
     # noisy rows.
-    nights = [signal(300, 0, 3, 0), signal(600, 2, 0.3, 1), signal(60, 2, 3.0, 2)]
+    nights = [signal(300, 0, 3, 0), signal(600, 2, 0.3, 1), signal(300, 2, 0.3, 2)]
     for i, frame in enumerate(nights, start=1):
         folder = tmp_path / "in" / f"2026-01-0{i}"
         folder.mkdir(parents=True)
