@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from workbench.gui import access, choices, navigation
+from workbench.gui import access, choices, models, navigation
 from workbench.gui.context import store
 from workbench.gui.failures import guard
 from workbench.gui.panels import python
@@ -50,4 +50,6 @@ if start and ref and data:
         navigation.open_page("run", run=run.id)
 if ref and data:
     st.caption(f"{md(ref)} must know the channels and columns of {md(data)}; the run says so if not.")
-    python(f"import workbench as wb\n\nrun = wb.open().apply({ref!r}, {data!r})\nrun.wait().report()")
+    python(f"import workbench as wb\n\nwb.open().predict({ref!r}, {data!r}, to='predictions')")
+if ref:
+    models.card(store().models.get(ref))

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from workbench.gui import navigation, notebooks, pipelines, result, runs
+from workbench.gui import models, navigation, notebooks, pipelines, result, runs
 from workbench.gui.context import store
 from workbench.gui.failures import guard
 from workbench.gui.text import duration, md
@@ -34,12 +34,15 @@ with st.container(horizontal=True, vertical_alignment="center"):
     st.caption(md(run.estimator_name) + (" on" if run.dataset else ""), width="content")
     if run.dataset:
         navigation.link("datasets", md(run.dataset), data=run.dataset)
-    else:
+    elif run.recipe == "pipeline":
         navigation.link("pipelines", "pipeline", pipeline=run.spec["pipeline"])
+    elif run.recipe == "notebook":
+        navigation.link("notebooks", "all notebooks")
     if run.parent:
         navigation.link("run", "part of a pipeline", run=run.parent)
     if run.finished and run.started:
         st.caption(f"took {duration(run.seconds)}", width="content")
+runs.facts(run)
 
 if not run.is_finished:
     st.button("Cancel", on_click=act, args=("cancel",), icon=":material/stop:")
@@ -50,26 +53,36 @@ if run.state == "done":
     report = run.report()
     st.markdown(f"**{md(report.headline)}**")
     result.downloads(run, report)
-    if run.dataset:
+    if run.dataset and not run.is_recorded:
         with st.popover("Keep the model"), st.form("keep", border=False):
             name = st.text_input(
                 "Name (a name in use gets a new version)", value=run.dataset.partition("@")[0]
             )
             if st.form_submit_button("Keep", type="primary"):
                 keep(name.strip())
+    if run.recipe == "apply":
+        with st.popover("Keep as a data set"), st.form("keep-data", border=False):
+            to = st.text_input("Name", value=f"{run.dataset.partition('@')[0]} predicted")
+            if st.form_submit_button("Keep", type="primary"):
+                with guard():
+                    models.keep(run.id, to.strip())
     result.body(run, report)
     result.reproduce(run)
 else:
     if run.state == "failed":
         st.error(md(run.error))
-    else:
+    elif not run.is_recorded:
         st.info("This run was cancelled; a retry continues from its checkpoint.")
-    with st.container(horizontal=True):
-        st.button("Retry", on_click=act, args=("retry",), type="primary")
-        st.button("Retry from the start", on_click=act, args=("retry",), kwargs={"fresh": True})
+    if run.is_recorded:
+        st.info("A script did this run and recorded it: to do it again, run the script again.")
+    else:
+        with st.container(horizontal=True):
+            st.button("Retry", on_click=act, args=("retry",), type="primary")
+            st.button("Retry from the start", on_click=act, args=("retry",), kwargs={"fresh": True})
     if run.recipe == "pipeline":
         pipelines.steps(run)
-    notebooks.executed(run)
+    elif run.recipe == "notebook":
+        notebooks.executed(run)
 runs.log_tail(run)
 with st.expander("Specification"):
     st.json(run.spec)

@@ -57,6 +57,9 @@ stopped = [run.id for run in picked if run.state in ("failed", "cancelled")]
 
 with st.container(horizontal=True):
     st.button("Refresh", icon=":material/refresh:")
+    label = f"Compare ({len(picked)})" if picked else "Compare"
+    if st.button(label, disabled=len(picked) < 2, key="compare", icon=":material/compare_arrows:"):
+        navigation.open_page("compare", runs=",".join(run.id for run in picked))
     for label, action, ids in (
         ("Cancel", "cancel", unfinished),
         ("Retry", "retry", stopped),

@@ -5,8 +5,9 @@
 >>> run = store.submit("timeseries.CSL", "BasicMotions", params={"n_epochs": 20})  # doctest: +SKIP
 >>> run.wait().scores  # doctest: +SKIP
 
-``wb.dataset``, ``wb.submit``, ``wb.runs`` and ``wb.run`` use the default store (``$WORKBENCH_STORE``,
-else ``data/store``). Importing this package imports neither torch nor streamlit nor pandas.
+``wb.dataset``, ``wb.submit``, ``wb.start_run``, ``wb.runs`` and ``wb.run`` use the default store
+(``$WORKBENCH_STORE``, else ``data/store``). Importing this package imports neither torch nor streamlit
+nor pandas.
 """
 
 from __future__ import annotations
@@ -23,10 +24,22 @@ if TYPE_CHECKING:
     from workbench.facade import Store as Store
     from workbench.report import Report as Report
     from workbench.runs import Run
+    from workbench.runs.tracking import ActiveRun
 
 __version__ = "0.1.0"
 
-__all__ = ["Report", "Split", "Store", "WorkbenchError", "dataset", "open", "run", "runs", "submit"]
+__all__ = [
+    "Report",
+    "Split",
+    "Store",
+    "WorkbenchError",
+    "dataset",
+    "open",
+    "run",
+    "runs",
+    "start_run",
+    "submit",
+]
 
 _LAZY = {
     "Report": "workbench.report",
@@ -68,6 +81,11 @@ def dataset(ref: str) -> Dataset:
 def submit(*args: Any, **kwargs: Any) -> Run:
     """``open().submit(...)``: queue a run in the default store."""
     return open().submit(*args, **kwargs)
+
+
+def start_run(name: str, **options: Any) -> ActiveRun:
+    """``open().start_run(...)``: record what this script does as a run of the default store."""
+    return open().start_run(name, **options)
 
 
 def runs(**filters: Any) -> list[Run]:

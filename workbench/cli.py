@@ -101,6 +101,13 @@ def build_parser() -> argparse.ArgumentParser:
     sub = add(runs, "log", commands.runs_log, "print a run's log")
     sub.add_argument("run", metavar="RUN")
     sub.add_argument("--tail", type=_positive, metavar="N", help="the last N lines only")
+    sub = add(
+        runs, "compare", commands.runs_compare, "put runs side by side: what differs, and what came of it"
+    )
+    sub.add_argument("run", nargs="+", metavar="RUN")
+    sub.add_argument("--score", help="the score to compare by (default: the first that most runs have)")
+    sub.add_argument("--pairs", choices=["dataset", "seed"], help="what pairs two methods' scores")
+    sub.add_argument("--json", action="store_true", help="print JSON")
     for name, help in (
         ("cancel", "cancel runs that are queued or running"),
         ("retry", "queue finished runs again; they continue from their checkpoint"),
@@ -132,8 +139,43 @@ def build_parser() -> argparse.ArgumentParser:
     sub = add(models, "save", commands.models_save, "keep a finished run's model under a name")
     sub.add_argument("run", metavar="RUN")
     sub.add_argument("--name", required=True)
+    sub = add(models, "show", commands.models_show, "show a model's card")
+    sub.add_argument("ref", metavar="NAME[@VERSION]")
+    sub.add_argument("--json", action="store_true", help="print JSON")
+    sub = add(models, "onnx", commands.models_onnx, "write a model as an ONNX file (extra onnx)")
+    sub.add_argument("ref", metavar="NAME[@VERSION]")
+    sub.add_argument("-o", "--output", metavar="FILE", required=True, help="a new file, e.g. model.onnx")
+    sub = add(
+        models, "predict", commands.models_predict, "keep what a model says of a data set as a data set"
+    )
+    sub.add_argument("ref", metavar="NAME[@VERSION]")
+    sub.add_argument("data", metavar="DATASET")
+    sub.add_argument("--to", required=True, metavar="NAME", help="name of the data set that is made")
+    sub.add_argument("--json", action="store_true", help="print JSON")
     sub = add(models, "delete", commands.models_delete, "delete a saved model")
     sub.add_argument("ref", metavar="NAME@VERSION")
+
+    tokens = groups.add_parser("token", help="tokens for the API").add_subparsers(
+        metavar="ACTION", required=True
+    )
+    sub = add(tokens, "create", commands.token_create, "make a token and print it, once")
+    sub.add_argument("name", metavar="NAME", help="owner of the runs that are submitted with it")
+    sub.add_argument("--write", action="store_true", help="may submit and cancel runs, not only read")
+    sub.add_argument(
+        "--days", type=float, metavar="N", help="days for which it is valid (default: until revoked)"
+    )
+    sub = add(tokens, "list", commands.token_list, "list the tokens, without their secrets")
+    sub.add_argument("--json", action="store_true", help="print JSON")
+    sub = add(tokens, "revoke", commands.token_revoke, "make a token invalid at once")
+    sub.add_argument("token", metavar="NAME_OR_ID")
+
+    sub = add(groups, "backup", commands.backup, "copy the whole store, while it may be in use")
+    sub.add_argument("target", metavar="FILE_OR_DIR", help="a new folder, or a file .tar, .tar.gz or .tgz")
+    sub = add(groups, "restore", commands.restore, "make a new store from a backup")
+    sub.add_argument("source", metavar="FILE_OR_DIR")
+    sub = add(groups, "check", commands.check, "see whether the store is whole")
+    sub.add_argument("--repair", action="store_true", help="put right what can be, and say what was done")
+    sub.add_argument("--json", action="store_true", help="print JSON")
 
     sub = groups.add_parser("run", help="the process of one run (started by a worker)")
     sub.add_argument("folder", metavar="RUN_DIR")

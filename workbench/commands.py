@@ -6,17 +6,19 @@ import json
 import os
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import workbench
 from workbench.errors import UsageError
-from workbench.printing import print_json, print_rows, when
+from workbench.printing import print_json, print_rows, records, when
 
 if TYPE_CHECKING:
     import argparse
 
     from workbench.facade import Store
     from workbench.runs import Run
+    from workbench.upkeep import Summary
 
 DEFAULT_PORT = 8501
 
@@ -171,7 +173,12 @@ def runs_list(arguments: argparse.Namespace) -> None:
 
 def runs_show(arguments: argparse.Namespace) -> None:
     run = _store(arguments).run(arguments.run)
-    row = _run_row(run) | {"spec": run.spec}
+    row = _run_row(run) | {
+        "owner": run.owner,
+        "git_commit": run.git_commit,
+        "usage": run.usage,
+        "spec": run.spec,
+    }
     if arguments.json:
         print_json(row)
         return
@@ -181,6 +188,35 @@ def runs_show(arguments: argparse.Namespace) -> None:
 
 def runs_log(arguments: argparse.Namespace) -> None:
     print(_store(arguments).run(arguments.run).log(tail=arguments.tail))
+
+
+def runs_compare(arguments: argparse.Namespace) -> None:
+    from workbench.comparison import less_is_better
+    from workbench.significance import average_ranks, pairwise
+
+    compared = _store(arguments).compare(arguments.run)
+    parameters, scores = compared.parameters(), compared.scores()
+    score = arguments.score or next(iter(compared.score_names()), None)
+    tables = {"parameters": parameters, "scores": scores, "curves": compared.endings()}
+    ranks = None
+    if score is not None:
+        matrix = compared.matrix(score, arguments.pairs)
+        tables |= {"groups": compared.summary(score), "pairs": pairwise(matrix)}
+        ranks = average_ranks(matrix, less_is_better=less_is_better(score))
+    plain = {name: records(table) for name, table in tables.items()}
+    if arguments.json:
+        found = None if ranks is None else vars(ranks) | {"average": ranks.average.to_dict()}
+        print_json({"score": score, **plain, "ranks": found})
+        return
+    for name, table in tables.items():
+        if len(table):
+            print(f"# {name}" + (f" by {score}" if name in ("groups", "pairs") else ""))
+            print_rows(plain[name], list(table.columns), as_json=False)
+            print()
+    if ranks is not None:
+        print(f"# average ranks over {ranks.n_blocks}, critical difference {ranks.critical_difference:.3f}")
+        for method, rank in ranks.average.items():
+            print(f"{rank:.3f}  {method}")
 
 
 def runs_change(arguments: argparse.Namespace) -> None:
@@ -243,6 +279,124 @@ def models_save(arguments: argparse.Namespace) -> None:
     print(_store(arguments).run(arguments.run).save_model(arguments.name).ref)
 
 
+def models_show(arguments: argparse.Namespace) -> None:
+    model = _store(arguments).models.get(arguments.ref)
+    row = {
+        "ref": model.ref,
+        "estimator": model.estimator,
+        "dataset": model.dataset,
+        "run": model.run,
+        "bytes": model.n_bytes,
+        "created": when(model.created),
+        **model.card,
+    }
+    if arguments.json:
+        print_json(row)
+        return
+    for name, value in row.items():
+        print(f"{name:12} {json.dumps(value) if isinstance(value, (dict, list)) else value}")
+
+
+def models_onnx(arguments: argparse.Namespace) -> None:
+    from workbench.models.onnx import export
+
+    worst = export(_store(arguments).models.get(arguments.ref).load(), arguments.output)
+    print(f"{arguments.output}: within {worst:.1e} of torch")
+
+
+def models_predict(arguments: argparse.Namespace) -> None:
+    made = _store(arguments).predict(arguments.ref, arguments.data, arguments.to)
+    if arguments.json:
+        print_json({"ref": made.ref, "rows": made.n_rows, "columns": [c.name for c in made.columns]})
+    else:
+        print(made.ref)
+
+
 def models_delete(arguments: argparse.Namespace) -> None:
     _store(arguments).models.delete(arguments.ref)
     print(f"deleted {arguments.ref}")
+
+
+# --- looking after the store --------------------------------------------------------------------
+
+
+def backup(arguments: argparse.Namespace) -> None:
+    from workbench.upkeep import backup
+
+    _print_copied("backed up to", backup(_existing(arguments).dir, arguments.target))
+
+
+def restore(arguments: argparse.Namespace) -> None:
+    from workbench.store import default_root
+    from workbench.upkeep import restore
+
+    _print_copied("restored to", restore(arguments.source, arguments.store or default_root()))
+
+
+def _print_copied(what: str, done: Summary) -> None:
+    print(f"{what} {done.path}: {done.n_files} files, {done.n_bytes:,} bytes, checksums compared")
+
+
+def check(arguments: argparse.Namespace) -> int:
+    from workbench.upkeep import check
+
+    found = check(_existing(arguments).dir, repair=arguments.repair)
+    if arguments.json:
+        print_json([vars(finding) for finding in found])
+    for finding in found if not arguments.json else ():
+        verb = "repaired" if finding.repaired else "to repair" if not arguments.repair else "not repaired"
+        print(f"{finding.what}: {finding.problem}\n    {verb}: {finding.remedy}")
+    left = sum(not finding.repaired for finding in found)
+    if not found and not arguments.json:
+        print("The store is whole.")
+    if left:
+        hint = "" if arguments.repair else "; run it again with --repair"
+        print(f"workbench: {left} fault{'s' * (left != 1)} left{hint}.", file=sys.stderr)
+    return 1 if left else 0
+
+
+def _existing(arguments: argparse.Namespace) -> Store:
+    """The store, which must be there: looking after it must not make a new one."""
+    from workbench.store import default_root
+
+    root = Path(arguments.store or default_root())
+    if not (root / "workbench.sqlite").exists():
+        raise UsageError(f"There is no store in {root}: name one with --store DIR.")
+    return workbench.open(root)
+
+
+# --- tokens -------------------------------------------------------------------------------------
+
+
+def token_create(arguments: argparse.Namespace) -> None:
+    from workbench.tokens import Tokens
+
+    token, text = Tokens(_store(arguments).dir).create(
+        arguments.name, write=arguments.write, days=arguments.days
+    )
+    print(text)
+    until = f" until {when(token.expires):%Y-%m-%d %H:%M} UTC" if token.expires else ""
+    print(f"It may {token.scope}{until}; it is not shown again.", file=sys.stderr)
+
+
+def token_list(arguments: argparse.Namespace) -> None:
+    from workbench.tokens import Tokens
+
+    rows = [
+        {
+            "id": token.id,
+            "name": token.name,
+            "scope": token.scope,
+            **{name: when(getattr(token, name)) for name in ("created", "expires", "used", "revoked")},
+        }
+        for token in Tokens(_store(arguments).dir).list()
+    ]
+    columns = ["id", "name", "scope", "created", "expires", "used", "revoked"]
+    print_rows(rows, columns, arguments.json)
+
+
+def token_revoke(arguments: argparse.Namespace) -> None:
+    from workbench.tokens import Tokens
+
+    token = Tokens(_store(arguments).dir).revoke(arguments.token)
+    print(f"revoked {token.name} ({token.id})")

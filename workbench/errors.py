@@ -11,6 +11,7 @@
     │   └── QueryRefused    SQL that the read-only box does not run
     ├── RunError            a run cannot be submitted, continued or changed
     │   ├── RunNotFound
+    │   ├── RequestConflict an idempotency key that was used for another request
     │   ├── PipelineError   a pipeline, a step of it or its schedule cannot be used as asked
     │   └── CheckpointError a checkpoint that cannot be trusted
     └── ModelError          a saved estimator that cannot be saved or loaded safely
@@ -32,6 +33,7 @@ __all__ = [
     "ModelError",
     "PipelineError",
     "QueryRefused",
+    "RequestConflict",
     "RunError",
     "RunNotFound",
     "StoreError",
@@ -99,6 +101,10 @@ class RunError(WorkbenchError):
 
 class RunNotFound(RunError):
     """No run with that id."""
+
+
+class RequestConflict(RunError):
+    """An idempotency key was used for another request."""
 
 
 class PipelineError(RunError):

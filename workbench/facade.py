@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench.errors import DatasetNotFound
+from workbench.errors import DatasetNotFound, RunError
 from workbench.store import StoreDir
 
 if TYPE_CHECKING:
+    from workbench.comparison import Comparison
     from workbench.datasets import Dataset, Datasets
     from workbench.models import Models
     from workbench.pipelines import Pipelines
     from workbench.runs import Run, Runs
     from workbench.runs.schedules import Schedules
+    from workbench.runs.tracking import ActiveRun
 
 __all__ = ["Store"]
 
@@ -115,6 +118,32 @@ class Store:
         dataset = self.dataset(data) if isinstance(data, str) else data
         return self.queue.submit(estimator, dataset, **options)
 
+    def start_run(
+        self,
+        name: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        data: Dataset | str = "",
+        seed: int | None = None,
+        owner: str = "",
+    ) -> ActiveRun:
+        """Record what this script does as a run; see :class:`workbench.runs.tracking.ActiveRun`.
+
+        Parameters
+        ----------
+        name : str
+        params : mapping, optional
+            What the script was set to; compared with other runs'.
+        data : Dataset or str
+            The data set it works on, if it is one of the store.
+        seed : int, optional
+            Runs that differ by it alone are one group in a comparison.
+        """
+        from workbench.runs.tracking import ActiveRun
+
+        ref = (self.dataset(data) if isinstance(data, str) else data).ref if data else ""
+        return ActiveRun(self.dir, name, params=params, data=ref, seed=seed, owner=owner)
+
     def runs(self, **filters: Any) -> list[Run]:
         """Runs, newest first; filters as in :meth:`workbench.runs.Runs.list`."""
         return self.queue.list(**filters)
@@ -123,7 +152,33 @@ class Store:
         """The run with that id (or an unambiguous beginning of it)."""
         return self.queue.get(id)
 
+    def compare(self, runs: Iterable[Run | str]) -> Comparison:
+        """Runs side by side, by themselves or by id; see :class:`workbench.comparison.Comparison`."""
+        from workbench.comparison import Comparison
+
+        return Comparison([self.run(run) if isinstance(run, str) else run for run in runs])
+
     def apply(self, model: str, data: Dataset | str, **options: Any) -> Run:
         """Queue a run that applies the saved model ``name@version`` to a data set."""
         saved = self.models.get(model)
         return self.submit(f"model:{saved.ref}", data, recipe="apply", **options)
+
+    def predict(self, model: str, data: Dataset | str, to: str, **options: Any) -> Dataset:
+        """Apply the saved model ``name@version`` to a data set, and keep what it says as the data set `to`.
+
+        It is done by a run, which is waited for; see :func:`workbench.models.prediction.publish`.
+
+        Raises
+        ------
+        RunError
+            If the run fails; the sentence says why.
+        """
+        from workbench.models import prediction
+        from workbench.naming import check_name
+        from workbench.serving import wait_for
+
+        check_name(to)
+        run = wait_for(self, self.apply(model, data, **options))
+        if run.state != "done":
+            raise RunError(f"Run {run.id} {run.state}: {run.error}".rstrip(": "))
+        return prediction.publish(self.datasets, run, to)

@@ -63,8 +63,13 @@ def as_notebook(run: Run) -> dict[str, Any]:
 def cells(run: Run) -> list[Cell]:
     """The cells of the notebook, as pairs of kind and text."""
     spec = run.spec
+    if run.is_recorded:
+        raise RunError(f"Run {run.id} was recorded by a script: run the script again.")
     if spec["recipe"] == "pipeline":
         return _pipeline_cells(run)
+    if spec["recipe"] == "notebook":
+        document = json.loads((run.folder / spec["source"]).read_text(encoding="utf-8"))
+        return [(cell["cell_type"], "".join(cell["source"])) for cell in document["cells"]]
     source = (run.folder / spec["source"]).read_text() if spec.get("source") else None
     recipe = registry.recipe(spec["recipe"])
     split = spec["split"]

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["print_json", "print_rows", "when"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["print_json", "print_rows", "records", "when"]
 
 
 def print_json(value: Any) -> None:
@@ -22,6 +25,14 @@ def print_rows(rows: list[dict[str, Any]], columns: list[str], as_json: bool) ->
     widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
     for line in cells:
         print("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a frame as JSON can hold them: None for what is missing."""
+    return [
+        {str(name): None if value is None or value != value else value for name, value in row.items()}
+        for row in frame.astype(object).to_dict("records")
+    ]
 
 
 def when(seconds: float | None) -> datetime | None:

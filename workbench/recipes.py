@@ -19,6 +19,7 @@ from workbench.report import Report, Reporter
 
 __all__ = ["apply", "arrays_of", "fit_score"]
 
+MAX_CLASSES = 50  # above which probabilities are no columns of what a model said
 MAX_IMPORTANCE = 200  # columns above which permuting each one takes too long
 
 
@@ -80,6 +81,9 @@ def apply(estimator: Any, data: Data, split: Split, seed: int, reporter: Reporte
                 f"{data.ref} does not fit this model: {' '.join(str(error).split())}"
             ) from error
     table = pd.DataFrame({"id": ids.astype(str), "predicted": predicted})
+    proba = _proba(estimator, X) if is_classifier(estimator) else None
+    if proba is not None and np.ndim(proba[1]) == 2 and len(proba[0]) <= MAX_CLASSES:
+        table = table.assign(**{f"p_{name}": proba[1][:, i] for i, name in enumerate(proba[0])})
     headline, scores = f"{len(ids)} rows predicted", {"n_rows": float(len(ids))}
     if y is not None and not pd.isna(y).all():
         table["true"] = y
@@ -88,7 +92,7 @@ def apply(estimator: Any, data: Data, split: Split, seed: int, reporter: Reporte
             proba = _proba(estimator, _take(X, np.flatnonzero(known)))
             scores |= _class_scores(y[known], predicted[known], proba)
             headline += f", accuracy {scores['accuracy']:.3f}"
-        elif is_regressor(estimator):
+        elif is_regressor(estimator) and pd.api.types.is_numeric_dtype(pd.Series(y[known]).infer_objects()):
             scores |= _error_scores(y[known], predicted[known])
             headline += f", mean absolute error {scores['mae']:.4g}"
     return Report("apply", f"{headline}.", scores, {"predictions": table})

@@ -216,6 +216,27 @@ MIGRATIONS: tuple[str, ...] = (
         FOREIGN KEY (name, version) REFERENCES models(name, version)
     ) STRICT;
     """,
+    """
+    CREATE TABLE tokens (
+        id      TEXT PRIMARY KEY,
+        name    TEXT NOT NULL,
+        scope   TEXT NOT NULL CHECK (scope IN ('read', 'write')),
+        digest  TEXT NOT NULL,               -- HMAC-SHA256 of the secret under the key in token.key
+        created REAL NOT NULL,
+        expires REAL,
+        used    REAL,
+        revoked REAL
+    ) STRICT;
+
+    CREATE TABLE requests (                  -- idempotency keys
+        caller      TEXT NOT NULL,
+        key         TEXT NOT NULL,
+        fingerprint TEXT NOT NULL,
+        run         TEXT NOT NULL,
+        created     REAL NOT NULL,
+        PRIMARY KEY (caller, key)
+    ) STRICT, WITHOUT ROWID;
+    """,
 )
 
 

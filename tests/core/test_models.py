@@ -1,14 +1,25 @@
 """Saved estimators: what comes back is what was saved, and nothing unsafe is ever built."""
 
+import functools
 import json
 import math
+import os
 
 import numpy as np
 import pytest
 from acme_workbench import BandPower
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
+from sklearn.ensemble import (
+    GradientBoostingClassifier,
+    HistGradientBoostingClassifier,
+    IsolationForest,
+    RandomForestClassifier,
+)
 from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from workbench.errors import ModelError, UsageError
 from workbench.models import load, save
@@ -85,11 +96,12 @@ def test_a_tampered_class_is_not_built(fitted, tmp_path, name):
         load(tmp_path / "m", trusted={f"{__name__}:Everything": Everything})
 
 
-def test_a_skops_file_with_foreign_code_is_refused(tmp_path):
+@pytest.mark.parametrize("code", [print, functools.partial(os.system, "true")])
+def test_a_skops_file_with_foreign_code_is_refused(tmp_path, code):
     import skops.io
 
     save(LogisticRegression().fit([[0.0], [1.0]], [0, 1]), tmp_path / "m")
-    skops.io.dump(FunctionTransformer(func=print), tmp_path / "m" / "evil.skops")
+    skops.io.dump(FunctionTransformer(func=code), tmp_path / "m" / "evil.skops")
     path = tmp_path / "m" / "estimator.json"
     head = json.loads(path.read_text())
     path.write_text(json.dumps(head | {"skops": "evil.skops"}))
@@ -159,3 +171,65 @@ def test_a_frozen_estimator_of_ours_inside_another_is_saved_with_it(tmp_path):
     assert (loaded.predict(X) == model.predict(X)).all()
     assert isinstance(loaded.encoders[0], FrozenEstimator)
     assert (loaded.encoders[0].transform(X) == encoder.transform(X)).all()
+
+
+# --- decision trees -----------------------------------------------------------------------------
+
+TREES = {
+    "forest": RandomForestClassifier(3, random_state=0),
+    "boosted": GradientBoostingClassifier(n_estimators=2, random_state=0),
+    "histogram": HistGradientBoostingClassifier(max_iter=2, categorical_features=[1], random_state=0),
+    "isolation": IsolationForest(n_estimators=3, random_state=0),
+    "a network": MLPClassifier((4,), tol=1.0, random_state=0),
+    "best first": DecisionTreeClassifier(max_leaf_nodes=5, random_state=0),
+    "in a pipeline": make_pipeline(StandardScaler(), DecisionTreeRegressor(max_depth=3, random_state=0)),
+}
+
+
+@pytest.fixture
+def rows():
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.normal(size=120), rng.integers(4, size=120)])
+    return X, (X[:, 0] + (X[:, 1] == 2) > 0).astype(int)
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_trees_come_back_and_predict_the_same(rows, tmp_path, name):
+    X, y = rows
+    fitted = clone(TREES[name]).fit(X, y)
+    save(fitted, tmp_path / "model")
+    np.testing.assert_array_equal(load(tmp_path / "model").predict(X), fitted.predict(X))
+
+
+def _beyond(tree):
+    tree.children_left[0] = tree.node_count
+
+
+def _round(tree):
+    tree.children_right[0] = 0
+
+
+def _feature(tree):
+    tree.feature[0] = tree.n_features
+
+
+@pytest.mark.parametrize("tamper", [_beyond, _round, _feature])
+def test_a_tree_that_leads_nowhere_is_refused(rows, tmp_path, tamper):
+    fitted = clone(TREES["forest"]).fit(*rows)
+    tamper(fitted.estimators_[1].tree_)
+    save(fitted, tmp_path / "model")
+    with pytest.raises(ModelError, match="A decision tree of the saved estimator"):
+        load(tmp_path / "model")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("left", 10**6), ("right", 0), ("feature_idx", 2), ("bitset_idx", 9)]
+)
+def test_a_boosted_tree_that_leads_nowhere_is_refused(rows, tmp_path, field, value):
+    fitted = clone(TREES["histogram"]).fit(*rows)
+    nodes = fitted._predictors[0][0].nodes
+    wanted = (nodes["is_leaf"] == 0) & ((field != "bitset_idx") | (nodes["is_categorical"] == 1))
+    nodes[field][np.flatnonzero(wanted)[0]] = value
+    save(fitted, tmp_path / "model")
+    with pytest.raises(ModelError, match="A decision tree of the saved estimator"):
+        load(tmp_path / "model")

@@ -81,3 +81,24 @@ def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path):
 def test_the_environment_names_the_default_store(tmp_path, monkeypatch):
     monkeypatch.setenv("WORKBENCH_STORE", os.fspath(tmp_path / "named"))
     assert StoreDir().root == tmp_path / "named"
+
+
+def test_a_store_without_pipelines_keeps_its_runs_and_models(tmp_path):
+    root = tmp_path / "s"
+    root.mkdir()
+    old = sqlite3.connect(root / "workbench.sqlite")
+    for statement in _statements(MIGRATIONS[0]):
+        old.execute(statement)
+    old.execute(
+        "INSERT INTO runs (id, name, state, estimator, recipe, dataset, spec, created)"
+        " VALUES ('a', 'first', 'done', 'E', 'fit_score', 'd@1', '{}', 1.0)"
+    )
+    old.execute("INSERT INTO models VALUES ('m', 1, 'a', 'E', 'd@1', '{}', 10, 1.0)")
+    old.execute("PRAGMA user_version=1")
+    old.commit()
+    old.close()
+    db = StoreDir(root).connection
+    run = db.execute("SELECT id, state, lane FROM runs").fetchone()
+    assert tuple(run) == ("a", "done", None)
+    assert db.execute("SELECT count(*) FROM models").fetchone()[0] == 1
+    assert db.execute("SELECT count(*) FROM schedules").fetchone()[0] == 0

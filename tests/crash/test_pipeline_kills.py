@@ -17,8 +17,8 @@ pytestmark = pytest.mark.crash
 
 PIPELINES = Path(__file__).parent.parent / "pipelines" / "support"
 
-# A worker whose clerk lives 300 times as fast: a minute is due every fifth of a second. It starts no run, so
-# that nothing but the clerks is at work.
+# A worker whose clerk lives 300 times as fast: a minute is due every fifth of a second. It starts no run,
+# so that nothing but the clerks is at work.
 FAST = """
 import sys, time
 from workbench.store import StoreDir

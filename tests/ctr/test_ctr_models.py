@@ -106,7 +106,9 @@ def test_rows_of_weight_0_do_not_count(log):
 
 def test_weights_shift_the_predicted_rate(log):
     X, y = log
-    heavy = LRClassifier(**FAST | {"n_epochs": 20}).fit(X, y, sample_weight=np.where(y == 1, 3.0, 1.0))
+    heavy = LRClassifier(**FAST | {"n_epochs": 10, "learning_rate": 0.02}).fit(
+        X, y, sample_weight=np.where(y == 1, 3.0, 1.0)
+    )
     wanted = 3 * y.mean() / (3 * y.mean() + 1 - y.mean())
     assert heavy.predict_proba(X)[:, 1].mean() == pytest.approx(wanted, abs=0.05)
 
@@ -114,7 +116,7 @@ def test_weights_shift_the_predicted_rate(log):
 def test_downsampled_negatives_are_corrected(log):
     X, y = log
     kept = (y == 1) | (np.random.default_rng(0).random(len(y)) < 0.25)
-    options = FAST | {"n_epochs": 20}
+    options = FAST | {"n_epochs": 10, "learning_rate": 0.02}
     raw = LRClassifier(**options).fit(X[kept], y[kept])
     corrected = LRClassifier(negative_rate=0.25, **options).fit(X[kept], y[kept])
     p = raw.predict_proba(X)[:, 1]
@@ -220,8 +222,5 @@ def test_the_sequence_is_weighed_by_its_candidate():
     encoder = FieldEncoder(kinds={"history": "sequence"}, shared={"history": "item"}, max_length=6)
     options = {"encoder": encoder, "hidden": (32,), "batch_size": 64, "learning_rate": 0.01}
     options |= {"random_state": 0, "embedding_dim": 8}
-    area = {}
-    for one, epochs in ((DINClassifier, 8), (DCNv2Classifier, 8)):
-        model = one(n_epochs=epochs, **options).fit(X[:3000], y[:3000])
-        area[one] = metrics.auc(y[3000:], model.predict_proba(X[3000:])[:, 1])
-    assert area[DINClassifier] > 0.95, area
+    model = DINClassifier(n_epochs=8, **options).fit(X[:3000], y[:3000])
+    assert metrics.auc(y[3000:], model.predict_proba(X[3000:])[:, 1]) > 0.95

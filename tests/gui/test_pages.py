@@ -21,6 +21,7 @@ from workbench.gui import datasets, imports
         ("runs", "No run yet"),
         ("run", "choose it in the list"),
         ("search", "started from the page of time series"),
+        ("compare", "select their rows"),
         ("models", "No model is saved yet"),
     ],
 )

@@ -93,6 +93,7 @@ def test_the_web_process_never_imports_torch(finished, finished_store):
         ("runs", {}),
         ("run", {"run": finished.id}),
         ("models", {}),
+        ("compare", {"runs": finished.id}),
     ]
     script = f"""
 import sys

@@ -42,7 +42,7 @@ def test_a_trusted_header_becomes_the_user(monkeypatch):
     assert "server.allowedHosts" not in options
 
 
-def _get(address: str) -> tuple[int, str]:
+def _get(address: str | urllib.request.Request) -> tuple[int, str]:
     try:
         with urllib.request.urlopen(address, timeout=5) as answer:
             return answer.status, answer.read().decode()
@@ -68,6 +68,14 @@ def test_it_answers_from_any_folder_and_says_when_the_store_does_not(tmp_path):
                     time.sleep(0.1)
             else:
                 pytest.fail("The server did not answer.")
+            assert _get(f"http://127.0.0.1:{port}/api/runs") == (200, '{"runs": []}\n')
+            status, text = _get(f"http://127.0.0.1:{port}/metrics")
+            assert status == 200
+            assert 'workbench_runs{state="queued"} 0' in text
+            foreign = urllib.request.Request(
+                f"http://127.0.0.1:{port}/api/runs", headers={"Host": "evil.example"}
+            )
+            assert _get(foreign)[0] == 403
             status, page = _get(f"http://127.0.0.1:{port}/datasets")
             assert status == 200
             assert "<title>" in page

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from workbench import registry
+from workbench import registry, selection
 from workbench.parameters import describe
 
-NAMES = [name for name in registry.estimator_names() if name.startswith(("ctr.", "selection."))]
+NAMES = [
+    *(name for name in registry.estimator_names() if name.startswith("ctr.")),
+    *(f"workbench.selection:{name}" for name in selection.__all__ if name.endswith(("Selector", "LPFS"))),
+    "workbench.selection:LPFSPlusPlus",
+]
 
 
 @pytest.mark.parametrize("name", NAMES)

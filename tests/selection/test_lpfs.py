@@ -14,7 +14,7 @@ from workbench import models, training
 from workbench.ctr import DeepFMClassifier, DINClassifier, DLRMClassifier, FieldEncoder, FieldsError, metrics
 from workbench.selection import LPFS, LPFSPlusPlus
 
-TINY = DeepFMClassifier(embedding_dim=2, hidden=(4,), batch_size=16, learning_rate=0.01, random_state=0)
+TINY = DeepFMClassifier(embedding_dim=2, hidden=(4,), batch_size=32, learning_rate=0.01, random_state=0)
 
 
 _REASONS = {

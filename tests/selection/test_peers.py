@@ -19,7 +19,7 @@ from workbench.selection import (
 )
 from workbench.selection.scores import field_gradients, mutual_information, permutation_importance
 
-TINY = LRClassifier(batch_size=16, learning_rate=0.05, random_state=0)
+TINY = LRClassifier(batch_size=32, learning_rate=0.05, random_state=0)
 ALL = (
     BoostingSelector,
     GradientSelector,
@@ -36,7 +36,11 @@ _REASONS = {
 
 
 @parametrize_with_checks(
-    [one(TINY, max_fields=2) for one in ALL], expected_failed_checks=lambda estimator: _REASONS
+    [
+        one(TINY, max_fields=2, n_trees=10) if one is BoostingSelector else one(TINY, max_fields=2)
+        for one in ALL
+    ],
+    expected_failed_checks=lambda estimator: _REASONS,
 )
 def test_scikit_learn_rules(estimator, check):
     check(estimator)

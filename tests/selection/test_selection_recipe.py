@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
+from sklearn.base import clone
 
 from workbench import models
 from workbench.arrays import Split, TableData
@@ -13,7 +14,7 @@ from workbench.ctr import DeepFMClassifier, FieldsError
 from workbench.errors import DatasetError
 from workbench.plots.selection import figures, live
 from workbench.report import NullReporter, Report
-from workbench.selection import LPFSPlusPlus, MutualInformationSelector
+from workbench.selection import AutoFieldSelector, LPFSPlusPlus, MutualInformationSelector, STGSelector
 from workbench.selection.recipe import search, select_sql
 
 
@@ -43,7 +44,7 @@ class Recorder(NullReporter):
 
 
 HOST = DeepFMClassifier(
-    embedding_dim=4, hidden=(16,), batch_norm=True, n_epochs=6, batch_size=64, learning_rate=5e-3
+    embedding_dim=4, hidden=(16,), batch_norm=True, n_epochs=4, batch_size=128, learning_rate=1e-2
 )
 
 
@@ -111,6 +112,22 @@ def test_a_field_that_holds_the_answer_is_named(log):
     data = Held(X[["a"]].assign(answer=np.where(y == 1, "p", "q")), y)
     report = search(MutualInformationSelector(HOST.set_params(n_epochs=1)), data, Split(), 0, NullReporter())
     assert "'answer' alone reaches an AUC of 1.000" in "\n".join(report.tables["notes"]["note"])
+
+
+@pytest.mark.parametrize("selector", [AutoFieldSelector, STGSelector])
+def test_gates_of_the_peers_are_drawn_too(selector, log):
+    X, y = log
+    short = clone(HOST).set_params(n_epochs=1)
+    given = selector(short, max_fields=2)
+    report = search(given, Held(X[["a", "x", "c"]], y), Split(), 0, NullReporter())
+    name = selector.__name__.removesuffix("Selector")
+    assert name in set(report.tables["curve"]["method"])
+    assert set(report.tables["gates"]["field"]) == {"a", "x", "c"}
+    assert "path" not in report.tables
+    kept = report.tables["importance"].loc[report.tables["importance"]["kept"], "component"]
+    shown = {line.name for line in figures(report)["gates"].data if line.showlegend}
+    assert shown == set(kept)
+    assert len(report.estimator.layout_) == len(kept) == 2
 
 
 def test_the_smaller_model_is_the_reports(searched, tmp_path):

@@ -11,7 +11,7 @@ from typing import Any
 
 from workbench.errors import UsageError
 
-__all__ = ["PAGES", "ROOT", "check_address", "is_loopback", "options", "trusted_header"]
+__all__ = ["PAGES", "ROOT", "allowed_hosts", "check_address", "is_loopback", "options", "trusted_header"]
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ROOT / "pages"
@@ -39,6 +39,12 @@ _FIXED: dict[str, Any] = {
 def trusted_header() -> str:
     """Name of the header in which an authenticating proxy passes the user on, or ``""``."""
     return os.environ.get("WORKBENCH_TRUSTED_HEADER", "")
+
+
+def allowed_hosts(address: str) -> list[str]:
+    """Names by which the API may be called: the address it listens on, and ``WORKBENCH_ALLOWED_HOSTS``."""
+    named = [name.strip() for name in os.environ.get("WORKBENCH_ALLOWED_HOSTS", "").split(",")]
+    return [name for name in (*named, address) if name]
 
 
 def is_loopback(address: str) -> bool:

@@ -29,6 +29,7 @@ _TITLES = {
     "pipelines": ("Pipelines", "account_tree"),
     "runs": ("Runs", "list"),
     "run": ("Run", "monitoring"),
+    "compare": ("Compare", "compare_arrows"),
     "models": ("Models", "deployed_code"),
     "notebooks": ("Notebooks", "menu_book"),
     "storage": ("Storage", "database"),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
+import plotly.io as pio
 import streamlit as st
 
 from workbench import notebook, registry
@@ -18,14 +19,24 @@ from workbench.errors import WorkbenchError
 from workbench.gui.context import store
 from workbench.gui.panels import plot, python, table
 from workbench.gui.text import duration, md, score
-from workbench.plots.scores import CONTROLS, score_label
+from workbench.plots.scores import CONTROLS, curves, score_label
 from workbench.report import Report
+from workbench.runs.run import RECORDED
 
 if TYPE_CHECKING:
     from workbench.arrays import SeriesData
     from workbench.runs import Run
 
-__all__ = ["body", "downloads", "figures", "reproduce", "score_cards", "series_of", "tables"]
+__all__ = [
+    "body",
+    "downloads",
+    "drawn",
+    "figures",
+    "reproduce",
+    "score_cards",
+    "series_of",
+    "tables",
+]
 
 
 def body(run: Run, report: Report) -> None:
@@ -35,10 +46,28 @@ def body(run: Run, report: Report) -> None:
         view(run, report)
         return
     score_cards(report)
-    drawn = registry.figures_of(report.recipe) or registry.figures_of(registry.DEFAULT_RECIPE)
-    if drawn is not None:
-        figures(drawn(report))
+    figures(drawn(run, report))
     tables(report)
+
+
+def drawn(run: Run, report: Report) -> dict[str, go.Figure]:
+    """The figures of a result: the recipe's own, else those of any report; of a recorded run all it left."""
+    draw = registry.figures_of(report.recipe) or registry.figures_of(registry.DEFAULT_RECIPE)
+    found: dict[str, go.Figure] = draw(report) if draw is not None else {}
+    if report.recipe == RECORDED:
+        found |= _recorded(run)
+    return found
+
+
+def _recorded(run: Run) -> dict[str, go.Figure]:
+    """The curves and the figures that a script recorded."""
+    points = run.metrics()
+    found = {}
+    if len(points) and points["step"].max() > 1:
+        found["curves"] = curves(points, x="step", x_title="Step", y_title="Value")
+    for path in sorted((run.folder / "artifacts" / "figures").glob("*.json")):
+        found[path.stem] = pio.read_json(path)
+    return found
 
 
 def score_cards(report: Report, *, hidden: Collection[str] = ()) -> None:
@@ -95,6 +124,8 @@ def downloads(run: Run, report: Report) -> None:
         if (artifacts / "model").is_dir():
             _download("Model", lambda: _zipped(artifacts / "model"), f"{run.id}-model.zip")
         _download("Report", lambda: _zipped(artifacts / "report"), f"{run.id}-report.zip")
+        if run.is_recorded:
+            return
         if registry.figures_of(report.recipe) is not None:
             _download("Figures", lambda: _html(report), f"{run.id}-figures.html")
         _download(
@@ -105,6 +136,11 @@ def downloads(run: Run, report: Report) -> None:
 
 def reproduce(run: Run) -> None:
     """The Python that repeats the run and checks its scores."""
+    if run.is_recorded:
+        script = run.artifacts.get("script.py")
+        if script is not None:
+            python(script.read_text(errors="replace"), label="Show the script that recorded this run")
+        return
     python(notebook.as_script(run), label="Show the Python that repeats this run")
 
 

@@ -13,13 +13,13 @@ from workbench import registry
 from workbench.gui import navigation, pipelines
 from workbench.gui.context import store
 from workbench.gui.panels import plot
-from workbench.gui.text import ago, duration, md, score
+from workbench.gui.text import ago, bytes_, duration, md, score
 from workbench.plots.scores import curves
 
 if TYPE_CHECKING:
     from workbench.runs import Run
 
-__all__ = ["COLUMNS", "badge", "cards", "frame", "live", "log_tail"]
+__all__ = ["COLUMNS", "badge", "cards", "facts", "frame", "live", "log_tail"]
 
 LOG_LINES = 200
 
@@ -105,6 +105,21 @@ def cards(runs: Sequence[Run]) -> None:
 def _progress_text(run: Run) -> str:
     left = f", about {duration(run.remaining)} left" if run.remaining is not None else ""
     return f"{md(run.stage) or 'starting'}: {run.progress:.0%}{left}"
+
+
+def facts(run: Run) -> None:
+    """Who submitted the run, of what commit, and what its process used."""
+    used = run.usage
+    told = [
+        f"by {md(run.owner)}" if run.owner else "",
+        f"commit {md(run.git_commit[:10])}" if run.git_commit else "",
+        f"on {md(used.get('gpu') or used['device'])}" if used else f"asked for {md(run.device)}",
+        f"peak memory {bytes_(used['memory_bytes'])}" if used else "",
+        f"of the GPU {bytes_(used['gpu_memory_bytes'])}" if used.get("gpu_memory_bytes") else "",
+        f"processor time {duration(used['cpu_seconds'])}" if used else "",
+        f"attempt {run.attempt}" if run.attempt > 1 else "",
+    ]
+    st.caption(" · ".join(part for part in told if part))
 
 
 @st.fragment(run_every=1)

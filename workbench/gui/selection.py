@@ -59,8 +59,9 @@ def view(run: Run, report: Report) -> None:
     with right:
         if "gates" in tables:
             st.subheader("Gates over the search")
-            plot(plots.gate_paths(tables["gates"]), "gates", data=tables["gates"])
-            st.caption("Every gate begins at 1. Grey ones ended at exactly 0: their fields are dropped.")
+            kept = set(tables["importance"].loc[tables["importance"]["kept"].astype(bool), "component"])
+            plot(plots.gate_paths(tables["gates"], kept), "gates", data=tables["gates"])
+            st.caption("Grey: fields that are dropped. A gate of exactly 0 gives its field no say at all.")
     left, right = st.columns(2)
     with left:
         st.subheader("AUC by number of fields")

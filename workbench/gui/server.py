@@ -1,4 +1,4 @@
-"""The web server: Streamlit's ASGI app, a health check, and one place where uncaught errors end."""
+"""The web server: Streamlit's ASGI app, the API, a health check, and one place where uncaught errors end."""
 
 from __future__ import annotations
 
@@ -17,17 +17,21 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
+from workbench import api
+from workbench.api.access import Access
 from workbench.errors import StoreError
+from workbench.facade import Store
 from workbench.gui import access, config, failures
 from workbench.store import StoreDir
+from workbench.tokens import Tokens
 
 __all__ = ["build", "run"]
 
 ENTRY = Path(__file__).with_name("entry.py")
 
 
-def build(store: StoreDir) -> st.App:
-    """The ASGI application over `store`."""
+def build(store: StoreDir, host: str = "127.0.0.1") -> st.App:
+    """The ASGI application over `store`: pages, health check and API, as they are served on `host`."""
 
     async def healthz(_: Request) -> PlainTextResponse:
         try:
@@ -44,9 +48,18 @@ def build(store: StoreDir) -> st.App:
         sys.path[:] = [path for path in sys.path if path != inner]
         yield {}
 
+    rules = Access(Tokens(store), local=_is_local(host), hosts=config.allowed_hosts(host))
     return st.App(
-        ENTRY, routes=[Route("/healthz", healthz)], lifespan=lifespan, on_script_error=failures.show
+        ENTRY,
+        routes=[Route("/healthz", healthz), *api.routes(Store(store.root), rules)],
+        lifespan=lifespan,
+        on_script_error=failures.show,
     )
+
+
+def _is_local(host: str) -> bool:
+    """Whether whoever reaches the server is this machine's own user: no proxy or login is in front of it."""
+    return config.is_loopback(host) and not config.trusted_header() and not access.login_configured()
 
 
 def run(root: str | os.PathLike[str] | None = None, host: str = "127.0.0.1", port: int = 8501) -> None:
@@ -65,7 +78,7 @@ def run(root: str | os.PathLike[str] | None = None, host: str = "127.0.0.1", por
     _log_to(store.root / "web.log")
     # Streamlit takes the options given here for a change of its settings file and says so; it is none.
     logging.getLogger("streamlit.config").setLevel(logging.ERROR)
-    build(store).run(config=config.options(host, port))
+    build(store, host).run(config=config.options(host, port))
 
 
 def _log_to(path: Path) -> None:

@@ -28,6 +28,7 @@ import numpy as np
 
 from workbench import registry
 from workbench.errors import EstimatorNotFound, ModelError
+from workbench.models import trees
 
 __all__ = ["TRUSTED_TYPES", "load", "save"]
 
@@ -35,7 +36,13 @@ FORMAT = 1
 PACKAGES = ("workbench", "numpy", "scikit-learn", "torch", "python")
 
 #: Types beyond skops' own defaults that a saved scikit-learn part may hold.
-TRUSTED_TYPES: frozenset[str] = frozenset()
+TRUSTED_TYPES: frozenset[str] = trees.TYPES | {
+    "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",  # plain numbers and arrays
+    "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
+    # How boosting with categories checks its input; a partial of anything else names that as well.
+    "functools.partial",
+    "sklearn.utils.validation.check_array",
+}
 
 
 def save(estimator: Any, folder: str | os.PathLike[str], *, source: Path | None = None, **card: Any) -> Path:
@@ -279,9 +286,11 @@ class _Reader:
         if path.parent != self.folder.resolve() or path.suffix != ".skops":
             raise ModelError(f"{name!r} is not a file of the saved estimator.")
         try:
-            return skops.io.load(path, trusted=sorted(TRUSTED_TYPES))
+            loaded = skops.io.load(path, trusted=sorted(TRUSTED_TYPES))
         except Exception as error:
             raise ModelError(f"{name} cannot be loaded safely: {error}") from error
+        trees.check(loaded)
+        return loaded
 
 
 def _schema(estimator: Any) -> dict[str, Any]:

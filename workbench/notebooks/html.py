@@ -20,7 +20,8 @@ _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1f2937; background: #fff; margin: 1rem; max-width: 70rem }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; margin: .3rem 0; font-size: 13px }
 .highlight, .jp-Editor { background: #f3f4f6; border-radius: 4px; padding: .3rem .6rem }
-table { border-collapse: collapse } th, td { padding: .15rem .6rem; border-bottom: 1px solid #e5e7eb; text-align: right }
+table { border-collapse: collapse; border: 0 } .anchor-link { display: none }
+th, td { padding: .15rem .6rem; border: 0; border-bottom: 1px solid #e5e7eb; text-align: right }
 img { max-width: 100% } .prompt, .jp-InputPrompt, .jp-OutputPrompt { color: #6b7280; font-size: 11px }
 """
 

@@ -228,7 +228,8 @@ def figures(report: Report) -> dict[str, go.Figure]:
     importance = tables["importance"]
     drawn = {"importance": scores.importance_bars(importance, top=40, score_title="Score")}
     if "gates" in tables:
-        drawn["gates"] = gate_paths(tables["gates"])
+        kept = set(importance.loc[importance["kept"].astype(bool), "component"])
+        drawn["gates"] = gate_paths(tables["gates"], kept)
     drawn["auc_by_k"] = auc_by_k(tables["curve"])
     drawn["before_after"] = before_after(tables["models"])
     if "path" in tables and len(tables["path"]) > 1:

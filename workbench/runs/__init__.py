@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.errors import RunNotFound, UsageError
-from workbench.runs import queue
+from workbench.runs import queue, requests
+from workbench.runs.requests import Request
 from workbench.runs.run import COLUMNS, Run, from_row
 from workbench.store import StoreDir
 
@@ -60,6 +61,7 @@ class Runs:
         owner: str = "",
         parent: str | None = None,
         id: str | None = None,
+        request: Request | None = None,
     ) -> Run:
         """Queue a run.
 
@@ -84,6 +86,8 @@ class Runs:
             The pipeline run for which it is done, and with which it is cancelled.
         id : str, optional
             One that :func:`new_id` gave, where the caller must know it beforehand.
+        request : Request, optional
+            What was carried out before gives the run it led to, and queues nothing.
 
         Raises
         ------
@@ -95,6 +99,8 @@ class Runs:
 
         if launcher != "local":
             raise UsageError(f"There is no launcher {launcher!r}. Installed: local.")
+        if request is not None and (earlier := requests.find(self._dir, request)) is not None:
+            return self.get(earlier)
         run = id or new_id()
         draft = self._dir.tmp / f"run-{run}"
         if id is not None:  # what a kill left of an earlier attempt to submit it
@@ -114,10 +120,11 @@ class Runs:
                 name=name,
                 device=device,
             )
-            queue.submit(
+            run = queue.submit(
                 self._dir,
                 spec,
                 draft,
+                request=request,
                 priority=priority,
                 device=spec["device"],
                 launcher=launcher,
@@ -181,9 +188,9 @@ class Runs:
         ]
         return pd.DataFrame(records, columns=None if records else [*columns, "seconds", "seed"])
 
-    def cancel(self, ids: Iterable[str] | str) -> None:
+    def cancel(self, ids: Iterable[str] | str, *, request: Request | None = None) -> None:
         """Cancel runs: queued ones at once, running ones as soon as their checkpoint is saved."""
-        queue.cancel(self._dir, _ids(ids))
+        queue.cancel(self._dir, _ids(ids), request=request)
 
     def retry(self, ids: Iterable[str] | str, fresh: bool = False) -> None:
         """Queue finished runs again, from their checkpoint or, when `fresh`, from the start."""

@@ -6,6 +6,7 @@ It reads ``spec.json`` and writes only under its folder::
     events.jsonl     stages, progress, metrics
     checkpoint/      one folder a training loop
     artifacts/       report/, model/, figures/: complete, or not there
+    usage.json       device and peak memory, of every attempt that was not killed
     result.json      the outcome; written last, atomically
 
 The exit code is 0 for done, 1 for failed (``result.json`` says why), 75 when another process holds the
@@ -14,6 +15,7 @@ run, 74 when not even the result could be written, and 143 when it was stopped a
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -27,6 +29,7 @@ from typing import IO, Any
 
 from workbench.errors import DatasetError, WorkbenchError
 from workbench.runs import spec as specs
+from workbench.runs import usage
 from workbench.runs.child import FULL, die_with_parent, print_traceback, sentence, write_atomically
 from workbench.runs.reporter import RunReporter, Terminated
 from workbench.runs.worker import NOTEBOOK, PIPELINE, read_result
@@ -79,6 +82,8 @@ def _run(folder: Path) -> int:
                 folder / "artifacts.part", ignore_errors=True
             )  # on a full disk, room for the result
             result = {"state": "failed", "error": sentence(error, folder), "headline": "", "scores": {}}
+    with contextlib.suppress(OSError):  # worth knowing, not worth a run
+        usage.write(folder)
     if stopped:
         print("stopped; a retry continues from the last checkpoint", flush=True)
         return STOPPED

@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import RunError, RunNotFound
-from workbench.runs import notices
+from workbench.runs import notices, requests
+from workbench.runs.requests import Request
 from workbench.store import StoreDir
 
 __all__ = [
@@ -40,8 +41,10 @@ __all__ = [
     "finish",
     "held",
     "ingest",
+    "record",
     "release",
     "renew",
+    "retake",
     "retry",
     "set_job",
     "submit",
@@ -64,10 +67,18 @@ def boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
-def submit(dir: StoreDir, spec: dict[str, Any], draft: Path, **columns: Any) -> None:
-    """Enter a run and move its finished folder `draft` into place, both or neither."""
+def submit(
+    dir: StoreDir, spec: dict[str, Any], draft: Path, *, request: Request | None = None, **columns: Any
+) -> str:
+    """Enter a run and move its finished folder `draft` into place, both or neither; returns its id.
+
+    Where `request` has been carried out before, nothing is entered, and the id is the earlier run's.
+    """
     with dir.write() as db:
+        if request is not None and not requests.enter(db, request, spec["id"]):
+            return str(requests.find(dir, request))
         enter(db, dir, spec, draft, **columns)
+    return str(spec["id"])
 
 
 def enter(db: sqlite3.Connection, dir: StoreDir, spec: dict[str, Any], draft: Path, **columns: Any) -> None:
@@ -95,6 +106,42 @@ def enter(db: sqlite3.Connection, dir: StoreDir, spec: dict[str, Any], draft: Pa
         row,
     )
     os.rename(draft, dir.runs / spec["id"])
+
+
+def record(
+    dir: StoreDir, spec: dict[str, Any], draft: Path, holder: str, *, lease: float, owner: str = ""
+) -> None:
+    """Enter a run that is running already, held by whoever does it, and move its folder into place."""
+    row = {
+        "id": spec["id"],
+        "name": spec["name"],
+        "recipe": spec["recipe"],
+        "dataset": spec["dataset"]["ref"],
+        "spec": json.dumps(spec),
+        "created": spec["created"],
+        "owner": owner,
+        "holder": holder,
+        "boot": boot_id(),
+        "until": boot_clock() + lease,
+    }
+    with dir.write() as db:
+        db.execute(
+            "INSERT INTO runs (id, name, state, estimator, recipe, dataset, spec, created, started, owner,"
+            " attempt, worker, lease_boot, lease_until) VALUES (:id, :name, 'running', :recipe, :recipe,"
+            " :dataset, :spec, :created, :created, :owner, 1, :holder, :boot, :until)",
+            row,
+        )
+        os.rename(draft, dir.runs / spec["id"])
+
+
+def retake(dir: StoreDir, run: str, holder: str) -> None:
+    """Give a recorded run back to the script that does it, which was thought dead."""
+    with dir.write() as db:
+        db.execute(
+            "UPDATE runs SET state = 'running', worker = ?, finished = NULL"
+            " WHERE id = ? AND recipe = 'script'",
+            (holder, run),
+        )
 
 
 def claim(
@@ -324,12 +371,15 @@ def release(
     return True
 
 
-def cancel(dir: StoreDir, ids: Sequence[str]) -> None:
+def cancel(dir: StoreDir, ids: Sequence[str], *, request: Request | None = None) -> None:
     """Cancel: a queued run at once, a running one by asking its worker; finished ones stay as they are.
 
-    The runs that a pipeline has started are cancelled with it.
+    The runs that a pipeline has started are cancelled with it. Where `request` has been carried out before,
+    nothing is done: the run may have been retried since.
     """
     with dir.write() as db:
+        if request is not None and not requests.enter(db, request, ids[0]):
+            return
         for row in _rows(db, ids):
             if row["state"] not in FINISHED:
                 _cancel(db, row["id"])
@@ -340,6 +390,8 @@ def retry(dir: StoreDir, ids: Sequence[str], *, fresh: bool = False) -> None:
     with dir.write() as db:
         rows = _rows(db, ids)
         for row in rows:
+            if row["recipe"] == "script":
+                raise RunError(f"Run {row['id']} was recorded by a script: run the script again.")
             if row["state"] not in FINISHED:
                 raise RunError(f"Run {row['id']} is {row['state']}: only a finished run can be tried again.")
             if row["state"] == "done" and not fresh:
@@ -391,7 +443,7 @@ def drop_checkpoint(dir: StoreDir, run: str) -> None:
 def _rows(db: sqlite3.Connection, ids: Sequence[str]) -> list[sqlite3.Row]:
     rows = []
     for run in dict.fromkeys(ids):
-        row = db.execute("SELECT id, state FROM runs WHERE id = ?", (run,)).fetchone()
+        row = db.execute("SELECT id, state, recipe FROM runs WHERE id = ?", (run,)).fetchone()
         if row is None:
             raise RunNotFound(f"There is no run {run!r}.")
         rows.append(row)

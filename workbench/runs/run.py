@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from workbench.models import Model
     from workbench.report import Report
 
-__all__ = ["COLUMNS", "Run", "from_row"]
+__all__ = ["COLUMNS", "RECORDED", "Run", "from_row"]
+
+#: Recipe and estimator of a run that a script does by itself; see :mod:`workbench.runs.tracking`.
+RECORDED = "script"
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,23 @@ class Run:
         if self.started is None:
             return None
         return max(0.0, (self.finished or time.time()) - self.started)
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether a script did the run and recorded it: nobody else can do it again."""
+        return self.recipe == RECORDED
+
+    @property
+    def git_commit(self) -> str | None:
+        """The commit of the project in whose folder the run was submitted."""
+        return self.spec.get("git_commit")
+
+    @property
+    def usage(self) -> dict[str, Any]:
+        """What its process used: device, GPU, peak memory; see :func:`workbench.runs.usage.measure`."""
+        from workbench.runs import usage
+
+        return usage.read(self.folder)
 
     def refresh(self) -> Run:
         """The run as it is now."""
@@ -164,7 +184,13 @@ class Run:
         from workbench.models import Models
 
         self.estimator()  # says in one sentence why there is none
-        card = {"scores": self.scores, "headline": self.headline, "params": self.spec["params"]}
+        card = {
+            "scores": self.scores,
+            "headline": self.headline,
+            **{name: self.spec[name] for name in ("params", "recipe", "seed", "split", "git_commit")},
+            "owner": self.owner,
+            "usage": self.usage,
+        }
         return Models(self._dir).add(
             self.folder / "artifacts" / "model",
             name,

@@ -1,0 +1,76 @@
+"""What a run's process used: written by the process itself into ``usage.json`` of the run's folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import resource
+import sys
+from pathlib import Path
+from typing import Any
+
+__all__ = ["FILE", "measure", "read", "write"]
+
+FILE = "usage.json"
+
+
+def measure() -> dict[str, Any]:
+    """Peak memory of this process and of its largest child, its processor time, and the GPU, if it used one.
+
+    Returns
+    -------
+    dict
+        ``device`` ("cpu" or "cuda"), ``gpu`` (its name or None), ``memory_bytes``, ``gpu_memory_bytes`` (None
+        without a GPU), ``cpu_seconds``, ``host``, ``pid``.
+    """
+    own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    gpu, gpu_memory = _gpu()
+    return {
+        "device": "cuda" if gpu else "cpu",
+        "gpu": gpu,
+        "memory_bytes": max(_peak() or own.ru_maxrss * 1024, children.ru_maxrss * 1024),
+        "gpu_memory_bytes": gpu_memory,
+        "cpu_seconds": round(own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime, 3),
+        "host": platform.node(),
+        "pid": os.getpid(),
+    }
+
+
+def write(folder: Path) -> None:
+    """Measure, and keep the larger peak where an earlier attempt of the run had one."""
+    found, earlier = measure(), read(folder)
+    for name in ("memory_bytes", "gpu_memory_bytes"):
+        if earlier.get(name):
+            found[name] = max(found[name] or 0, earlier[name])
+    part = folder / f"{FILE}.part"
+    part.write_text(json.dumps(found))
+    part.replace(folder / FILE)
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """What the run in `folder` used; empty while nothing has been written."""
+    try:
+        found = json.loads((folder / FILE).read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _peak() -> int | None:
+    """Bytes this process had at most; unlike ``ru_maxrss`` this is not inherited from the parent's fork."""
+    try:
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except (OSError, ValueError, IndexError):
+        pass
+    return None
+
+
+def _gpu() -> tuple[str | None, int | None]:
+    torch = sys.modules.get("torch")  # what did not import it has used no GPU
+    if torch is None or not torch.cuda.is_available() or not torch.cuda.is_initialized():
+        return None, None
+    peak = int(torch.cuda.max_memory_allocated())
+    return (str(torch.cuda.get_device_name()), peak) if peak else (None, None)
