@@ -187,7 +187,10 @@ def test_every_page_fits_and_is_photographed(page, server: Server, width: int):
         "time-series": "/time-series",
         "runs": "/runs",
         "run": f"/run?run={done.id}",
+        "compare": f"/compare?runs={','.join(run.id for run in store.runs(state='done', limit=3))}",
         "models": "/models",
+        "pipelines": "/pipelines?pipeline=nightly",
+        "notebooks": "/notebooks?notebook=bidding_market",
     }
     for name, path in views.items():
         photograph(page, path, name, width)
@@ -198,7 +201,8 @@ def _worth_showing(store):
     if "BasicMotions" not in store.datasets:
         files = [AEON / "BasicMotions" / f"BasicMotions_{part}.ts" for part in ("TRAIN", "TEST")]
         store.datasets.import_files(files, "BasicMotions")
-    found = [run for run in store.runs(state="done") if run.dataset == "BasicMotions@1"]
+    kind = ("timeseries.CSL", "BasicMotions@1")
+    found = [run for run in store.runs(state="done") if (run.estimator_name, run.dataset) == kind]
     if not found:
         found = [store.submit("timeseries.CSL", "BasicMotions", params={"n_epochs": 30}).wait(timeout=900)]
     assert found[0].state == "done", found[0].error
