@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.errors import RunNotFound, UsageError
-from workbench.runs import queue, requests
+from workbench.runs import orders, queue, requests
 from workbench.runs.requests import Request
 from workbench.runs.run import COLUMNS, Run, from_row
 from workbench.store import StoreDir
@@ -190,15 +190,15 @@ class Runs:
 
     def cancel(self, ids: Iterable[str] | str, *, request: Request | None = None) -> None:
         """Cancel runs: queued ones at once, running ones as soon as their checkpoint is saved."""
-        queue.cancel(self._dir, _ids(ids), request=request)
+        orders.cancel(self._dir, _ids(ids), request=request)
 
     def retry(self, ids: Iterable[str] | str, fresh: bool = False) -> None:
         """Queue finished runs again, from their checkpoint or, when `fresh`, from the start."""
-        queue.retry(self._dir, _ids(ids), fresh=fresh)
+        orders.retry(self._dir, _ids(ids), fresh=fresh)
 
     def delete(self, ids: Iterable[str] | str) -> None:
         """Delete runs with their folders; refused while one of them is running."""
-        queue.delete(self._dir, _ids(ids))
+        orders.delete(self._dir, _ids(ids))
 
     def prune(
         self, *, keep_last: int | None = None, older_than: float | None = None, whole: bool = False
@@ -234,9 +234,9 @@ class Runs:
                 folder = self._dir.runs / row["id"]
                 freed += _size(folder if whole else folder / "checkpoint")
                 if whole:
-                    queue.delete(self._dir, [row["id"]])
+                    orders.delete(self._dir, [row["id"]])
                 else:
-                    queue.drop_checkpoint(self._dir, row["id"])
+                    orders.drop_checkpoint(self._dir, row["id"])
         return freed
 
 

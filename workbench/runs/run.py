@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.errors import ModelError, RunError, RunNotFound
-from workbench.runs import queue
+from workbench.runs import orders, queue
 from workbench.store import StoreDir
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class Run:
 
     def cancel(self) -> None:
         """Ask the run to end; it keeps its checkpoint."""
-        queue.cancel(self._dir, [self.id])
+        orders.cancel(self._dir, [self.id])
 
     def metrics(self) -> pd.DataFrame:
         """Every point of every curve: columns ``name``, ``step``, ``value``, ``time``."""
