@@ -4,10 +4,11 @@ A notice is entered in the transaction that made it true, and sent afterwards by
 mail, or both; what cannot be sent is tried again. Where to comes from the environment only and is never
 stored or logged::
 
-    WORKBENCH_NOTIFY_WEBHOOK   https://… ; it is sent {"kind", "title", "text", "run", "schedule", "time"}
-    as JSON WORKBENCH_NOTIFY_SMTP      smtp://user:password@host:587 (with STARTTLS) or smtps://…
-    WORKBENCH_NOTIFY_TO        addresses, divided by commas WORKBENCH_NOTIFY_FROM      by default
-    workbench@<this host>
+    WORKBENCH_NOTIFY_WEBHOOK   https://…
+                               it is sent {"kind", "title", "text", "run", "schedule", "time"} as JSON
+    WORKBENCH_NOTIFY_SMTP      smtp://user:password@host:587 (with STARTTLS) or smtps://…
+    WORKBENCH_NOTIFY_TO        addresses, divided by commas
+    WORKBENCH_NOTIFY_FROM      by default workbench@<this host>
 """
 
 from __future__ import annotations
