@@ -36,7 +36,7 @@ clean:
 
 # A stamp is written only after its install has ended well, so an interrupted one is taken up again.
 $(VENV)/.samples: pyproject.toml constraints.txt
-	@PYTHON="$(PYTHON)" tools/install $(VENV) samples
+	@PYTHON="$(PYTHON)" tools/install $(VENV) samples,notebooks
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt
