@@ -18,11 +18,14 @@ from typing import Protocol
 
 import workbench
 
-__all__ = ["Launcher", "LocalLauncher", "cores", "find_gpus"]
+__all__ = ["PATIENT", "Launcher", "LocalLauncher", "cores", "find_gpus"]
 
 # Every process of a run carries its folder in this variable, which survives fork and exec: what a
 # killed worker left behind is found by it, also when it left the process group.
 MARK = "WORKBENCH_RUN_DIR"
+#: A thread that waits sleeps: where something else wants the cores, two that spin make a training of small
+#: networks ten times as long.
+PATIENT = {"OMP_WAIT_POLICY": "PASSIVE"}
 SECRET = "WORKBENCH_NOTIFY_"  # noqa: S105  how variables begin that no run is given
 
 
@@ -117,6 +120,7 @@ def _environment(folder: Path, slot: str, threads: int) -> dict[str, str]:
     # Where notices go to, with its passwords, is the worker's business.
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(SECRET)}
     return {
+        **PATIENT,
         **inherited,
         MARK: str(folder),
         "WORKBENCH_WORKER_PID": str(os.getpid()),

@@ -8,6 +8,7 @@ cost.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -60,6 +61,7 @@ def rehearse(
             text=True,
             timeout=patience,
             check=True,
+            env={**PATIENT, **os.environ},
         )
     except (subprocess.TimeoutExpired, subprocess.CalledProcessError):
         return None
