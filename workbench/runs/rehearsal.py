@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from workbench.arrays import Data, SeriesData, Split, TableData
 from workbench.report import NullReporter
+from workbench.runs.launchers import PATIENT
 
 __all__ = ["Rehearsal", "rehearse"]
 
