@@ -75,7 +75,8 @@ def test_nightly_promotes_what_is_better_keeps_what_is_not_and_tells_of_drift(st
 
     again, _ = work(store, "nightly", params, date="2026-01-03")
     reused = store.pipelines.steps(again.id).set_index("name")["reused"]
-    assert set(reused.dropna().index) == {"import", "drift", "train"}
+    # The verdict is reached anew, and is the same: so is the report on it.
+    assert set(reused.dropna().index) == {"import", "drift", "train", "report"}
     assert len(store.datasets.versions("signal")) == 3
     assert first.scores["promoted"] == 1
 
