@@ -66,7 +66,7 @@ class Cell:
 
 
 class Memory:
-    """A data set held in memory."""
+    """Series held in memory, for recipes that ask for series."""
 
     def __init__(self, ref: str, X: Any, **more: Any) -> None:
         names = tuple(f"v{i}" for i in range(X.shape[2]))
@@ -75,9 +75,6 @@ class Memory:
 
     def to_series(self) -> SeriesData:
         return self.series
-
-    def to_table(self) -> Any:
-        raise NotImplementedError("the benchmarks hold series alone")
 
 
 def uea(name: str, data: Path | None) -> Memory:

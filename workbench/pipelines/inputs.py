@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -17,13 +18,13 @@ if TYPE_CHECKING:
 __all__ = ["Output", "Pins", "digest", "needs", "resolved", "unresolved"]
 
 
-class Output:
+class Output(ABC):
     """Stands for what a step will have returned; ``output["scores"]`` for a part of it."""
 
     @property
+    @abstractmethod
     def step(self) -> Step:
         """The step itself."""
-        raise NotImplementedError
 
     value: Any
 
