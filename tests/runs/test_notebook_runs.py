@@ -115,6 +115,17 @@ def test_a_cell_that_fails_is_named_and_what_came_before_is_kept(store, workers)
     assert "before" in kept(run.folder, PAGE).read_text()
 
 
+def test_it_may_wait_for_a_run_where_there_is_one_slot(store, table, workers):
+    workers.start(slots=("cpu",))
+    source = (
+        "import workbench as wb\n"
+        "run = wb.open().submit('probes:Sleeper', 'table', params={'seconds': 0.1}).wait(timeout=60)\n"
+        "assert run.state == 'done', run.error"
+    )
+    run = submit(store.dir, _document(source)).wait(timeout=120)
+    assert run.state == "done", run.error
+
+
 def test_a_cancel_ends_the_kernel_too(store, workers, tmp_path):
     workers.start()
     beat = tmp_path / "beat"

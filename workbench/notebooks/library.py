@@ -30,6 +30,8 @@ def submit(
 ) -> Run:
     """Queue a run that executes `notebook` from top to bottom.
 
+    Like a pipeline it takes none of the worker's slots: it may wait for runs that need them.
+
     Parameters
     ----------
     dir : StoreDir
@@ -58,13 +60,13 @@ def submit(
         spec: dict[str, Any] = {
             "id": run, "name": document.name, "estimator": f"notebook:{document.name}", "recipe": NOTEBOOK,
             "source": SOURCE, "import_roots": [], "params": values, "dataset": {"ref": ""},
-            "split": {"kind": "auto", "test_size": 0.3}, "seed": 0, "device": "cpu", "owner": owner,
+            "split": {"kind": "auto", "test_size": 0.3}, "seed": 0, "device": "none", "owner": owner,
             "python": platform.python_version(), "versions": specs.versions(),
             "git_commit": specs.git_commit(), "created": time.time(),
         }  # fmt: skip
         (folder / "spec.json").write_text(json.dumps(spec, indent=1), encoding="utf-8")
         queue.submit(
-            dir, spec, folder, priority=0, device="cpu", launcher="local", parent=None, schedule=None,
+            dir, spec, folder, priority=0, device="none", launcher="local", parent=None, schedule=None,
             owner=owner,
         )  # fmt: skip
     finally:

@@ -35,7 +35,7 @@ POLL = 0.2  # seconds between two looks at the table
 GRACE = 10.0  # seconds a run has to save its checkpoint before it is killed
 CHUNK = 4 << 20  # bytes of events entered in one transaction
 NOTEBOOK = "notebook"  # the recipe of runs that execute one
-PIPELINE = "pipeline"  # the slot of runs on device "none", which only wait for other runs
+PIPELINE = "pipeline"  # the slot of runs on device "none", which may wait for other runs
 PIPELINES = 8  # of them at once, beside the slots for computing
 
 
