@@ -99,7 +99,8 @@ def cards(runs: Sequence[Run]) -> None:
                 else:
                     waiting = "Waiting for a worker." if run.state == "queued" else ""
                     st.caption(md(_result(run)) or waiting or "Stopped before its end.")
-                st.caption(f"{md(run.estimator_name)} on {md(run.dataset)} · {ago(run.created, now)}")
+                data = f" on {md(run.dataset)}" if run.dataset else ""
+                st.caption(f"{md(run.estimator_name)}{data} · {ago(run.created, now)}")
 
 
 def _progress_text(run: Run) -> str:
