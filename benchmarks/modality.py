@@ -271,19 +271,20 @@ def show_remedies(name: str, results: dict[str, Any]) -> None:
         found = [results.get(f"{name}/{remedy}/{seed}") for seed in SEEDS]
         return [row for row in found if row]
 
-    print(f"  {'remedy':<20}{'seeds':<24}{'mean':<9}{'same budget':<14}{'gain':<9}")
+    print(f"  {'remedy':<20}{'seeds':<24}{'mean':<9}{'sd':<8}{'same budget':<14}{'gain':<18}")
     for each in REMEDIES:
         found, plain = rows(each), rows(baseline(each))
         if len(found) < len(SEEDS) or len(plain) < len(SEEDS):
             print(f"  {each:<20}not run")
             continue
-        scores = [row["score"] for row in found]
-        mean, base = np.mean(scores), np.mean([row["score"] for row in plain])
-        budget = f"{base:.3f} ({cost(each, EPOCHS)})"
+        scores, base = (np.array([row["score"] for row in part]) for part in (found, plain))
+        gain = scores - base  # on the same rows, seed by seed
+        budget = f"{base.mean():.3f} ({cost(each, EPOCHS)})"
         seconds = sum(row["seconds"] for row in found)
         print(
-            f"  {each:<20}{'  '.join(f'{s:.3f}' for s in scores):<24}{mean:<9.3f}{budget:<14}"
-            f"{mean - base:<+9.3f}{seconds:.0f} s, {found[0]['commit']}"
+            f"  {each:<20}{'  '.join(f'{s:.3f}' for s in scores):<24}{scores.mean():<9.3f}"
+            f"{scores.std(ddof=1):<8.3f}{budget:<14}{gain.mean():+.3f} ± {gain.std(ddof=1):<9.3f}"
+            f"{seconds:.0f} s, {found[0]['commit']}"
         )
 
 

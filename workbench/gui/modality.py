@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from workbench.datasets import Dataset
     from workbench.runs import Run
 
-__all__ = ["assignment", "check", "race_view", "submit_each", "view"]
+__all__ = ["assignment", "check", "race_view", "rows", "submit_each", "view"]
 
 #: Rows by which a column is judged to be text before a run.
 _FIRST_ROWS = 1000
@@ -83,6 +83,22 @@ def assignment(guessed: dict[str, list[str]], names: list[str], *, key: str) -> 
         if name:
             chosen.setdefault(name, []).append(column)
     return chosen
+
+
+def rows(roles: dict[str, list[str]]) -> None:
+    """Say what the data set's roles make of its rows: their weights, and which are never divided."""
+    said = [
+        f"Training rows count by their weight, the column {md(name)}." for name in roles.get("weight", [])
+    ]
+    said += [
+        f"Rows of one {md(name)} stay together in training, validation and test."
+        for name in roles.get("user", [])
+    ]
+    if not said:
+        said = [
+            "A column with the role 'weight' weighs the training rows; those of one 'user' stay together."
+        ]
+    st.caption(" ".join(said))
 
 
 def check(chosen: dict[str, list[str]], dataset: Dataset, *, rivals: bool) -> None:
