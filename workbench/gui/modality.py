@@ -317,8 +317,8 @@ def race_view(run: Run, report: Report) -> None:
     judged = "of one training" if seeds == 1 else f"means over {seeds} trainings"
     st.caption(
         f"Dots are scores on rows kept for validation, {judged}; the star is kept and trained on all rows. "
-        "The grey mark is plain joint training of as many epochs as the remedy takes in all: what lies to the "
-        "right of its mark helps."
+        "The grey mark is plain joint training of as many epochs as the remedy takes in all: what lies to "
+        "the right of its mark helps."
     )
     st.subheader("What was raced")
     mean = raced.drop(columns="seed").groupby("remedy", sort=False).mean().reset_index()
