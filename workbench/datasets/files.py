@@ -22,7 +22,7 @@ from typing import IO, Any
 
 import duckdb
 
-from workbench.datasets.memory import is_capped, spare_bytes
+from workbench.datasets.memory import is_capped, reserve_little, spare_bytes
 from workbench.errors import ImportFailed, StoreError
 from workbench.store import StoreDir
 
@@ -76,10 +76,7 @@ class Build:
         self._lock = _locked(self.folder.with_suffix(".lock"))
         self.folder.mkdir()
         if is_capped():
-            import pyarrow as pa
-
-            # Arrow's own allocator takes a gigabyte of address space with its first byte.
-            pa.set_memory_pool(pa.system_memory_pool())
+            reserve_little()
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -99,15 +96,21 @@ class Build:
                     "autoload_known_extensions": "false",
                     "python_enable_replacements": "false",
                     "temp_directory": str(self.folder / "spill"),
-                    **_memory(0),
                 },
             )
+            self.expect(0)  # only now: DuckDB's threads take address space, of which there may be little
         return self._connection
 
     def expect(self, n_columns: int) -> None:
-        """Make room for a very wide table before it is written."""
+        """Take the memory that is there for a table of so many columns."""
         for name, value in _memory(n_columns).items():
             self.connection.execute(f"SET {name} = '{value}'")
+
+    def spare(self) -> None:
+        """Make do with less memory, at the price of time."""
+        limit = spare_bytes() // 4
+        self.connection.execute("SET threads = 1")
+        self.connection.execute(f"SET memory_limit = '{limit}B'")
 
     def run(self, sql: str, parameters: list[Any] | None = None, message: str = "reading") -> None:
         """Execute one statement, reporting its progress; Ctrl-C and a failing `progress` stop it."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import resource
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["is_capped", "spare_bytes"]
+__all__ = ["is_capped", "reserve_little", "spare_bytes"]
 
+_M_ARENA_MAX = -8  # of malloc.h
 _CGROUPS = Path("/sys/fs/cgroup")
 #: What a limit of the process holds, as ``/proc/self/status`` counts it.
 _LIMITS = {resource.RLIMIT_DATA: "VmData", resource.RLIMIT_AS: "VmSize"}
@@ -17,6 +20,18 @@ _LIMITS = {resource.RLIMIT_DATA: "VmData", resource.RLIMIT_AS: "VmSize"}
 def is_capped() -> bool:
     """Whether somebody limits the memory of this process (``ulimit -v``, ``ulimit -d``)."""
     return any(resource.getrlimit(limit)[0] != resource.RLIM_INFINITY for limit in _LIMITS)
+
+
+def reserve_little() -> None:
+    """Keep allocators from reserving what a capped process does not have.
+
+    glibc keeps 64 MB of address space for each of many threads; Arrow takes a gigabyte with its first byte.
+    """
+    import pyarrow as pa
+
+    pa.set_memory_pool(pa.system_memory_pool())
+    with suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
 
 
 def spare_bytes() -> int:
@@ -41,23 +56,27 @@ def _used() -> dict[str, int]:
     return {name.rstrip(":"): int(kilobytes) << 10 for name, kilobytes, _ in pairs}
 
 
-def _container_limits() -> Iterator[int]:
-    """The limits of the control groups that this process is in, and of those above them."""
-    try:
-        lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return
-    for line in lines:
+def _container_limits(groups: str | None = None, root: Path = _CGROUPS) -> Iterator[int]:
+    """The limits of the control groups that this process is in, and of those above them.
+
+    `groups` is the text of ``/proc/self/cgroup``.
+    """
+    if groups is None:
+        try:
+            groups = Path("/proc/self/cgroup").read_text(encoding="utf-8")
+        except OSError:  # not Linux
+            return
+    for line in groups.splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers == "":
-            root, file = _CGROUPS, "memory.max"
+            top, file = root, "memory.max"
         elif "memory" in controllers.split(","):
-            root, file = _CGROUPS / "memory", "memory.limit_in_bytes"
+            top, file = root / "memory", "memory.limit_in_bytes"
         else:
             continue
-        group = root / path.lstrip("/")
+        group = top / path.lstrip("/")
         for folder in (group, *group.parents):
-            if not folder.is_relative_to(root):
+            if not folder.is_relative_to(top):
                 break
             try:
                 yield int((folder / file).read_text(encoding="ascii"))

@@ -171,7 +171,14 @@ def _load(dialects: Sequence[Dialect], build: Build) -> None:
             parts.append(f"SELECT ? AS {extra}, {sql}")
             parameters.append(dialect.source.part or dialect.source.stem)
         parameters += values
-    build.run("CREATE TABLE data AS " + " UNION ALL ".join(parts), parameters)
+    sql = "CREATE TABLE data AS " + " UNION ALL ".join(parts)
+    try:
+        build.run(sql, parameters)
+    except duckdb.OutOfMemoryException as error:
+        if "max_temp_directory_size" in str(error):
+            raise  # it is the disk that is full
+        build.spare()
+        build.run(sql, parameters)
 
 
 def _afterwards(dialect: Dialect, build: Build) -> list[str]:
