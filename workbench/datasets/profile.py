@@ -28,7 +28,7 @@ _BINS = 30
 _SALT = 1_000_003
 _TOP = 10
 _FEW = 10_000  # different values in the sample, up to which their number is taken from it
-_BATCH_COLUMNS, _BATCH_CELLS = 500, 10_000_000  # read at once
+_BATCH_COLUMNS, _BATCH_CELLS = 2000, 10_000_000  # read at once
 _TEXT_LENGTH = 80  # characters kept of a frequent value
 _EXACT_DOUBLE = 2.0**53  # whole numbers beyond are not all doubles
 
