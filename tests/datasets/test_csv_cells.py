@@ -97,6 +97,9 @@ def test_a_late_cell_that_is_no_number_is_refused_with_its_place(datasets, tmp_p
         ("a,b\n+49123,1\n+49124,2\n", {}, ["+49123", "+49124"]),
         ("a,b\n1_000,1\n2_000,2\n", {}, ["1_000", "2_000"]),
         ("a,b\n1E5,1\nAB7,2\n", {}, ["1E5", "AB7"]),
+        ("a;b\nA;hello, world\nB;foo, bar, baz\n", {}, ["A", "B"]),
+        ("sep=;\na;b\n1;2\n3;4\n", {}, [1, 3]),
+        ("Pump,7,Nord\nmade,2024,x\na,b\n1,2\n", {"skip": "2"}, [1]),
     ],
 )
 def test_ways_of_writing(datasets, tmp_path, content, options, values):
@@ -120,6 +123,7 @@ def _plain(value):
         ("1,2\n3,4\n", "has no header line"),
         ("Report of March\n\na,b\n1,2\n3,4\n5,6\n", "2 lines were skipped"),
         ("# made by x\na,b\n1,2\n", "line was skipped"),
+        ("Pump,7\n\na,b,c\n1,2,3\n4,5,6\n", "2 lines were skipped"),
         ("a,b\n1,2\n3,4\nTotal,6\n", "'a' is text, because 1 cell is not numbers ('Total')"),
         ('a,b\n"1,234",2\n"5,678,901",3\n', "look like numbers ('1,234')"),
         ("a,b\n10%,1\n20%,2\n", "look like numbers ('10%')"),

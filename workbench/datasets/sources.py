@@ -228,10 +228,17 @@ def listed(datasets: Datasets) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["ref", "kind", "url", "query", "created"])
 
 
+def _quoted(url: str) -> str:
+    """`url` with those signs of its path quoted that people write as they are: spaces, umlauts."""
+    start = url.partition("://")[2].partition("?")[0].partition("/")[2]
+    path = re.sub(r"%(?![0-9A-Fa-f]{2})", "%25", start)
+    return url.replace(start, quote(path, safe="/%:@!$&'()*+,;=~"), 1) if start else url
+
+
 def _fetch(url: str, target: Path, build: Build) -> None:
     from pyarrow import fs
 
-    system, path = fs.FileSystem.from_uri(url)
+    system, path = fs.FileSystem.from_uri(_quoted(url))
     info = system.get_file_info(path)
     if info.type == fs.FileType.NotFound:
         raise ImportFailed("There is no such object.", file=bare(url))
