@@ -143,6 +143,31 @@ def test_fractions_are_never_rounded_to_the_type_asked_for(datasets, tmp_path):
     assert (caught.value.line, caught.value.column) == (3, 1)
 
 
+@pytest.mark.parametrize(
+    ("format_", "remarked"),
+    [
+        ("%d.%m.%Y %H:%M", False),
+        ("%d/%m/%Y %H:%M", False),
+        ("%m/%d/%Y %H:%M", False),
+        ("%m/%d/%Y %I:%M %p", False),
+        ("%d-%b-%Y %H:%M:%S", False),
+        ("%Y%m%dT%H%M%S", False),
+        ("%d.%m.%y", True),
+        ("%d.%m.%y %H:%M", True),
+        ("%b %d, %Y", False),
+    ],
+)
+def test_times_as_people_write_them(datasets, tmp_path, format_, remarked):
+    times = [dt.datetime(2024, 1, 25, 13, 5) + i * dt.timedelta(hours=17) for i in range(300)]
+    rows = "".join(f"{time.strftime(format_)};{i}\n" for i, time in enumerate(times))
+    dataset = _import(datasets, tmp_path, f"a;b\n{rows}")
+    dated = "H" not in format_ and "I" not in format_
+    assert dataset.columns[0].type == ("DATE" if dated else "TIMESTAMP")
+    found = [value.to_pydatetime() for value in dataset.frame(["a"])["a"]]
+    assert found == [dt.datetime.combine(time, dt.time()) if dated else time for time in times]
+    assert any("another order" in note for note in dataset.notes) == remarked
+
+
 def test_dates_that_tell_are_not_remarked_on(datasets, tmp_path):
     dataset = _import(datasets, tmp_path, "a,b\n03/04/2024,1\n25/06/2024,2\n")
     assert dataset.notes == []

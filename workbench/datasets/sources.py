@@ -38,6 +38,7 @@ __all__ = [
 ]  # fmt: skip
 
 _BATCH_ROWS = 50_000
+_IN_PATHS = "/%:@!$&'()*+,;=~"  # what an address has in its path as it is
 _OBJECTS = ("s3", "gs", "gcs", "abfs", "hdfs")
 _KEPT_OPTIONS = ("region", "scheme", "endpoint_override")  # where a store is; all others may be secrets
 
@@ -230,9 +231,11 @@ def listed(datasets: Datasets) -> pd.DataFrame:
 
 def _quoted(url: str) -> str:
     """`url` with those signs of its path quoted that people write as they are: spaces, umlauts."""
-    start = url.partition("://")[2].partition("?")[0].partition("/")[2]
-    path = re.sub(r"%(?![0-9A-Fa-f]{2})", "%25", start)
-    return url.replace(start, quote(path, safe="/%:@!$&'()*+,;=~"), 1) if start else url
+    scheme, _, rest = url.partition("://")
+    bucket, slash, rest = rest.partition("/")
+    path, mark, options = rest.partition("?")
+    path = re.sub(r"%(?![0-9A-Fa-f]{2})", "%25", path)
+    return f"{scheme}://{bucket}{slash}{quote(path, safe=_IN_PATHS)}{mark}{options}"
 
 
 def _fetch(url: str, target: Path, build: Build) -> None:

@@ -13,7 +13,15 @@ import duckdb
 
 from workbench.datasets.files import Build
 from workbench.datasets.importers import Source
-from workbench.datasets.importers.csv_columns import WHOLE, Reading, look_sql, looked, readings_of, settled
+from workbench.datasets.importers.csv_columns import (
+    MISSING,
+    WHOLE,
+    Reading,
+    look_sql,
+    looked,
+    readings_of,
+    settled,
+)
 from workbench.datasets.importers.csv_faults import explained, line_ends_differ
 from workbench.datasets.importers.first_lines import (
     check_delimiter,
@@ -24,6 +32,7 @@ from workbench.datasets.importers.first_lines import (
     has_quotes,
     n_lines,
     shape,
+    time_formats,
 )
 from workbench.datasets.importers.text_file import as_utf8, one_line_end
 from workbench.datasets.names import identifier
@@ -131,6 +140,9 @@ def sniffed(source: Source, build: Build, options: Mapping[str, Any]) -> Dialect
         path = one_line_end(path, build)
         found = _sniff_or_explain(path, given, build, source)
     found, given = _second_thoughts(found, given, path, source, build, options)
+    if "dates" not in options and len(found["Columns"]) <= _WIDE:
+        found, given, more = _with_times(found, given, path, build)
+        notes += more
     settings = _settings(found, given, path)
     types = {column["name"]: column["type"] for column in found["Columns"]}
     formats = {
@@ -212,6 +224,33 @@ def _second_thoughts(
         if _n_numbers(other) > _n_numbers(found):
             found, given = other, given | {"decimal_separator": ","}
     return found, given
+
+
+def _with_times(
+    found: dict[str, Any], given: dict[str, Any], path: Path, build: Build
+) -> tuple[dict[str, Any], dict[str, Any], list[str]]:
+    """Dates and times written in ways that the sniffer does not know, or takes for others."""
+    notes = []
+    for name, formats in time_formats(path, found, MISSING).items():
+        for format_ in formats:
+            key = "timestampformat" if "%H" in format_ or "%I" in format_ else "dateformat"
+            if key in given:
+                continue  # a file has one
+            try:
+                other = _sniff(path, given | {key: format_}, build)
+            except duckdb.Error:
+                continue
+            types = {column["name"]: column["type"] for column in other["Columns"]}
+            if types.get(name) not in ("DATE", "TIMESTAMP"):
+                continue
+            found, given = other, given | {key: format_}
+            if "%y" in format_:
+                notes.append(
+                    f"Times in {name!r} were read as {format_}: if their parts stand in another order, name "
+                    "their format (dates='%y-%m-%d')."
+                )
+            break
+    return found, given, notes
 
 
 def _nothing_lost(

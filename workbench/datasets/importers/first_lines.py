@@ -6,7 +6,8 @@ import csv
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,18 @@ from workbench.errors import ImportFailed
 
 __all__ = [
     "check_delimiter", "check_header", "delimited_by_spaces", "excel_options", "first_rows", "has_quotes",
-    "n_lines", "shape",
+    "n_lines", "shape", "time_formats",
 ]  # fmt: skip
 
 _DELIMITERS = (",", "\t", ";", "|", " ")
+#: Ways of writing times that DuckDB does not look for; the day first where both fit.
+_TIMES = (
+    "%d.%m.%Y %H:%M", "%d/%m/%Y %H:%M", "%m/%d/%Y %H:%M", "%d-%m-%Y %H:%M", "%m/%d/%Y %I:%M %p",
+    "%d.%m.%y %H:%M:%S", "%d.%m.%y %H:%M", "%d/%m/%y %H:%M", "%m/%d/%y %H:%M",
+    "%d.%m.%y", "%d/%m/%y", "%m/%d/%y", "%d-%m-%y",
+    "%d-%b-%Y %H:%M:%S", "%d-%b-%Y", "%d %b %Y", "%b %d, %Y", "%Y%m%d %H:%M:%S", "%Y%m%dT%H%M%S",
+)  # fmt: skip
+_TIME_ROWS = 200
 _SEPARATOR = re.compile(rb"(?:\xef\xbb\xbf)?\"?sep=([,;\t|])\"?\r?\n", re.IGNORECASE)
 _CHUNK = 1 << 20
 
@@ -138,3 +147,42 @@ def delimited_by_spaces(path: Path, source: Source) -> bool:
                 line=1,
             )
     return False
+
+
+def time_formats(path: Path, found: Mapping[str, Any], missing: Collection[str]) -> dict[str, list[str]]:
+    """Formats in :data:`_TIMES` that fit a column's first cells, for columns of text and of odd dates.
+
+    `found` is what the sniffer says. Of two-digit numbers it takes the first for the year, which people
+    hardly ever write.
+    """
+    columns = [
+        (place, column["name"])
+        for place, column in enumerate(found["Columns"])
+        if column["type"] == "VARCHAR"
+        or (column["type"] == "DATE" and str(found["DateFormat"]).startswith("%y"))
+        or (column["type"] == "TIMESTAMP" and str(found["TimestampFormat"]).startswith("%y"))
+    ]
+    if not columns:
+        return {}
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+        for _ in range(found["SkipRows"] + bool(found["HasHeader"])):
+            file.readline()
+        try:
+            rows = list(islice(csv.reader(file, delimiter=found["Delimiter"]), _TIME_ROWS))
+        except csv.Error:
+            return {}
+    fitting = {}
+    for place, name in columns:
+        cells = {row[place].strip() for row in rows if place < len(row)} - {"", *missing}
+        formats = [format_ for format_ in _TIMES if cells and all(_fits(cell, format_) for cell in cells)]
+        if formats:
+            fitting[name] = formats
+    return fitting
+
+
+def _fits(cell: str, format_: str) -> bool:
+    try:
+        datetime.strptime(cell, format_)
+    except ValueError:
+        return False
+    return True
