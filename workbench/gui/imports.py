@@ -182,8 +182,10 @@ def _publish(make: Callable[[Progress], Dataset]) -> None:
         def move(share: float, message: str) -> None:
             bar.progress(min(max(share, 0.0), 1.0), f"{md(message)}…")
 
-        dataset = make(move)
-    place.empty()
+        try:
+            dataset = make(move)
+        finally:
+            place.empty()
     st.session_state[_ROUND] = st.session_state.get(_ROUND, 0) + 1
     st.session_state[_IMPORTED] = (
         f"Imported {md(dataset.ref)}: {count(dataset.n_rows)} rows, {bytes_(dataset.n_bytes)}, "
