@@ -15,6 +15,7 @@ from typing import Any
 import workbench
 from workbench import commands, data_arguments, pipeline_arguments
 from workbench.errors import UsageError, WorkbenchError
+from workbench.runs.launchers import NAMES as LAUNCHERS
 
 __all__ = ["main"]
 
@@ -87,6 +88,7 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--name", help="name of the run")
     sub.add_argument("--priority", type=int, default=0, help="higher goes first")
     sub.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
+    sub.add_argument("--launcher", default="local", choices=LAUNCHERS, help="where it runs (default: local)")
     sub.add_argument("--wait", action="store_true", help="wait for the end and print the scores")
     sub.add_argument("--json", action="store_true", help="print JSON")
 
@@ -180,6 +182,8 @@ def build_parser() -> argparse.ArgumentParser:
     sub = groups.add_parser("run", help="the process of one run (started by a worker)")
     sub.add_argument("folder", metavar="RUN_DIR")
     sub.set_defaults(command=commands.run)
+    sub = groups.add_parser("node", help="a run on a machine of a cluster (started by a launcher)")
+    sub.set_defaults(command=commands.node)
     sub = groups.add_parser("step", help="the process of one Python step (started by a pipeline)")
     sub.add_argument("folder", metavar="RUN_DIR")
     sub.add_argument("name", metavar="STEP")

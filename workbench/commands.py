@@ -79,6 +79,12 @@ def run(arguments: argparse.Namespace) -> int:
     return run_process(arguments.folder)
 
 
+def node(arguments: argparse.Namespace) -> int:
+    from workbench.runs.node import main as do_errand
+
+    return do_errand()
+
+
 def step(arguments: argparse.Namespace) -> int:
     from workbench.pipelines.python import main as run_step
 
@@ -102,6 +108,7 @@ def submit(arguments: argparse.Namespace) -> int:
         name=arguments.name,
         priority=arguments.priority,
         device=arguments.device,
+        launcher=arguments.launcher,
     )
     return _answer(store, run, arguments)
 

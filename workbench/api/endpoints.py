@@ -39,6 +39,7 @@ _FIELDS: dict[str, tuple[type, ...]] = {
     "name": (str,),
     "priority": (int,),
     "device": (str,),
+    "launcher": (str,),
 }
 
 

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 
-from workbench.api import answers, endpoints
+from workbench.api import answers, endpoints, nodes
 from workbench.api.access import Access, Refused
 from workbench.api.endpoints import Call
 from workbench.errors import (
@@ -73,6 +73,7 @@ def routes(store: Store, access: Access) -> list[BaseRoute]:
     )
     return [
         Route("/api", _Guarded(root, access)),
+        Mount("/api/nodes", nodes.application(store, access, _failed)),
         Mount("/api", _Guarded(inner, access)),
         Route("/metrics", _Guarded(figures, access)),
     ]

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from workbench.training import distributed
+
 __all__ = ["MLP", "Dice", "TargetAttention", "combine", "factorization", "linear", "lookup"]
 
 
@@ -122,7 +124,10 @@ class Dice(nn.Module):
 
     def forward(self, s: Tensor) -> Tensor:
         if self.training:
-            variance, mean = torch.var_mean(s, dim=0, correction=0)
+            if distributed.world()[1] == 1:
+                variance, mean = torch.var_mean(s, dim=0, correction=0)
+            else:
+                _, mean, variance = distributed.moments(s)
             with torch.no_grad():
                 self.mean.lerp_(mean.to(self.mean.dtype), 0.1)
                 self.variance.lerp_(variance.to(self.variance.dtype), 0.1)
@@ -157,7 +162,7 @@ class MLP(nn.Sequential):
         for wide, narrow in pairwise(sizes):
             layers.append(linear(wide, narrow))
             if batch_norm:
-                layers.append(nn.BatchNorm1d(narrow))
+                layers.append(distributed.BatchNorm(narrow))
             layers.append(Dice(narrow) if activation == "dice" else nn.ReLU())
             if dropout:
                 layers.append(nn.Dropout(dropout))

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.errors import RunNotFound, UsageError
 from workbench.runs import orders, queue, requests
+from workbench.runs.launchers import NAMES
 from workbench.runs.requests import Request
 from workbench.runs.run import COLUMNS, Run, from_row
 from workbench.store import StoreDir
@@ -82,6 +83,9 @@ class Runs:
             Higher goes first.
         device : {"auto", "cpu", "cuda"}
             ``"auto"`` takes a GPU where there is one and the estimator has a parameter ``device``.
+        launcher : {"local", "ray", "slurm"}
+            Where it runs: beside the worker, or on the cluster that the worker was told of. There, a GPU is
+            asked for with ``device="cuda"``.
         parent : str, optional
             The pipeline run for which it is done, and with which it is cancelled.
         id : str, optional
@@ -97,8 +101,8 @@ class Runs:
         from workbench.arrays import Split
         from workbench.runs import spec as specs
 
-        if launcher != "local":
-            raise UsageError(f"There is no launcher {launcher!r}. Installed: local.")
+        if launcher not in NAMES:
+            raise UsageError(f"There is no launcher {launcher!r}; there are {', '.join(NAMES)}.")
         if request is not None and (earlier := requests.find(self._dir, request)) is not None:
             return self.get(earlier)
         run = id or new_id()

@@ -45,6 +45,10 @@ def main(run_dir: str | os.PathLike[str]) -> int:
     """Carry out the run in `run_dir` and return the exit code."""
     die_with_parent()
     folder = Path(run_dir).resolve()
+    if "RANK" not in os.environ:
+        _start_processes(folder)
+    elif os.environ["RANK"] != "0":
+        return _lend_a_hand(folder)
     try:
         lock = _lock(folder)
     except OSError as error:
@@ -58,6 +62,32 @@ def main(run_dir: str | os.PathLike[str]) -> int:
         if earlier is not None:  # it had ended, and only the worker did not hear of it
             return 0 if earlier["state"] == "done" else 1
         return _run(folder)
+
+
+def _start_processes(folder: Path) -> None:
+    """Become torchrun, where the run is to be done by several processes that train together."""
+    try:
+        n = int(json.loads((folder / "spec.json").read_text()).get("processes", 1))
+    except (OSError, ValueError):
+        return  # what is wrong with it is said below
+    if n > 1 and read_result(folder) is None:
+        os.environ["WORKBENCH_WORKER_PID"] = str(os.getpid())  # they end with this process, which stays it
+        command = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={n}"]
+        os.execv(sys.executable, [sys.executable, *command, "-m", "workbench", "run", str(folder)])  # noqa: S606
+
+
+def _lend_a_hand(folder: Path) -> int:
+    """Do the same as the first process, for its trainings; what comes of it is that one's to keep."""
+    reporter = RunReporter(folder, silent=True)
+    sys.stdout = open(os.devnull, "w")  # noqa: SIM115  the first says it
+    signal.signal(signal.SIGTERM, lambda number, frame: _on_sigterm(reporter, number, frame))
+    try:
+        _work(specs.load(folder), folder, reporter)
+    except BaseException:
+        if not reporter.stopping:
+            raise
+        return STOPPED
+    return 0
 
 
 def _run(folder: Path) -> int:
