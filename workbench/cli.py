@@ -89,6 +89,7 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--priority", type=int, default=0, help="higher goes first")
     sub.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
     sub.add_argument("--launcher", default="local", choices=LAUNCHERS, help="where it runs (default: local)")
+    sub.add_argument("--processes", type=_positive, default=1, help="that train together (default: 1)")
     sub.add_argument("--wait", action="store_true", help="wait for the end and print the scores")
     sub.add_argument("--json", action="store_true", help="print JSON")
 

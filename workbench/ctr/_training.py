@@ -66,7 +66,9 @@ class Rows:
         if size == 1:
             return nn.functional.binary_cross_entropy_with_logits(logits, self.y[indices], weight)
         # The mean over processes of these is the mean over rows, also of shares that are not equal.
-        total = nn.functional.binary_cross_entropy_with_logits(logits, self.y[indices], weight, reduction="sum")
+        total = nn.functional.binary_cross_entropy_with_logits(
+            logits, self.y[indices], weight, reduction="sum"
+        )
         return total * (size / whole)
 
 

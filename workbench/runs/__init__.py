@@ -59,6 +59,7 @@ class Runs:
         priority: int = 0,
         device: str = "auto",
         launcher: str = "local",
+        processes: int = 1,
         owner: str = "",
         parent: str | None = None,
         id: str | None = None,
@@ -86,6 +87,9 @@ class Runs:
         launcher : {"local", "ray", "slurm"}
             Where it runs: beside the worker, or on the cluster that the worker was told of. There, a GPU is
             asked for with ``device="cuda"``.
+        processes : int
+            More than one train together, each on its share of every batch, started by torchrun. On a cluster,
+            each has a GPU of its own where the device is "cuda".
         parent : str, optional
             The pipeline run for which it is done, and with which it is cancelled.
         id : str, optional
@@ -123,6 +127,7 @@ class Runs:
                 seed=seed,
                 name=name,
                 device=device,
+                processes=processes,
             )
             run = queue.submit(
                 self._dir,
@@ -159,6 +164,11 @@ class Runs:
             (queue.boot_id(), queue.boot_clock() - 15),
         )
         return [{**dict(row), "slots": json.loads(row["slots"])} for row in rows]
+
+    def launchers(self) -> list[str]:
+        """Where a run can be done just now: "local", and the clusters that a worker was told of."""
+        offered = {slot for worker in self.workers() for slot in worker["slots"]}
+        return [name for name in NAMES if name == "local" or name in offered]
 
     def list(
         self, state: str | None = None, dataset: str | None = None, limit: int | None = 1000

@@ -178,7 +178,9 @@ class ShapeletEncoder(nn.Module):
         Where processes share the batch, each matches its share, and all get the encodings of the whole.
         """
         if max(query.numel(), key.numel()) > LARGEST_TOGETHER:
-            return self._normalised(gather(self.distances(query))), self._normalised(gather(self.distances(key)))
+            return self._normalised(gather(self.distances(query))), self._normalised(
+                gather(self.distances(key))
+            )
         # The shorter view (cropped) is padded, and searched up to its own end only.
         self._check(query)
         self._check(key)

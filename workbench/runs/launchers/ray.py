@@ -35,7 +35,7 @@ _TAIL = 2000  # characters of Ray's message that are kept in the log
 class RayLauncher(RemoteLauncher):
     """Hands runs to a Ray cluster, which queues them until a node has what they ask for.
 
-    A run asks for one GPU where its device is "cuda", and for `threads` cores.
+    Each process of a run asks for `threads` cores, and for a GPU where the device is "cuda".
 
     Parameters
     ----------
@@ -58,8 +58,8 @@ class RayLauncher(RemoteLauncher):
         body = {
             "submission_id": job.name,
             "entrypoint": f"exec {shlex.quote(self.python)} -m workbench node",
-            "entrypoint_num_cpus": self.threads,
-            "entrypoint_num_gpus": 1 if job.gpu else 0,
+            "entrypoint_num_cpus": self.threads * job.processes,
+            "entrypoint_num_gpus": job.processes if job.gpu else 0,
             "runtime_env": {
                 "env_vars": {**self.environment(job), "RAY_JOB_STOP_WAIT_TIME_S": str(_STOP_SECONDS)}
             },

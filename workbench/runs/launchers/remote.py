@@ -66,6 +66,7 @@ class Job:
     folder: Path
     attempt: int
     gpu: bool
+    processes: int
     id: str = ""
     code: int | None = None
     stop: int = 0
@@ -181,8 +182,9 @@ class RemoteLauncher(ABC):
         }
 
     def _job(self, name: str, folder: Path) -> Job:
-        device = json.loads((folder / "spec.json").read_text())["device"]
-        return Job(name, folder, int(name.rpartition("-")[2]), gpu=device == "cuda")
+        spec = json.loads((folder / "spec.json").read_text())
+        attempt = int(name.rpartition("-")[2])
+        return Job(name, folder, attempt, gpu=spec["device"] == "cuda", processes=spec.get("processes", 1))
 
     def _follow(self, job: Job) -> None:
         with self._lock:

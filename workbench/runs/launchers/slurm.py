@@ -38,7 +38,7 @@ _TAIL = 2000  # characters of a job's own output that are kept in the log
 class SlurmLauncher(RemoteLauncher):
     """Hands runs to Slurm, which queues them until a node has what they ask for.
 
-    A run asks for one GPU where its device is "cuda", and for `threads` cores.
+    Each process of a run asks for `threads` cores, and for a GPU where the device is "cuda".
 
     Parameters
     ----------
@@ -75,8 +75,8 @@ class SlurmLauncher(RemoteLauncher):
         executor = submitit.AutoExecutor(folder=home, cluster=self.cluster)
         executor.update_parameters(
             name=job.name,
-            cpus_per_task=self.threads,
-            gpus_per_node=1 if job.gpu else 0,
+            cpus_per_task=self.threads * job.processes,
+            gpus_per_node=job.processes if job.gpu else 0,
             stderr_to_stdout=True,
             **self.options,
         )
