@@ -2,9 +2,11 @@
 
 import stat
 
+import numpy as np
 import pytest
 from rig import until
 
+from workbench import search
 from workbench.errors import UsageError
 from workbench.runs import launchers
 from workbench.runs.worker import Worker
@@ -66,3 +68,29 @@ def test_settings_that_are_not_whole_are_named(store, folder, monkeypatch):
     monkeypatch.delenv("WORKBENCH_SLURM_FOLDER")
     with pytest.raises(UsageError, match="WORKBENCH_SLURM_FOLDER"):
         launchers.configured(store.dir)
+
+
+def test_trials_of_a_search_and_seeds_of_a_benchmark_fan_out(store, folder):
+    X = np.random.default_rng(0).normal(size=(24, 20, 1))
+    waves = store.datasets.publish_arrays(X, np.array(["a", "b"] * 12), name="waves")
+    base = {"n_epochs": 1, "n_scales": 1, "n_shapelets": 3, "device": "cpu"}
+    name = search.start(
+        store, "timeseries.CSL", waves, n_trials=2, vary=["learning_rate"], params=base, launcher="slurm"
+    )
+    seeds = search.over_seeds(store, "timeseries.CSL", waves, range(2), params=base, launcher="slurm")
+    worker, most = Worker(store.dir, []), 0
+
+    def ended():
+        nonlocal most
+        most = max(most, sum(run.state == "running" for run in store.runs()))
+        return all(run.is_finished for run in store.runs())
+
+    work_until(worker, ended)
+    assert most > 1  # beside each other
+    best = search.winner(search.trials(store, name))
+    assert [run.state for run in store.runs()] == ["done"] * 4
+    last = search.submit_winner(store, best)
+    assert last.launcher == "slurm"
+    work_until(worker, lambda: last.refresh().is_finished)
+    assert last.refresh().state == "done"
+    assert [run.refresh().spec["seed"] for run in seeds] == [0, 1]

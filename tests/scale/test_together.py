@@ -11,7 +11,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+from rig import until
+
+from workbench.runs.worker import Worker
 
 pytestmark = pytest.mark.slow
 SCRIPT = Path(__file__).with_name("training_together.py")
@@ -69,3 +73,28 @@ def test_without_what_the_shares_exchange_the_curve_is_another_one(tmp_path):
     half.mkdir()
     (other,), _ = trained(half, "CSL", {"batch_size": 4}, 1)
     assert abs(other[0]["loss"] - whole[0]["loss"]) > 100 * TOLERANCE * whole[0]["loss"]
+
+
+def test_a_run_by_two_processes_is_that_of_one_and_goes_on_after_a_stop(store, monkeypatch):
+    monkeypatch.setenv("WORKBENCH_CHECKPOINT_SECONDS", "0")
+    X = np.random.default_rng(0).normal(size=(24, 60, 2)).cumsum(axis=1)
+    walks = store.datasets.publish_arrays(X, np.arange(24) % 2, name="walks")
+    options = {"params": {"n_epochs": 40, "n_scales": 2, "device": "cpu"}, "recipe": "probes:train_only"}
+    alone = store.submit("timeseries.CSL", walks, **options)
+    whole = store.submit("timeseries.CSL", walks, processes=2, **options)
+    broken = store.submit("timeseries.CSL", walks, processes=2, **options)
+    worker = Worker(store.dir, ["cpu"])
+    for run in (alone, whole):
+        worker.run_until_done(run.id)
+        assert run.refresh().state == "done", run.refresh().error + run.log()
+        worker = Worker(store.dir, ["cpu"])
+    until(lambda: worker.tick() or len(broken.refresh().metrics()) > 20)
+    broken.cancel()
+    until(lambda: worker.tick() or broken.refresh().is_finished)
+    assert broken.refresh().state == "cancelled"
+    store.queue.retry([broken.id])
+    worker.run_until_done(broken.id)
+    curves = [run.metrics().drop(columns="time") for run in (alone, whole, broken)]
+    np.testing.assert_allclose(curves[1]["value"], curves[0]["value"], rtol=10 * TOLERANCE, atol=1e-5)
+    pd.testing.assert_frame_equal(curves[2], curves[1], check_exact=True)
+    assert curves[1].duplicated(["name", "step"]).sum() == 0  # told by the first process only

@@ -16,15 +16,8 @@ def csl(**options):
     from workbench.timeseries import CSL
 
     X = np.random.default_rng(0).normal(size=(20, 40, 2)).cumsum(axis=1)
-    defaults = {
-        "n_epochs": 5,
-        "batch_size": 8,
-        "n_scales": 2,
-        "n_shapelets": 6,
-        "random_state": 0,
-        "device": "cpu",
-    }
-    model = CSL(**defaults | options).fit(X)
+    defaults = {"n_epochs": 5, "batch_size": 8, "n_scales": 2, "n_shapelets": 6}
+    model = CSL(**defaults | options, random_state=0, device="cpu").fit(X)
     return model.history_, model.state_
 
 

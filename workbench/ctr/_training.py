@@ -63,13 +63,11 @@ class Rows:
         logits = network(batch, None if gates is None else gates(batch))
         weight = None if self.weight is None else self.weight[indices]
         size = distributed.world()[1]
+        loss = nn.functional.binary_cross_entropy_with_logits
         if size == 1:
-            return nn.functional.binary_cross_entropy_with_logits(logits, self.y[indices], weight)
+            return loss(logits, self.y[indices], weight)
         # The mean over processes of these is the mean over rows, also of shares that are not equal.
-        total = nn.functional.binary_cross_entropy_with_logits(
-            logits, self.y[indices], weight, reduction="sum"
-        )
-        return total * (size / whole)
+        return loss(logits, self.y[indices], weight, reduction="sum") * (size / whole)
 
 
 def make_rows(

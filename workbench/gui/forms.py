@@ -158,11 +158,10 @@ def launcher(offered: Sequence[str]) -> str:
     if len(offered) < 2:
         return "local"
     words = {"local": "beside the worker", "ray": "on the Ray cluster", "slurm": "by Slurm"}
-    return str(
-        st.selectbox(
-            "Where it runs", offered, format_func=words.__getitem__, key="launcher", bind="query-params"
-        )
+    chosen = st.selectbox(
+        "Where it runs", offered, format_func=words.__getitem__, key="launcher", bind="query-params"
     )
+    return str(chosen)
 
 
 def check(cls: type, values: dict[str, Any]) -> None:

@@ -178,9 +178,8 @@ class ShapeletEncoder(nn.Module):
         Where processes share the batch, each matches its share, and all get the encodings of the whole.
         """
         if max(query.numel(), key.numel()) > LARGEST_TOGETHER:
-            return self._normalised(gather(self.distances(query))), self._normalised(
-                gather(self.distances(key))
-            )
+            q, k = self.distances(query), self.distances(key)
+            return self._normalised(gather(q)), self._normalised(gather(k))
         # The shorter view (cropped) is padded, and searched up to its own end only.
         self._check(query)
         self._check(key)
