@@ -158,6 +158,17 @@ def build_parser() -> argparse.ArgumentParser:
     sub = add(models, "delete", commands.models_delete, "delete a saved model")
     sub.add_argument("ref", metavar="NAME@VERSION")
 
+    exchange = groups.add_parser("mlflow", help="runs from and to MLflow (extra mlflow)").add_subparsers(
+        metavar="ACTION", required=True
+    )
+    sub = add(exchange, "export", commands.mlflow_export, "write finished runs into an MLflow experiment")
+    sub.add_argument("run", nargs="+", metavar="RUN")
+    sub.add_argument("--to", required=True, metavar="URI", help="a folder, sqlite:///FILE, or a server")
+    sub.add_argument("--experiment", default="workbench", metavar="NAME", help="(default: workbench)")
+    sub = add(exchange, "import", commands.mlflow_import, "record the runs of an MLflow experiment here")
+    sub.add_argument("--from", dest="source", required=True, metavar="URI")
+    sub.add_argument("--experiment", required=True, metavar="NAME")
+
     tokens = groups.add_parser("token", help="tokens for the API").add_subparsers(
         metavar="ACTION", required=True
     )

@@ -325,6 +325,27 @@ def models_delete(arguments: argparse.Namespace) -> None:
     print(f"deleted {arguments.ref}")
 
 
+def mlflow_export(arguments: argparse.Namespace) -> None:
+    from workbench.mlflow import export_runs
+
+    store = _store(arguments)
+    runs = [store.run(id_) for id_ in arguments.run]
+    for run, theirs in zip(
+        runs, export_runs(runs, arguments.to, experiment=arguments.experiment), strict=True
+    ):
+        print(f"{run.id} {theirs}")
+
+
+def mlflow_import(arguments: argparse.Namespace) -> None:
+    from workbench.mlflow import import_runs
+
+    made = import_runs(_store(arguments), arguments.source, experiment=arguments.experiment)
+    for run in made:
+        print(f"{run.id} {run.state} {run.name}")
+    if not made:
+        print("nothing new")
+
+
 # --- looking after the store --------------------------------------------------------------------
 
 

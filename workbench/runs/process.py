@@ -6,7 +6,7 @@ It reads ``spec.json`` and writes only under its folder::
     events.jsonl     stages, progress, metrics
     checkpoint/      one folder a training loop
     artifacts/       report/, model/, figures/: complete, or not there
-    usage.json       device and peak memory, of every attempt that was not killed
+    usage.json       device and peak memory, every few seconds
     result.json      the outcome; written last, atomically
 
 The exit code is 0 for done, 1 for failed (``result.json`` says why), 75 when another process holds the
@@ -15,7 +15,6 @@ run, 74 when not even the result could be written, and 143 when it was stopped a
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import json
 import os
@@ -92,10 +91,11 @@ def _lend_a_hand(folder: Path) -> int:
 
 def _run(folder: Path) -> int:
     every = float(os.environ.get("WORKBENCH_CHECKPOINT_SECONDS", 5.0))
-    stopped = False
+    stopped, used = False, None
     try:
         reporter = RunReporter(folder, checkpoint_every=every)
         signal.signal(signal.SIGTERM, lambda number, frame: _on_sigterm(reporter, number, frame))
+        used = usage.Keeper(folder)
         try:
             result = _carry_out(folder, reporter)
         finally:
@@ -112,8 +112,8 @@ def _run(folder: Path) -> int:
                 folder / "artifacts.part", ignore_errors=True
             )  # on a full disk, room for the result
             result = {"state": "failed", "error": sentence(error, folder), "headline": "", "scores": {}}
-    with contextlib.suppress(OSError):  # worth knowing, not worth a run
-        usage.write(folder)
+    if used is not None:
+        used.finish()
     if stopped:
         print("stopped; a retry continues from the last checkpoint", flush=True)
         return STOPPED
