@@ -23,6 +23,7 @@ from workbench.timeseries.tasks._shared import (
     run_peers,
     score_table,
 )
+from workbench.timeseries.tasks._statistical import CONTEXT
 from workbench.timeseries.units_forecaster import UniTSForecaster
 
 __all__ = ["forecast"]
@@ -89,14 +90,15 @@ def forecast(estimator: Any, data: Data, split: Split, seed: int, reporter: Repo
     trained = fitted["trained"]
     period = season(train)
     with reporter.stage("evaluate"):
-        origins = _origins(series.X, exogenous, begins, ends, horizon, max(trained.window_, period))
+        seen = max(trained.window_, period, min(CONTEXT, int(begins.min())))
+        origins = _origins(series.X, exogenous, begins, ends, horizon, seen)
         found = {
             name: model.predict(origins.past[:, -model.window_ :], exog=origins.exogenous)
             for name, model in fitted.items()
         }
         bands = _bands(trained, origins)
     with reporter.stage("peers"):
-        peers = forecasters(train, origins.past, horizon, trained.window_, period)
+        peers = forecasters(train, origins.past, horizon, trained.window_, period, row=origins.row, seed=seed)
         more, times = run_peers(peers, reporter)
     found |= more
     seconds |= times
