@@ -43,19 +43,59 @@ def test_what_is_bound_to_fail_starts_no_run(filled, open_page):
     assert filled.runs() == []
 
 
-def test_a_search_queues_its_trials_and_shows_them(filled, open_page):
-    app = open_page("time_series", data="Italy@1", estimator="timeseries.UniTSClassifier")
+def test_smart_queues_a_search(filled, open_page):
+    app = open_page("time_series", data="Italy@1", estimator="timeseries.UniTSClassifier", mode="Smart")
     app.number_input(key="trials").set_value(3)
     app.multiselect(key="vary.UniTSClassifier").set_value(["fusion", "learning_rate"])
     next(button for button in app.button if button.label == "Start").click().run()
-    runs = filled.runs()
-    assert len(runs) == 3
-    assert all(run.spec["split"]["inner"] for run in runs)
-    name = runs[0].name.partition(" trial ")[0]
-    assert [run.id for run in search.trials(filled, name)] == [run.id for run in reversed(runs)]
-    board = open_page("search", search=name)
-    assert board.dataframe[0].value["trial"].tolist() == ["01", "02", "03"]
-    assert set(board.dataframe[0].value["state"]) == {"queued"}
+    (run,) = filled.runs()
+    asked = run.spec["params"]
+    assert (run.spec["pipeline"], asked["trials"]) == ("smart_search", 3)
+    assert asked["vary"] == ["fusion", "learning_rate"]
+    board = open_page("search", search=run.id)
+    assert "No trial has begun yet" in board.info[0].value
+
+
+def test_a_question_alone_finds_the_best(filled, open_page):
+    app = open_page("time_series", data="Italy@1", task="Classify series")
+    assert app.selectbox(key="mode").value == "Find the best"
+    assert not [field for field in app.number_input if "n_epochs" in (field.key or "")]
+    app.number_input(key="minutes").set_value(5)
+    next(button for button in app.button if button.label == "Start").click().run()
+    (run,) = filled.runs()
+    assert run.spec["pipeline"] == "answer"
+    assert {"task": "classify", "minutes": 5, "quality": "good"}.items() <= run.spec["params"].items()
+
+
+def test_the_leaderboard_fills_as_trials_land(filled, open_page):
+    main = filled.pipelines.run("answer", {"data": "Italy@1", "task": "classify"})
+    trials = [
+        filled.submit(
+            "timeseries.UniTSClassifier",
+            "Italy@1",
+            params={"encoders": name},
+            split=Split(inner=True),
+            name=f"answer: {name}",
+            parent=main.id,
+        )
+        for name in ("TST", "CSL")
+    ]
+    with filled.dir.write() as connection:
+        connection.execute("UPDATE runs SET state = 'running', started = created WHERE id = ?", (main.id,))
+        connection.execute(
+            "UPDATE runs SET state = 'done', started = created, finished = created + 60, scores = ?"
+            " WHERE id = ?",
+            ('{"test_accuracy": 0.875}', trials[0].id),
+        )
+    board = open_page("search", search=main.id)
+    assert "TST" in board.markdown[0].value
+    assert "0.875" in board.markdown[0].value
+    assert board.dataframe[0].value["trial"].tolist() == ["TST", "CSL"]
+    found = search.trials(filled, main.id)
+    assert [run.id for run in found] == [run.id for run in trials]
+    assert search.winner(found).id == trials[0].id
+    assert search.remaining(found, 4, 2) == 90  # three to come at a minute each, two at once
+    assert search.tested(filled, main.id) is None
 
 
 INDEX = pd.DataFrame({"id": range(10), "label": ["a", "b"] * 5, "length": 50})

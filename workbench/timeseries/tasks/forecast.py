@@ -22,6 +22,7 @@ from workbench.timeseries.tasks._shared import (
     losses,
     run_peers,
     score_table,
+    wanted,
 )
 from workbench.timeseries.tasks._statistical import CONTEXT
 from workbench.timeseries.units_forecaster import UniTSForecaster
@@ -51,7 +52,15 @@ class _Origins:
     exogenous: Values | None
 
 
-def forecast(estimator: Any, data: Data, split: Split, seed: int, reporter: Reporter) -> Report:
+def forecast(
+    estimator: Any,
+    data: Data,
+    split: Split,
+    seed: int,
+    reporter: Reporter,
+    *,
+    peers: bool | None = None,
+) -> Report:
     """Train a forecaster on the beginning of every series and judge it on the rest.
 
     The test part is the last ``split.test_size`` of each series in time. From origins spread over it the
@@ -67,6 +76,8 @@ def forecast(estimator: Any, data: Data, split: Split, seed: int, reporter: Repo
     seed : int
         Becomes ``random_state`` where that is None.
     reporter : Reporter
+    peers : bool, optional
+        Whether peers run too; by default unless the split is the inner one, which only trials are judged by.
 
     Returns
     -------
@@ -98,8 +109,8 @@ def forecast(estimator: Any, data: Data, split: Split, seed: int, reporter: Repo
         }
         bands = _bands(trained, origins)
     with reporter.stage("peers"):
-        peers = forecasters(train, origins.past, horizon, trained.window_, period, row=origins.row, seed=seed)
-        more, times = run_peers(peers, reporter)
+        asked = forecasters(train, origins.past, horizon, trained.window_, period, row=origins.row, seed=seed)
+        more, times = run_peers(wanted(asked, peers, split), reporter)
     found |= more
     seconds |= times
     judged = {name: _scores(origins.true, values, scale) for name, values in found.items()}
