@@ -149,7 +149,7 @@ def leaderboard(runs: Iterable[Run]) -> pd.DataFrame:
     """
     runs = list(runs)
     varied = sorted({key for run in runs for key in run.spec["params"] if key != "random_state"})
-    rows = []
+    rows: list[dict[str, Any]] = []
     for run in runs:
         found = objective(run)
         row = {

@@ -197,9 +197,11 @@ class Tuner:
         import optuna
 
         for state in (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED):
-            found = [t for t in self._study.trials if t.state == state and t.value is not None]
-            if found:
-                best = (max if self._maximize else min)(found, key=lambda t: t.value)
-                drawn = {**self._params, **best.params}
+            found = [(t.value, -t.number, t.params) for t in self._study.trials if t.state == state]
+            judged = [one for one in found if one[0] is not None]
+            if judged:
+                sign = 1 if self._maximize else -1
+                _, _, best = max(judged, key=lambda one: (sign * (one[0] or 0.0), one[1]))
+                drawn = {**self._params, **best}
                 return drawn if self.epochs is None else {**drawn, self._resource: self.epochs[-1]}
         return None

@@ -85,7 +85,7 @@ def pick(
     """
     navigation.take_up()  # where the page runs without its frame, as in tests
     if options and key not in st.query_params and key not in st.session_state:
-        first = usual if usual in options else options[0]
+        first = usual if usual is not None and usual in options else options[0]
         st.query_params[key] = first
         st.session_state[key] = first
     elif options and key in st.session_state:
