@@ -41,7 +41,7 @@ with st.form("start", border=False):
         if mode == series_tasks.FIND:
             answer = series_tasks.answer_fields(cls)
         elif mode != "Default":
-            params = forms.parameters(cls, prefix=cls.__name__)
+            params = series_tasks.saved_encoders(cls, forms.parameters(cls, prefix=cls.__name__))
     split, seed = forms.split(has_column="split" in dataset.roles)
     if mode == series_tasks.SMART:
         n_trials, vary = series_tasks.search_fields(cls)

@@ -91,7 +91,7 @@ def answer(
         raise PipelineError("No trial has a score to be judged by: open one to see why.")
     best = (max if largest else min)(ours, key=ours.__getitem__)
     whole = Split(split, test_share)
-    tested = flow.run(estimator, data, params=plan[best], split=whole, seed=seed, name="best, tested")
+    tested = flow.run(estimator, data, params=plan[best], split=whole, seed=seed, name="test of the best")
     return flow.step(said, best, tested)
 
 

@@ -82,7 +82,7 @@ def smart_search(
     if best is None:
         raise PipelineError("No trial has a score to be judged by: open one to see why.")
     tested = flow.run(
-        estimator, data, params=best, split=Split(split, test_share), seed=seed, name="best, tested"
+        estimator, data, params=best, split=Split(split, test_share), seed=seed, name="test of the best"
     )
     return flow.step(told_best, best, tested)
 

@@ -7,6 +7,9 @@ from workbench import search
 from workbench.arrays import Split
 from workbench.errors import DatasetError
 from workbench.gui import choices
+from workbench.models import persistence
+from workbench.runs.spec import build_estimator
+from workbench.timeseries import CSL
 from workbench.timeseries.tasks import refuse
 
 
@@ -41,6 +44,29 @@ def test_what_is_bound_to_fail_starts_no_run(filled, open_page):
     _press(app, "Start")
     assert "foretell fewer steps" in app.error[0].value
     assert filled.runs() == []
+
+
+def test_a_saved_encoder_is_reused_on_other_data(filled, open_page, tmp_path):
+    series = filled.dataset("Italy@1").to_series()
+    for name, d in (("one variable", 1), ("three variables", 3)):
+        X = series.X[:10].repeat(d, axis=2)
+        encoder = CSL(n_epochs=0, n_scales=2, n_shapelets=3, random_state=0).fit(X)
+        persistence.save(encoder, tmp_path / name)
+        filled.models.add(tmp_path / name, name, dataset="x@1")
+    address = {"data": "Italy@1", "estimator": "timeseries.UniTSClassifier"}
+    app = open_page("time_series", **address)
+    field = app.multiselect(key="UniTSClassifier.saved")
+    assert set(field.options) == {"one variable@1", "three variables@1"}
+    field.set_value(["three variables@1"])
+    _press(app, "Start")
+    assert "was fitted on 3 variables, and Italy@1 has 1" in app.error[0].value
+    assert filled.runs() == []
+    app.multiselect(key="UniTSClassifier.saved").set_value(["one variable@1"])
+    _press(app, "Start")
+    (run,) = filled.runs()
+    assert run.spec["params"]["encoders"] == [{"$model": "one variable@1"}]
+    (encoder,) = build_estimator(run.spec, run.folder).encoders
+    assert encoder.estimator.n_channels_ == 1
 
 
 def test_smart_queues_a_search(filled, open_page):

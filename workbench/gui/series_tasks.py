@@ -11,20 +11,34 @@ import streamlit as st
 
 from workbench import registry, search
 from workbench.arrays import Split
+from workbench.datasets.roles import layout
 from workbench.errors import DatasetError
 from workbench.gui import navigation
 from workbench.gui.context import store
 from workbench.gui.failures import guard
 from workbench.gui.panels import table
 from workbench.gui.text import count, duration, md, score
+from workbench.parameters import describe
 from workbench.plots import scores
+from workbench.timeseries._task import ENCODERS
 from workbench.timeseries.tasks import refuse
 
 if TYPE_CHECKING:
     from workbench.datasets import Dataset
+    from workbench.models import Model
     from workbench.runs import Run
 
-__all__ = ["FIND", "SMART", "advice", "answer_fields", "check", "leaderboard", "modes", "search_fields"]
+__all__ = [
+    "FIND",
+    "SMART",
+    "advice",
+    "answer_fields",
+    "check",
+    "leaderboard",
+    "modes",
+    "saved_encoders",
+    "search_fields",
+]
 
 #: Ways to set up a run that are a search.
 FIND, SMART = "Find the best", "Smart"
@@ -80,6 +94,7 @@ def check(cls: type, params: Mapping[str, Any], dataset: Dataset, split: Split) 
     recipe = registry.recipe_of(cls)
     if not recipe.startswith("timeseries."):
         return
+    _check_encoders(params, dataset)
     index = _index(dataset.ref, dataset.role_revision)
     values = set(dataset.roles["value"])
     columns = pd.DataFrame(
@@ -107,6 +122,44 @@ def modes(cls: type) -> list[str]:
 def _question(cls: type) -> str | None:
     kind = registry.recipe_of(cls).rpartition(".")[2]
     return kind if kind in ("classify", "regress", "cluster", "forecast", "detect", "impute") else None
+
+
+def saved_encoders(cls: type, params: Mapping[str, Any]) -> dict[str, Any]:
+    """`params` with saved encoders, where some are chosen: they are taken as they are, on any data set."""
+    offered = [p.name for p in describe(cls)]
+    models = [model.ref for model in store().models.list() if _encoder_name(model) is not None]
+    if "encoders" not in offered or not models:
+        return dict(params)
+    chosen = st.multiselect(
+        "Saved encoders",
+        models,
+        key=f"{cls.__name__}.saved",
+        bind="query-params",
+        help="Encoders kept from earlier runs, on whatever data set, are taken as they are; of those above "
+        "only the ones that you chose yourself are trained beside them.",
+    )
+    named = [one for one in str(params.get("encoders", "")).split("+") if one]
+    found: list[Any] = [*named, *({"$model": ref} for ref in chosen)]
+    return {**params, "encoders": found} if chosen else dict(params)
+
+
+def _encoder_name(model: Model) -> str | None:
+    name = model.estimator.rpartition(":")[2].rpartition(".")[2]
+    return name if name in ENCODERS else None
+
+
+def _check_encoders(params: Mapping[str, Any], dataset: Dataset) -> None:
+    """Refuse saved encoders that were fitted on another number of variables."""
+    asked = params.get("encoders", ())
+    n_channels = len(dataset.roles["value"]) if layout(dataset.roles) == "long" else 1
+    for one in asked if isinstance(asked, list) else ():
+        if isinstance(one, dict) and layout(dataset.roles) != "fully long":
+            fitted = store().models.get(one["$model"]).learned("n_channels_")
+            if fitted is not None and fitted != n_channels:
+                raise DatasetError(
+                    f"The encoder {one['$model']} was fitted on {fitted} variables, and {dataset.ref} has "
+                    f"{n_channels}: choose another encoder, or give as many columns the role 'value'."
+                )
 
 
 def search_fields(cls: type) -> tuple[int, list[str]]:
