@@ -36,7 +36,8 @@ series_tasks.advice(cls, dataset)
 
 params: dict[str, object] = {}
 answer, n_trials, vary = {}, 0, []
-with st.form("start", border=False):
+# No form: the flow below is drawn anew with every choice.
+with st.container():
     with guard():
         if mode == series_tasks.FIND:
             answer = series_tasks.answer_fields(cls)
@@ -46,8 +47,8 @@ with st.form("start", border=False):
     if mode == series_tasks.SMART:
         n_trials, vary = series_tasks.search_fields(cls)
     with st.container(horizontal=True):
-        start = st.form_submit_button("Start", type="primary")
-        rehearse = mode != series_tasks.FIND and st.form_submit_button("Check and estimate the time")
+        start = st.button("Start", type="primary")
+        rehearse = mode != series_tasks.FIND and st.button("Check and estimate the time")
 
 with guard():
     asked = {"split": split, "seed": seed}
@@ -55,6 +56,8 @@ with guard():
     forms.check(cls, chosen)
     if start or rehearse:
         series_tasks.check(cls, chosen, dataset, split)
+    if mode != series_tasks.FIND:
+        series_tasks.flow(cls, params, dataset)
     if mode == series_tasks.FIND:
         how = {"split": split.kind, "test_share": split.test_size, "seed": seed}
         if start:

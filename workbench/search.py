@@ -115,8 +115,11 @@ def tested(store: Store, search: str) -> Run | None:
 
 
 def _children(store: Store, search: str) -> list[Run]:
-    found = [run for run in store.runs(limit=None) if run.parent == search and run.spec.get("split")]
-    return found[::-1]
+    steps = store.pipelines.steps(search)
+    # Those of the steps too: what an earlier search had done belongs to that one, and is taken over.
+    taken = set(steps["child"].dropna()) if len(steps) else set()
+    found = [run for run in store.runs(limit=None) if run.parent == search or run.id in taken]
+    return [run for run in found[::-1] if run.spec.get("split")]
 
 
 def objective(run: Run) -> tuple[str, float] | None:

@@ -1,5 +1,7 @@
 """The page of time series by what one wants to know, and the search over hyper-parameters."""
 
+import json
+
 import pandas as pd
 import pytest
 
@@ -46,6 +48,19 @@ def test_what_is_bound_to_fail_starts_no_run(filled, open_page):
     assert filled.runs() == []
 
 
+def test_the_flow_is_drawn_while_it_is_built(filled, open_page):
+    app = open_page("time_series", data="Italy@1", estimator="timeseries.UniTSClassifier")
+
+    def boxes():
+        (chart,) = app.get("plotly_chart")
+        return json.loads(chart.proto.spec)["data"][1]["text"]
+
+    assert boxes() == ["Italy@1", "10 epochs", "TS2Vec", "concat", "Classifier"]
+    app.multiselect(key="UniTSClassifier.encoders").set_value(["CSL", "TST"]).run()
+    assert boxes()[1:5] == ["200 epochs", "CSL", "10 epochs", "TST"]
+    assert filled.runs() == []
+
+
 def test_a_saved_encoder_is_reused_on_other_data(filled, open_page, tmp_path):
     series = filled.dataset("Italy@1").to_series()
     for name, d in (("one variable", 1), ("three variables", 3)):
@@ -59,7 +74,7 @@ def test_a_saved_encoder_is_reused_on_other_data(filled, open_page, tmp_path):
     assert set(field.options) == {"one variable@1", "three variables@1"}
     field.set_value(["three variables@1"])
     _press(app, "Start")
-    assert "was fitted on 3 variables, and Italy@1 has 1" in app.error[0].value
+    assert "was fitted on 3 variables" in app.error[0].value
     assert filled.runs() == []
     app.multiselect(key="UniTSClassifier.saved").set_value(["one variable@1"])
     _press(app, "Start")

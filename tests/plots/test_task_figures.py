@@ -4,7 +4,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from workbench.plots import anomalies, classes, clusters, comparison, forecasts, imputation, regression
+from workbench.plots import (
+    anomalies,
+    classes,
+    clusters,
+    comparison,
+    forecasts,
+    imputation,
+    regression,
+    series_flow,
+)
 
 
 @pytest.fixture
@@ -114,3 +123,17 @@ def test_a_medoid_is_a_star_and_probabilities_name_the_truth():
         pd.DataFrame({"id": [1], "true": [2.0], "predicted": [3.0]})
     ).data
     assert (list(line.x), list(points.y)) == ([2.0, 3.0], [3.0])
+
+
+def test_the_flow_shows_what_is_trained_and_what_is_taken_as_it_is():
+    fig = series_flow.flow(
+        data="Italy@1",
+        encoders=[("CSL", "200 epochs"), ("mine@2", "saved")],
+        fusion="concat",
+        task="Classifier",
+    )
+    lines, boxes = fig.data
+    assert list(boxes.text) == ["Italy@1", "200 epochs", "CSL", "mine@2 (saved)", "concat", "Classifier"]
+    assert list(boxes.x) == [0, 1, 2, 2, 3, 4]
+    ends = list(zip(lines.x[::3], lines.x[1::3], strict=True))
+    assert ends == [(0, 1), (1, 2), (2, 3), (0, 2), (2, 3), (3, 4)]

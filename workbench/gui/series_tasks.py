@@ -16,10 +16,10 @@ from workbench.errors import DatasetError
 from workbench.gui import navigation
 from workbench.gui.context import store
 from workbench.gui.failures import guard
-from workbench.gui.panels import table
+from workbench.gui.panels import plot, table
 from workbench.gui.text import count, duration, md, score
 from workbench.parameters import describe
-from workbench.plots import scores
+from workbench.plots import scores, series_flow
 from workbench.timeseries._task import ENCODERS
 from workbench.timeseries.tasks import refuse
 
@@ -34,6 +34,7 @@ __all__ = [
     "advice",
     "answer_fields",
     "check",
+    "flow",
     "leaderboard",
     "modes",
     "saved_encoders",
@@ -160,6 +161,34 @@ def _check_encoders(params: Mapping[str, Any], dataset: Dataset) -> None:
                     f"The encoder {one['$model']} was fitted on {fitted} variables, and {dataset.ref} has "
                     f"{n_channels}: choose another encoder, or give as many columns the role 'value'."
                 )
+
+
+def flow(cls: type, params: Mapping[str, Any], dataset: Dataset) -> None:
+    """The way from the data to the answer, as the form has it now."""
+    if "encoders" not in {p.name for p in describe(cls)}:
+        return
+    given = {p.name: p.default for p in describe(cls)} | dict(params)
+    asked = given["encoders"]
+    names = asked.split("+") if isinstance(asked, str) else list(asked)
+    tuned = given.get("mode") == "fine_tune"
+    encoders = [
+        (one["$model"], "saved") if isinstance(one, dict) else (one, _epochs_of(one, given)) for one in names
+    ]
+    fig = series_flow.flow(
+        data=dataset.ref,
+        encoders=encoders,
+        fusion=str(given["fusion"]),
+        task=cls.__name__.removeprefix("UniTS"),
+        tuned=tuned,
+    )
+    plot(fig, "flow")
+
+
+def _epochs_of(name: str, given: Mapping[str, Any]) -> str:
+    epochs = given["pretrain_epochs"]
+    if epochs is None:
+        epochs = next(p.default for p in describe(ENCODERS[name.strip()]) if p.name == "n_epochs")
+    return f"{epochs} epochs" if epochs else "untrained"
 
 
 def search_fields(cls: type) -> tuple[int, list[str]]:
