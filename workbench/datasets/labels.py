@@ -145,7 +145,7 @@ def mark_steps(dataset: Dataset, spans: Sequence[tuple[Any, int, int, bool]]) ->
     where = "id = ? AND step BETWEEN ? AND ?" if owner else "step BETWEEN ? AND ?"
     rows: dict[int, int] = {}
     for id_, first, last, anomalous in spans:
-        given = [*([str(id_)] if owner else []), int(first), int(last)]
+        given: list[Any] = [*([str(id_)] if owner else []), int(first), int(last)]
         found = dataset._reader.rows(f"SELECT row FROM ({steps}) WHERE {where}", given)
         if len(found) != given[-1] - given[-2] + 1:
             raise DatasetError(f"{dataset.ref} has no steps {first} to {last} of the series {id_}.")

@@ -129,7 +129,7 @@ def _marks(run: Run, chosen: pd.DataFrame) -> None:
     with guard():
         # The latest version, so that marks add up.
         dataset = store().dataset(run.dataset.partition("@")[0])
-        spans = [(row.id, row.start, row.end, true) for row in chosen.itertuples()]
+        spans = [(row["id"], int(row["start"]), int(row["end"]), true) for row in chosen.to_dict("records")]
         made = dataset.mark_steps(spans)
         st.success(
             f"Kept in {md(made.ref)}, in its column with the role 'anomaly': a new run is judged by it."
