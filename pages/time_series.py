@@ -19,7 +19,7 @@ if not refs:
     navigation.link("datasets", "Import a data set")
     st.stop()
 
-tasks = choices.task_estimators()
+tasks, named = choices.task_estimators(), "estimator" in st.query_params
 left, middle, right = st.columns(3)
 ref = choices.pick("Data set", refs, key="data", place=left)
 task = choices.pick_task(tasks, place=middle)
@@ -27,26 +27,48 @@ name = choices.pick("Estimator", tasks.get(task or "", []), key="estimator", pla
 if ref is None or name is None:
     st.stop()
 dataset, cls = store().dataset(ref), registry.estimator(name)
+# Who comes by a link to an estimator wants to set it up.
+mode = choices.pick("How", series_tasks.modes(cls), key="mode", usual="Manual" if named else None)
 with st.container(horizontal=True, vertical_alignment="center"):
     st.caption(choices.summary(dataset), width="content")
     navigation.link("datasets", "Look at it", data=ref)
 series_tasks.advice(cls, dataset)
 
-with st.form("start", border=False):
-    params = {}
+params: dict[str, object] = {}
+answer, n_trials, vary = {}, 0, []
+# No form: the flow below is drawn anew with every choice.
+with st.container():
     with guard():
-        params = forms.parameters(cls, prefix=cls.__name__)
+        if mode == series_tasks.FIND:
+            answer = series_tasks.answer_fields(cls)
+        elif mode != "Default":
+            params = series_tasks.saved_encoders(cls, forms.parameters(cls, prefix=cls.__name__))
     split, seed = forms.split(has_column="split" in dataset.roles)
     where = forms.launcher(store().queue.launchers())
-    n_trials, vary = series_tasks.search_fields(cls)
+    if mode == series_tasks.SMART:
+        n_trials, vary = series_tasks.search_fields(cls)
     with st.container(horizontal=True):
-        start = st.form_submit_button("Start", type="primary")
-        rehearse = st.form_submit_button("Check and estimate the time")
+        start = st.button("Start", type="primary")
+        rehearse = mode != series_tasks.FIND and st.button("Check and estimate the time")
 
 with guard():
-    forms.check(cls, params)
+    asked = {"split": split, "seed": seed, "launcher": where}
+    chosen = {**params, **answer.get("params", {})}
+    forms.check(cls, chosen)
     if start or rehearse:
-        series_tasks.check(cls, params, dataset, split)
+        series_tasks.check(cls, chosen, dataset, split)
+    if mode != series_tasks.FIND:
+        series_tasks.flow(cls, params, dataset)
+    if mode == series_tasks.FIND:
+        how = {"split": split.kind, "test_share": split.test_size, "seed": seed, "launcher": where}
+        if start:
+            found = store().pipelines.run("answer", {"data": ref, **answer, **how}, owner=access.owner())
+            navigation.open_page("search", search=found.id)
+        python(
+            "import workbench as wb\n\n"
+            f"wb.open().pipelines.run('answer', { ({'data': ref, **answer, **how})!r})"
+        )
+        st.stop()
     epochs = choices.epochs(cls, params)
     expected = estimate(choices.past(name), work=epochs * dataset.n_rows, dataset=ref)
     if expected is None and rehearse:
@@ -59,12 +81,10 @@ with guard():
             f"judged by {expected.basis}. {count(choices.waiting())} runs wait before it."
         )
     if start and n_trials:
-        asked = {"n_trials": n_trials, "vary": vary, "params": params, "split": split, "seed": seed}
-        asked["launcher"] = where
-        found = search.start(store(), name, dataset, **asked, owner=access.owner())
-        navigation.open_page("search", search=found)
+        search_ = {"n_trials": n_trials, "vary": vary, "params": params, **asked}
+        found = search.start(store(), name, dataset, **search_, owner=access.owner())
+        navigation.open_page("search", search=found.id)
     elif start:
-        given = {"params": params, "split": split, "seed": seed, "launcher": where}
-        run = store().submit(name, dataset, **given, owner=access.owner())
+        run = store().submit(name, dataset, params=params, owner=access.owner(), **asked)
         navigation.open_page("run", run=run.id)
     python(notebook.snippet(name, ref, params, split=split, seed=seed))

@@ -194,6 +194,9 @@ def _literal(value: Any, imports: set[str]) -> str:
         return f"({''.join(_literal(item, imports) + ', ' for item in value['$tuple'])})"
     if "$float" in value:
         return f"float({value['$float']!r})"
+    if "$model" in value:
+        imports.add("from sklearn.frozen import FrozenEstimator")
+        return f"FrozenEstimator(store.models.get({value['$model']!r}).load())"
     if "$estimator" in value:
         return _call(registry.estimator(value["$estimator"]), value["params"], imports)
     return f"{{{', '.join(f'{key!r}: {_literal(item, imports)}' for key, item in value.items())}}}"

@@ -1,22 +1,19 @@
-"""A search over hyper-parameters whose trials are ordinary runs.
+"""Searches: for better hyper-parameters, or for whatever answers a question best. All trials are runs.
 
+A search is a run of the pipeline ``smart_search`` or ``answer``; its trials are the runs that it asks for.
 Every trial is judged on a share of the train part (``Split(inner=True)``), so that the test part stays
-unseen; the best parameters are then run once on the whole train part, and tested. Because trials are runs
-they go on beside each other, survive a restart, and can be cancelled and compared like all others.
+unseen; the best is then run once on the whole train part, and tested.
 """
 
 from __future__ import annotations
 
 import math
-import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
-from workbench import registry
+from workbench import registry, smart
 from workbench.arrays import Split
 from workbench.errors import UsageError
 from workbench.parameters import Parameter, describe
@@ -26,14 +23,16 @@ if TYPE_CHECKING:
     from workbench.runs import Run
 
 __all__ = [
+    "BASELINES",
     "OBJECTIVES",
-    "draw",
+    "judged_by",
     "leaderboard",
     "objective",
     "over_seeds",
+    "remaining",
     "searchable",
     "start",
-    "submit_winner",
+    "tested",
     "trials",
     "winner",
 ]
@@ -50,68 +49,16 @@ OBJECTIVES: dict[str, tuple[tuple[str, ...], bool]] = {
     "timeseries.detect": (("vus_pr",), True),
     "timeseries.impute": (("mse",), False),
 }
+#: The recipe of a task's peers, which are judged by the task's own metric.
+BASELINES = "timeseries.baselines"
 
-#: A number is looked for between its default divided and multiplied by this.
-_SPAN = 8.0
-#: Words of a joined parameter that are tried together.
-_MOST_WORDS = 2
 #: What decides the cost or the question, not the quality of the answer, and is never searched.
 _FIXED = frozenset({"random_state", "device", "precision", "verbose", "n_jobs", "horizon", "n_clusters"})
 
 
 def searchable(cls: type) -> list[Parameter]:
     """The hyper-parameters of `cls` of which other values can be drawn from its own description."""
-    return [p for p in describe(cls) if p.name not in _FIXED and _can_vary(p, p.default)]
-
-
-def _can_vary(p: Parameter, value: Any) -> bool:
-    if p.kind in ("choice", "choices", "bool"):
-        return True
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return p.kind in ("int", "float") and is_number and value > 0 and math.isfinite(value)
-
-
-def draw(
-    cls: type, n: int, *, params: Mapping[str, Any], vary: Sequence[str], seed: int = 0
-) -> list[dict[str, Any]]:
-    """`n` sets of parameters, each different: first `params` as they are, then with others drawn.
-
-    Words are drawn from those that the estimator allows; numbers log-uniformly from an eighth of the value
-    in `params`, or else of the default, to eight times it, within the estimator's bounds.
-
-    Raises
-    ------
-    UsageError
-        If a parameter does not exist, or nothing can be drawn for it.
-    """
-    known = {p.name: p for p in describe(cls)}
-    for name in vary:
-        if name not in known or not _can_vary(known[name], params.get(name, known[name].default)):
-            raise UsageError(f"{name} of {cls.__name__} cannot be searched: give it a number to look around.")
-    random = np.random.default_rng(seed)
-    found = [dict(params)]
-    for _ in range(50 * n):
-        if len(found) >= n:
-            break
-        drawn = {name: _value(known[name], params.get(name, known[name].default), random) for name in vary}
-        trial = {**params, **drawn}
-        if trial not in found:
-            found.append(trial)
-    return found
-
-
-def _value(p: Parameter, around: Any, random: np.random.Generator) -> Any:
-    if p.kind == "bool":
-        return bool(random.integers(2))
-    if p.kind == "choice":
-        return str(random.choice(p.choices))
-    if p.kind == "choices":
-        size = int(random.integers(1, min(_MOST_WORDS, len(p.choices)) + 1))
-        return p.joined_by.join(sorted(random.choice(p.choices, size, replace=False).tolist()))
-    low = around / _SPAN if p.low is None else max(around / _SPAN, p.low)
-    high = around * _SPAN if p.high is None else min(around * _SPAN, p.high)
-    value = math.exp(random.uniform(math.log(low), math.log(high)))
-    return max(1, round(value)) if p.kind == "int" else float(f"{value:.3g}")
+    return [p for p in describe(cls) if p.name not in _FIXED and smart.can_vary(p, p.default)]
 
 
 def start(
@@ -124,10 +71,11 @@ def start(
     params: Mapping[str, Any] | None = None,
     split: Split | None = None,
     seed: int = 0,
+    at_once: int = 2,
     owner: str = "",
     launcher: str = "local",
-) -> str:
-    """Queue the trials of a search; returns its name, which every trial's name begins with.
+) -> Run:
+    """Queue a search for better hyper-parameters; returns the run of its pipeline.
 
     Raises
     ------
@@ -140,21 +88,23 @@ def start(
         raise UsageError(f"{estimator} cannot be searched: its recipe {recipe} has no score to choose by.")
     if n_trials < 2 or not vary:
         raise UsageError("A search needs at least two trials and one parameter to vary.")
-    sets = draw(cls, n_trials, params=params or {}, vary=vary, seed=seed)
-    search = f"search-{secrets.token_hex(3)}"
-    inner = replace(split or Split(), inner=True)
-    for i, chosen in enumerate(sets, start=1):
-        store.submit(
-            estimator,
-            data,
-            params=chosen,
-            split=inner,
-            seed=seed,
-            owner=owner,
-            launcher=launcher,
-            name=f"{search} trial {i:02d} of {cls.__name__}",
-        )
-    return search
+    smart.Tuner(
+        cls, params or {}, vary, maximize=True
+    )  # says what cannot be varied, before anything is queued
+    split = split or Split()
+    asked = {
+        "data": data if isinstance(data, str) else data.ref,
+        "estimator": estimator,
+        "vary": list(vary),
+        "params": dict(params or {}),
+        "trials": n_trials,
+        "at_once": at_once,
+        "split": split.kind,
+        "test_share": split.test_size,
+        "seed": seed,
+        "launcher": launcher,
+    }
+    return store.pipelines.run("smart_search", asked, owner=owner)
 
 
 def over_seeds(store: Store, estimator: Any, data: Any, seeds: Iterable[int], **options: Any) -> list[Run]:
@@ -167,65 +117,101 @@ def over_seeds(store: Store, estimator: Any, data: Any, seeds: Iterable[int], **
 
 
 def trials(store: Store, search: str) -> list[Run]:
-    """The trials of a search, in the order in which they were queued."""
-    found = [run for run in store.runs(limit=None) if run.name.startswith(f"{search} trial ")]
-    return sorted(found, key=lambda run: run.name)
+    """The trials of a search, given its run's id, in the order in which they were asked for."""
+    return [run for run in _children(store, search) if run.spec["split"].get("inner")]
+
+
+def tested(store: Store, search: str) -> Run | None:
+    """The run that tests the best, as soon as there is one."""
+    found = [run for run in _children(store, search) if not run.spec["split"].get("inner")]
+    return found[-1] if found else None
+
+
+def _children(store: Store, search: str) -> list[Run]:
+    steps = store.pipelines.steps(search)
+    # Those of the steps too: what an earlier search had done belongs to that one, and is taken over.
+    taken = set(steps["child"].dropna()) if len(steps) else set()
+    found = [run for run in store.runs(limit=None) if run.parent == search or run.id in taken]
+    return [run for run in found[::-1] if run.spec.get("split")]
 
 
 def objective(run: Run) -> tuple[str, float] | None:
     """What a finished trial is judged by, and the value."""
-    names, _ = OBJECTIVES.get(run.spec["recipe"], ((), True))
-    for name in names:
-        value = run.scores.get(name)
-        if run.state == "done" and value is not None and math.isfinite(value):
-            return name, float(value)
-    return None
+    names, _ = _objective(run)
+    value = judged_by(run.scores, names) if run.state == "done" else None
+    return None if value is None else (next(n for n in names if run.scores.get(n) == value), value)
+
+
+def judged_by(scores: Mapping[str, float | None], names: Sequence[str]) -> float | None:
+    """The first of these scores that is there."""
+    found = (scores.get(name) for name in names)
+    return next((float(value) for value in found if value is not None and math.isfinite(value)), None)
+
+
+def _objective(run: Run) -> tuple[tuple[str, ...], bool]:
+    recipe = run.spec["recipe"]
+    if recipe == BASELINES:
+        recipe = registry.recipe_of(registry.estimator(run.spec["estimator"]))
+    return OBJECTIVES.get(recipe, ((), True))
 
 
 def leaderboard(runs: Iterable[Run]) -> pd.DataFrame:
-    """One row a trial, the best first: name, state, the score it is judged by, seconds, parameters, id."""
+    """One row a trial, and one a peer of a task, the best first.
+
+    Returns
+    -------
+    DataFrame
+        Columns trial, state, score, seconds, what the trials differ in, and id.
+    """
     runs = list(runs)
     varied = sorted({key for run in runs for key in run.spec["params"] if key != "random_state"})
-    rows = []
+    rows: list[dict[str, Any]] = []
     for run in runs:
         found = objective(run)
-        rows.append(
-            {
-                "trial": run.name.partition(" trial ")[2].partition(" ")[0],
-                "state": run.state,
-                "score": np.nan if found is None else found[1],
-                "seconds": run.seconds,
-                **{key: str(run.spec["params"].get(key, "default")) for key in varied},
-                "id": run.id,
-            }
-        )
-    table = pd.DataFrame(rows)
-    if table.empty:
-        return table
-    largest = OBJECTIVES.get(runs[0].spec["recipe"], ((), True))[1]
-    return table.sort_values("score", ascending=not largest, ignore_index=True, na_position="last")
+        row = {
+            "trial": run.name.partition(": ")[2] or run.name,
+            "state": run.state,
+            "score": math.nan if found is None else found[1],
+            "seconds": run.seconds,
+            **{key: str(run.spec["params"].get(key, "default")) for key in varied},
+            "id": run.id,
+        }
+        rows += _peers(run, row) if run.spec["recipe"] == BASELINES and run.state == "done" else [row]
+    board = pd.DataFrame(rows)
+    if board.empty:
+        return board
+    largest = _objective(runs[0])[1]
+    return board.sort_values("score", ascending=not largest, ignore_index=True, na_position="last")
+
+
+def _peers(run: Run, row: dict[str, Any]) -> list[dict[str, Any]]:
+    table = run.report().tables["scores"]
+    metric = next((name for name in _objective(run)[0] if (table["metric"] == name).any()), None)
+    rows = []
+    for name, part in table.groupby("model", sort=False):
+        values = dict(zip(part["metric"], part["value"], strict=True))
+        rows.append(row | {"trial": name, "score": values.get(metric), "seconds": values.get("seconds")})
+    return rows
 
 
 def winner(runs: Iterable[Run]) -> Run | None:
-    """The trial with the best score so far."""
-    judged = [(run, found[1]) for run in runs if (found := objective(run)) is not None]
+    """The trial with the best score so far; peers, which leave no model, aside."""
+    judged = [
+        (run, found[1])
+        for run in runs
+        if run.spec["recipe"] != BASELINES and (found := objective(run)) is not None
+    ]
     if not judged:
         return None
-    largest = OBJECTIVES[judged[0][0].spec["recipe"]][1]
+    largest = _objective(judged[0][0])[1]
     return (max if largest else min)(judged, key=lambda pair: pair[1])[0]
 
 
-def submit_winner(store: Store, run: Run, *, owner: str = "") -> Run:
-    """Queue the best trial's parameters on the whole train part, to be tested."""
-    from workbench.runs.spec import build_estimator
-
-    spec = run.spec
-    return store.submit(
-        build_estimator(spec, run.folder),
-        store.dataset(spec["dataset"]["ref"]).with_roles(spec["dataset"]["role_revision"]),
-        split=replace(Split(**spec["split"]), inner=False),
-        seed=spec["seed"],
-        owner=owner,
-        launcher=run.launcher,
-        name=f"best of {run.name.partition(' trial ')[0]}",
-    )
+def remaining(runs: Iterable[Run], planned: int, at_once: int) -> float | None:
+    """Seconds that the trials still take, at the pace of those that have ended; None where none has."""
+    runs = list(runs)
+    took = [run.seconds for run in runs if run.state == "done" and run.seconds]
+    if not took:
+        return None
+    left = max(planned - sum(run.is_finished for run in runs), 0)
+    return left * sum(took) / len(took) / max(min(at_once, left or 1), 1)

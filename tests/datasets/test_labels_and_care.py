@@ -54,6 +54,41 @@ def test_labels_of_intervals_and_rows(datasets):
     assert several.frame()["label"].fillna(0).to_numpy().reshape(4, 3).tolist()[2] == [0, 1, 1]
 
 
+def test_marked_steps_are_anomalies_of_the_next_version(datasets):
+    """Steps count in the order of time, whatever the order of the file; marks add up."""
+    order = np.random.default_rng(0).permutation(20)
+    frame = pd.DataFrame({"id": np.repeat(["a", "b"], 10), "time": np.tile(np.arange(10) * 5, 2)})
+    frame["x"] = np.arange(20.0)
+    plain = datasets.publish_frame(
+        frame.iloc[order], "machines", roles={"series_id": "id", "time": "time", "value": "x"}
+    )
+    first = plain.mark_steps([("b", 2, 4, True), ("a", 0, 0, True)])
+    assert plain.to_series().anomaly is None
+    second = first.mark_steps([("b", 3, 3, False)])  # a false alarm
+    assert (second.parent, second.roles["anomaly"]) == (first.ref, ["anomaly"])
+    for version, steps in ((first, [2, 3, 4]), (second, [2, 4])):
+        data = version.to_series()
+        marked = {str(name): row for name, row in zip(data.ids, data.anomaly, strict=True)}
+        assert np.flatnonzero(marked["b"]).tolist() == steps
+        assert np.flatnonzero(marked["a"]).tolist() == [0]
+        rows = {str(name): row for name, row in zip(data.ids, data.X, strict=True)}
+        np.testing.assert_array_equal(rows["b"][:, 0], np.arange(10, 20))
+    known = datasets.publish_frame(
+        frame.iloc[:10].assign(odd=frame["x"] % 2 == 1).drop(columns="id"),
+        "one machine",
+        roles={"time": "time", "value": "x", "anomaly": "odd"},
+    )
+    marked = known.mark_steps([(None, 1, 2, False)])
+    assert np.flatnonzero(marked.to_series().anomaly[0]).tolist() == [3, 5, 7, 9]
+    assert next(column.type for column in marked.columns if column.name == "odd") == "BOOLEAN"
+    with pytest.raises(DatasetError, match="has no steps 8 to 12 of the series a"):
+        first.mark_steps([("a", 8, 12, True)])
+    with pytest.raises(DatasetError, match="has no row for every step"):
+        datasets.publish_frame(pd.DataFrame({"u": [1.0], "w": [2.0]}), "no steps").mark_steps(
+            [(None, 0, 0, True)]
+        )
+
+
 def test_labels_that_are_refused(datasets):
     dataset = datasets.publish_arrays(X, name="refused")
     recording = datasets.publish_frame(pd.DataFrame({"time": [0, 1], "x": [0.5, 1]}), "one")

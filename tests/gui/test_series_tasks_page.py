@@ -1,5 +1,7 @@
 """The page of time series by what one wants to know, and the search over hyper-parameters."""
 
+import json
+
 import pandas as pd
 import pytest
 
@@ -7,6 +9,9 @@ from workbench import search
 from workbench.arrays import Split
 from workbench.errors import DatasetError
 from workbench.gui import choices
+from workbench.models import persistence
+from workbench.runs.spec import build_estimator
+from workbench.timeseries import CSL
 from workbench.timeseries.tasks import refuse
 
 
@@ -43,19 +48,95 @@ def test_what_is_bound_to_fail_starts_no_run(filled, open_page):
     assert filled.runs() == []
 
 
-def test_a_search_queues_its_trials_and_shows_them(filled, open_page):
+def test_the_flow_is_drawn_while_it_is_built(filled, open_page):
     app = open_page("time_series", data="Italy@1", estimator="timeseries.UniTSClassifier")
+
+    def boxes():
+        (chart,) = app.get("plotly_chart")
+        return json.loads(chart.proto.spec)["data"][1]["text"]
+
+    assert boxes() == ["Italy@1", "10 epochs", "TS2Vec", "concat", "Classifier"]
+    app.multiselect(key="UniTSClassifier.encoders").set_value(["CSL", "TST"]).run()
+    assert boxes()[1:5] == ["200 epochs", "CSL", "10 epochs", "TST"]
+    assert filled.runs() == []
+
+
+def test_a_saved_encoder_is_reused_on_other_data(filled, open_page, tmp_path):
+    series = filled.dataset("Italy@1").to_series()
+    for name, d in (("one variable", 1), ("three variables", 3)):
+        X = series.X[:10].repeat(d, axis=2)
+        encoder = CSL(n_epochs=0, n_scales=2, n_shapelets=3, random_state=0).fit(X)
+        persistence.save(encoder, tmp_path / name)
+        filled.models.add(tmp_path / name, name, dataset="x@1")
+    address = {"data": "Italy@1", "estimator": "timeseries.UniTSClassifier"}
+    app = open_page("time_series", **address)
+    field = app.multiselect(key="UniTSClassifier.saved")
+    assert set(field.options) == {"one variable@1", "three variables@1"}
+    field.set_value(["three variables@1"])
+    _press(app, "Start")
+    assert "was fitted on 3 variables" in app.error[0].value
+    assert filled.runs() == []
+    app.multiselect(key="UniTSClassifier.saved").set_value(["one variable@1"])
+    _press(app, "Start")
+    (run,) = filled.runs()
+    assert run.spec["params"]["encoders"] == [{"$model": "one variable@1"}]
+    (encoder,) = build_estimator(run.spec, run.folder).encoders
+    assert encoder.estimator.n_channels_ == 1
+
+
+def test_smart_queues_a_search(filled, open_page):
+    app = open_page("time_series", data="Italy@1", estimator="timeseries.UniTSClassifier", mode="Smart")
     app.number_input(key="trials").set_value(3)
     app.multiselect(key="vary.UniTSClassifier").set_value(["fusion", "learning_rate"])
     next(button for button in app.button if button.label == "Start").click().run()
-    runs = filled.runs()
-    assert len(runs) == 3
-    assert all(run.spec["split"]["inner"] for run in runs)
-    name = runs[0].name.partition(" trial ")[0]
-    assert [run.id for run in search.trials(filled, name)] == [run.id for run in reversed(runs)]
-    board = open_page("search", search=name)
-    assert board.dataframe[0].value["trial"].tolist() == ["01", "02", "03"]
-    assert set(board.dataframe[0].value["state"]) == {"queued"}
+    (run,) = filled.runs()
+    asked = run.spec["params"]
+    assert (run.spec["pipeline"], asked["trials"]) == ("smart_search", 3)
+    assert asked["vary"] == ["fusion", "learning_rate"]
+    board = open_page("search", search=run.id)
+    assert "No trial has begun yet" in board.info[0].value
+
+
+def test_a_question_alone_finds_the_best(filled, open_page):
+    app = open_page("time_series", data="Italy@1", task="Classify series")
+    assert app.selectbox(key="mode").value == "Find the best"
+    assert not [field for field in app.number_input if "n_epochs" in (field.key or "")]
+    app.number_input(key="minutes").set_value(5)
+    next(button for button in app.button if button.label == "Start").click().run()
+    (run,) = filled.runs()
+    assert run.spec["pipeline"] == "answer"
+    assert {"task": "classify", "minutes": 5, "quality": "good"}.items() <= run.spec["params"].items()
+
+
+def test_the_leaderboard_fills_as_trials_land(filled, open_page):
+    main = filled.pipelines.run("answer", {"data": "Italy@1", "task": "classify"})
+    trials = [
+        filled.submit(
+            "timeseries.UniTSClassifier",
+            "Italy@1",
+            params={"encoders": name},
+            split=Split(inner=True),
+            name=f"answer: {name}",
+            parent=main.id,
+        )
+        for name in ("TST", "CSL")
+    ]
+    with filled.dir.write() as connection:
+        connection.execute("UPDATE runs SET state = 'running', started = created WHERE id = ?", (main.id,))
+        connection.execute(
+            "UPDATE runs SET state = 'done', started = created, finished = created + 60, scores = ?"
+            " WHERE id = ?",
+            ('{"test_accuracy": 0.875}', trials[0].id),
+        )
+    board = open_page("search", search=main.id)
+    assert "TST" in board.markdown[0].value
+    assert "0.875" in board.markdown[0].value
+    assert board.dataframe[0].value["trial"].tolist() == ["TST", "CSL"]
+    found = search.trials(filled, main.id)
+    assert [run.id for run in found] == [run.id for run in trials]
+    assert search.winner(found).id == trials[0].id
+    assert search.remaining(found, 4, 2) == 90  # three to come at a minute each, two at once
+    assert search.tested(filled, main.id) is None
 
 
 INDEX = pd.DataFrame({"id": range(10), "label": ["a", "b"] * 5, "length": 50})

@@ -4,7 +4,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from workbench.plots import anomalies, classes, clusters, comparison, forecasts, imputation, regression
+from workbench.plots import (
+    anomalies,
+    classes,
+    clusters,
+    comparison,
+    forecasts,
+    imputation,
+    regression,
+    series_flow,
+)
 
 
 @pytest.fixture
@@ -58,9 +67,24 @@ def test_a_track_marks_what_is_above_and_what_truly_is_anomalous():
     fig = anomalies.track(track, 2.0, values=values)
     above = next(trace for trace in fig.data if trace.name == "above the threshold")
     assert list(above.x) == list(range(120, 130))
-    bands = [shape for shape in fig.layout.shapes if shape.type == "rect"]
-    assert [(band.x0, band.x1) for band in bands] == [(119.5, 129.5)]
+    band = next(trace for trace in fig.data if trace.name == "truly anomalous")
+    assert list(band.x) == [119.5, 119.5, 129.5, 129.5, None]
     assert next(trace for trace in fig.data if trace.name == "x").yaxis == "y2"
+
+
+def test_a_long_track_with_many_anomalies_stays_small():
+    score = np.random.default_rng(0).random(100_000)
+    flags = np.arange(100_000) % 100 < 3
+    table = pd.DataFrame({"step": np.arange(100_000), "score": score, "anomaly": pd.array(flags, "boolean")})
+    fig = anomalies.track(table, 0.999)
+    lines = {trace.name: trace for trace in fig.data}
+    assert len(lines["score"].x) == anomalies.MAX_POINTS == 4000
+    assert max(lines["score"].y) == score.max()
+    assert len(lines["above the threshold"].x) <= 4000
+    # The intervals are one trace: a shape for each took seconds at every move of the slider.
+    assert len(fig.layout.shapes) == 1
+    told = anomalies.precision_recall(table, 0.999)
+    assert told["precision"] == pytest.approx((flags & (score > 0.999)).sum() / (score > 0.999).sum())
 
 
 def test_a_forecast_follows_its_history_and_what_came_is_told_apart():
@@ -99,3 +123,17 @@ def test_a_medoid_is_a_star_and_probabilities_name_the_truth():
         pd.DataFrame({"id": [1], "true": [2.0], "predicted": [3.0]})
     ).data
     assert (list(line.x), list(points.y)) == ([2.0, 3.0], [3.0])
+
+
+def test_the_flow_shows_what_is_trained_and_what_is_taken_as_it_is():
+    fig = series_flow.flow(
+        data="Italy@1",
+        encoders=[("CSL", "200 epochs"), ("mine@2", "saved")],
+        fusion="concat",
+        task="Classifier",
+    )
+    lines, boxes = fig.data
+    assert list(boxes.text) == ["Italy@1", "200 epochs", "CSL", "mine@2 (saved)", "concat", "Classifier"]
+    assert list(boxes.x) == [0, 1, 2, 2, 3, 4]
+    ends = list(zip(lines.x[::3], lines.x[1::3], strict=True))
+    assert ends == [(0, 1), (1, 2), (2, 3), (0, 2), (2, 3), (3, 4)]

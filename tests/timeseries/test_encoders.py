@@ -6,6 +6,7 @@ import torch
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
+from sklearn.svm import SVC
 
 from workbench import registry, training
 from workbench.models import persistence
@@ -243,14 +244,16 @@ def test_training_does_not_lower_the_accuracy_of_the_random_network(basic_motion
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(
-    reason="0.950 (38 of 40) after 10 and after 30 epochs; the paper's 1.000 is of 600 steps, which are 150 "
-    "epochs here, and of three networks combined"
-)
 def test_published_accuracy_of_tloss(basic_motions):
-    trained = accuracy(TLoss(n_epochs=30, random_state=0).fit(basic_motions[0]), *basic_motions)
+    """The paper judges by an SVM on the features as they are, of a large C where there are few series.
+
+    Their lengths tell classes apart too: with lengths taken away, as the CSL paper does, it is 0.950.
+    """
+    X, y, X_test, y_test = basic_motions
+    model = TLoss(n_epochs=30, random_state=0).fit(X)
+    trained = SVC(C=1e9, gamma="scale").fit(model.transform(X), y).score(model.transform(X_test), y_test)
     print(f"TLoss: {trained:.3f}")
-    assert trained >= 0.97
+    assert trained >= 0.97  # published: 1.000, of three networks together
 
 
 def test_csl_and_networks_speak_the_same_language(basic_motions, fitted):

@@ -19,8 +19,18 @@ from workbench.timeseries import (
     UniTSImputer,
     UniTSRegressor,
 )
+from workbench.timeseries.preprocessing import z_normalize
+from workbench.timeseries.tasks import (
+    _patches,
+    _statistical,
+    classify,
+    cluster,
+    detect,
+    forecast,
+    impute,
+    regress,
+)
 from workbench.timeseries.tasks import _peers as peers
-from workbench.timeseries.tasks import classify, cluster, detect, forecast, impute, regress
 from workbench.timeseries.tasks._forecast_peers import season
 from workbench.timeseries.tasks._warping import nearest, warping_distance
 from workbench.timeseries.tasks.detect import alarms
@@ -44,8 +54,10 @@ class Data:
 
 @pytest.fixture(autouse=True)
 def _no_aeon(monkeypatch):
-    """Importing aeon takes seconds; the slow test below has it."""
+    """Without what takes seconds: importing aeon, and the slow peers of forecasts, which have their tests."""
     monkeypatch.setattr(peers, "_has_aeon", lambda: False)
+    monkeypatch.setattr(_statistical, "MOST_FITS", 0)
+    monkeypatch.setattr(_patches, "_EPOCHS", 1)
 
 
 @pytest.fixture(scope="module")
@@ -329,14 +341,38 @@ def test_what_cannot_be_done_is_said_in_one_sentence(motions):
 
 
 @pytest.mark.slow
-def test_quant_is_among_the_peers_and_a_peer_that_fails_is_left_out(motions, monkeypatch):
+def test_peers_of_the_libraries_and_one_that_fails_is_left_out(motions, monkeypatch):
     monkeypatch.undo()
 
     def broken(*_):
         raise RuntimeError("no")
 
-    monkeypatch.setattr(peers, "_nearest", broken)
+    monkeypatch.setattr(peers, "_logistic", broken)
     report = classify(UniTSClassifier([SMALL]), motions, Split(), 0, NullReporter())
     accuracy = report.tables["scores"].query("metric == 'test_accuracy'").set_index("model")["value"]
-    assert accuracy["QUANT"] >= 0.9
-    assert "1-NN DTW" not in accuracy
+    for name in ("QUANT", "MiniRocket", "MultiRocket-Hydra", "RDST", "1-NN DTW"):
+        assert accuracy[name] >= 0.9, name
+    assert "Logistic regression" not in accuracy
+    report = cluster(UniTSClusterer(4, [SMALL]), motions, Split(), 0, NullReporter())
+    nmi = report.tables["scores"].query("metric == 'nmi'").set_index("model")["value"]
+    for name in ("k-means", "k-shape", "KASBA"):
+        assert nmi[name] > 0.3, name
+
+
+@pytest.mark.slow
+def test_warping_agrees_with_tslearn(motions):
+    from tslearn.neighbors import KNeighborsTimeSeriesClassifier
+
+    X, y = z_normalize(motions.series.X), np.asarray(motions.series.y)
+    theirs = KNeighborsTimeSeriesClassifier(1, metric="dtw").fit(X[:40], y[:40])
+    np.testing.assert_array_equal(peers._nearest(X[:40], y[:40], X[40:]), theirs.predict(X[40:]))
+
+
+def test_peers_that_would_take_minutes_are_left_out(motions, monkeypatch):
+    monkeypatch.setattr(peers, "_has_aeon", lambda: True)
+    X, y = motions.series.X, motions.series.y
+    assert {"MiniRocket", "MultiRocket-Hydra", "RDST", "QUANT"} <= set(peers.classifiers(X, y, X, 0))
+    long = np.zeros((40, 2500, 6))
+    assert {"MiniRocket", "QUANT"} <= set(peers.classifiers(long, y[:40], long, 0))
+    assert not {"RDST", "1-NN DTW"} & set(peers.classifiers(long, y[:40], long, 0))
+    assert not {"k-shape", "KASBA"} & set(peers.clusterers(long, long, 4, 0))

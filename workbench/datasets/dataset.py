@@ -237,6 +237,15 @@ class Dataset(DatasetFile):
 
         return set_labels(self, series, **where)
 
+    def mark_steps(self, spans: Sequence[tuple[Any, int, int, bool]]) -> Dataset:
+        """Say of steps whether they are anomalous, by a new version.
+
+        See :func:`workbench.datasets.labels.mark_steps`.
+        """
+        from workbench.datasets.labels import mark_steps
+
+        return mark_steps(self, spans)
+
     def verify(self) -> None:
         """Compare the file with its checksum.
 

@@ -18,6 +18,7 @@ import numpy as np
 from workbench.datasets.files import Build
 from workbench.datasets.importers import Imported
 from workbench.datasets.names import identifier, literal
+from workbench.datasets.reading import TABLE
 from workbench.datasets.roles import Roles, is_number, is_time, layout
 from workbench.errors import DatasetError, UsageError
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from workbench.datasets.dataset import Dataset
 
-__all__ = ["set_labels", "versions"]
+__all__ = ["mark_steps", "set_labels", "versions"]
 
 Interval = tuple[Any, Any, Any, Any]
 
@@ -39,6 +40,7 @@ def set_labels(
     intervals: Sequence[Interval] | None = None,
     rows: Mapping[int, Any] | None = None,
     column: str | None = None,
+    role: str = "label",
 ) -> Dataset:
     """Publish the next version of `dataset` with these labels changed; all others stay.
 
@@ -52,6 +54,8 @@ def set_labels(
     rows : mapping of row number (from 0, in the order of the file) to label, optional
     column : str, optional
         Of the labels: that with the role ``label`` if not given, else a new one, ``label``.
+    role : {"label", "anomaly"}
+        What the column is.
 
     Raises
     ------
@@ -62,7 +66,7 @@ def set_labels(
     if len(given) != 1:
         raise UsageError("Give labels by series, by intervals or by rows: one of them, and not empty.")
     known = {known.name: known.type for known in dataset.columns}
-    name = column or next(iter(dataset.roles.get("label", [])), "label")
+    name = column or next(iter(dataset.roles.get(role, [])), role)
     labels: Iterable[Any]
     if series:
         labels, match = series.values(), _match_series(dataset, list(series))
@@ -103,7 +107,7 @@ def set_labels(
         finally:
             connection.unregister("labels")
             connection.execute("DETACH origin").fetchall()
-        return Imported(_roles(dataset.roles, name))
+        return Imported(_roles(dataset.roles, name, role))
 
     from workbench.datasets.library import Datasets
 
@@ -111,6 +115,42 @@ def set_labels(
     return Datasets(dataset._store).publish_build(
         dataset.name, fill, importer="labels", source=changed, parent=dataset.ref
     )
+
+
+def mark_steps(dataset: Dataset, spans: Sequence[tuple[Any, int, int, bool]]) -> Dataset:
+    """Publish the next version of `dataset` with steps of series marked as anomalous or as not.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        With a row a step.
+    spans : sequence of (series id, first step, last step, anomalous)
+        Steps count from 0 in the order of time; the series id does not matter where there is one series.
+
+    Raises
+    ------
+    DatasetError, UsageError
+        In one sentence; nothing is kept.
+    """
+    roles = dataset.roles
+    if not dataset.is_series or layout(roles) != "long":
+        raise DatasetError(f"{dataset.ref} has no row for every step: label its series instead.")
+    owner = identifier(roles["series_id"][0]) if "series_id" in roles else None
+    order = identifier(roles["time"][0]) if "time" in roles else "rowid"
+    part = f"PARTITION BY {owner} " if owner else ""
+    steps = (
+        f"SELECT rowid AS row, {f'{owner}::VARCHAR' if owner else 'NULL'} AS id, "
+        f"row_number() OVER ({part}ORDER BY {order}, rowid) - 1 AS step FROM {TABLE}"
+    )
+    where = "id = ? AND step BETWEEN ? AND ?" if owner else "step BETWEEN ? AND ?"
+    rows: dict[int, int] = {}
+    for id_, first, last, anomalous in spans:
+        given: list[Any] = [*([str(id_)] if owner else []), int(first), int(last)]
+        found = dataset._reader.rows(f"SELECT row FROM ({steps}) WHERE {where}", given)
+        if len(found) != given[-1] - given[-2] + 1:
+            raise DatasetError(f"{dataset.ref} has no steps {first} to {last} of the series {id_}.")
+        rows |= {row: int(anomalous) for (row,) in found}
+    return set_labels(dataset, rows=rows, role="anomaly")
 
 
 def versions(datasets: Sequence[Dataset]) -> pd.DataFrame:
@@ -209,6 +249,8 @@ def _type(labels: list[Any], known: str | None) -> str:
             raise DatasetError(f"The label {label} is not finite: clear a label with None.")
     if known is not None and (known == "VARCHAR" or not labels):
         return known
+    if known == "BOOLEAN" and all(label in (0, 1) for label in labels):
+        return known
     if known is not None and not (is_number(known) and real):
         return "VARCHAR"
     if whole:
@@ -216,6 +258,6 @@ def _type(labels: list[Any], known: str | None) -> str:
     return "DOUBLE" if real else "VARCHAR"
 
 
-def _roles(roles: Roles, name: str) -> Roles:
-    changed = {role: [own for own in names if own != name] for role, names in roles.items()}
-    return {role: names for role, names in changed.items() if names} | {"label": [name]}
+def _roles(roles: Roles, name: str, role: str) -> Roles:
+    changed = {known: [own for own in names if own != name] for known, names in roles.items()}
+    return {known: names for known, names in changed.items() if names} | {role: [name]}

@@ -75,16 +75,19 @@ def _with_asked(refs: list[str]) -> list[str]:
         return refs
 
 
-def pick(label: str, options: Sequence[str], *, key: str, place: Any = st) -> str | None:
-    """A picker that stands on the first option and writes its choice into the address all the same.
+def pick(
+    label: str, options: Sequence[str], *, key: str, place: Any = st, usual: str | None = None
+) -> str | None:
+    """A picker that stands on the first or `usual` option and writes its choice into the address in any case.
 
     A widget leaves its default out of the address, and the first of a list changes: such a link would not
     restore the view. So the default is nothing, and the first option is chosen like a user would.
     """
     navigation.take_up()  # where the page runs without its frame, as in tests
     if options and key not in st.query_params and key not in st.session_state:
-        st.query_params[key] = options[0]
-        st.session_state[key] = options[0]
+        first = usual if usual is not None and usual in options else options[0]
+        st.query_params[key] = first
+        st.session_state[key] = first
     elif options and key in st.session_state:
         # What another page's picker held is carried over only if it is put here anew; what was cleared, or is
         # no option here, becomes the first one.

@@ -8,10 +8,12 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from workbench.gui import result
+from workbench.gui import navigation, result
+from workbench.gui.context import store
+from workbench.gui.failures import guard
 from workbench.gui.panels import plot, table
 from workbench.gui.tasks import losses, peers
-from workbench.gui.text import count
+from workbench.gui.text import count, md
 from workbench.plots import anomalies, comparison, forecasts, imputation, scores
 from workbench.report import Report
 from workbench.timeseries.tasks.detect import alarms
@@ -101,11 +103,39 @@ def _thresholded(run: Run, report: Report, track: pd.DataFrame) -> None:
     st.subheader(f"Alarms ({len(found)})")
     if len(found):
         shown = found.rename(columns={"anomalous": "truly anomalous"}).round({"peak": 4})
-        table(shown, "alarms", height=min(300, 40 + 35 * len(shown)))
+        state = table(
+            shown,
+            "alarms",
+            height=min(300, 40 + 35 * len(shown)),
+            on_select="rerun",
+            selection_mode="multi-row",
+        )
+        _marks(run, found.iloc[state["selection"]["rows"]])
         if found["anomalous"].isna().all():
             st.caption("No column has the role 'anomaly', so that nobody knows which of these are true.")
     else:
         st.caption("No step is above the threshold.")
+
+
+def _marks(run: Run, chosen: pd.DataFrame) -> None:
+    """Say of chosen alarms whether they are true: a new version of the data set has it as a label."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        false = st.button(f"False alarm ({len(chosen)})", disabled=chosen.empty, icon=":material/thumb_down:")
+        true = st.button(f"True alarm ({len(chosen)})", disabled=chosen.empty, icon=":material/thumb_up:")
+        if chosen.empty:
+            st.caption("Choose alarms to say whether they are true.", width="content")
+    if not (false or true):
+        return
+    with guard():
+        # The latest version, so that marks add up.
+        dataset = store().dataset(run.dataset.partition("@")[0])
+        spans = [(row["id"], int(row["start"]), int(row["end"]), true) for row in chosen.to_dict("records")]
+        made = dataset.mark_steps(spans)
+        st.success(
+            f"Kept in {md(made.ref)}, in its column with the role 'anomaly': a new run is judged by it."
+        )
+        again = {"data": made.ref, "estimator": run.spec["estimator"]}
+        navigation.link("time_series", "Run it again on that version", **again)
 
 
 def _variables(run: Run, track: pd.DataFrame) -> pd.DataFrame | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -10,19 +11,39 @@ import streamlit as st
 
 from workbench import registry, search
 from workbench.arrays import Split
+from workbench.datasets.roles import layout
 from workbench.errors import DatasetError
-from workbench.gui import access, navigation
+from workbench.gui import navigation
 from workbench.gui.context import store
 from workbench.gui.failures import guard
-from workbench.gui.panels import table
-from workbench.gui.text import count, md, score
-from workbench.plots import scores
+from workbench.gui.panels import plot, table
+from workbench.gui.text import count, duration, md, score
+from workbench.parameters import describe
+from workbench.plots import scores, series_flow
+from workbench.timeseries._task import ENCODERS
 from workbench.timeseries.tasks import refuse
 
 if TYPE_CHECKING:
     from workbench.datasets import Dataset
+    from workbench.models import Model
+    from workbench.runs import Run
 
-__all__ = ["advice", "check", "leaderboard", "search_fields"]
+__all__ = [
+    "FIND",
+    "SMART",
+    "advice",
+    "answer_fields",
+    "check",
+    "flow",
+    "leaderboard",
+    "modes",
+    "saved_encoders",
+    "search_fields",
+]
+
+#: Ways to set up a run that are a search.
+FIND, SMART = "Find the best", "Smart"
+
 
 _CUT = "The last part of every series in time, as large as the test share, is kept to judge by."
 
@@ -74,6 +95,7 @@ def check(cls: type, params: Mapping[str, Any], dataset: Dataset, split: Split) 
     recipe = registry.recipe_of(cls)
     if not recipe.startswith("timeseries."):
         return
+    _check_encoders(params, dataset)
     index = _index(dataset.ref, dataset.role_revision)
     values = set(dataset.roles["value"])
     columns = pd.DataFrame(
@@ -93,45 +115,150 @@ def check(cls: type, params: Mapping[str, Any], dataset: Dataset, split: Split) 
     refuse(recipe, params, index, columns, split)
 
 
+def modes(cls: type) -> list[str]:
+    """Ways to set up a run of `cls`, the one for whoever just wants an answer first, where there is one."""
+    return [FIND, "Default", "Manual", SMART] if _question(cls) else ["Manual", "Default", SMART]
+
+
+def _question(cls: type) -> str | None:
+    kind = registry.recipe_of(cls).rpartition(".")[2]
+    return kind if kind in ("classify", "regress", "cluster", "forecast", "detect", "impute") else None
+
+
+def saved_encoders(cls: type, params: Mapping[str, Any]) -> dict[str, Any]:
+    """`params` with saved encoders, where some are chosen: they are taken as they are, on any data set."""
+    offered = [p.name for p in describe(cls)]
+    models = [model.ref for model in store().models.list() if _encoder_name(model) is not None]
+    if "encoders" not in offered or not models:
+        return dict(params)
+    chosen = st.multiselect(
+        "Saved encoders",
+        models,
+        key=f"{cls.__name__}.saved",
+        bind="query-params",
+        help="Encoders kept from earlier runs, on whatever data set, are taken as they are; of those above "
+        "only the ones that you chose yourself are trained beside them.",
+    )
+    named = [one for one in str(params.get("encoders", "")).split("+") if one]
+    found: list[Any] = [*named, *({"$model": ref} for ref in chosen)]
+    return {**params, "encoders": found} if chosen else dict(params)
+
+
+def _encoder_name(model: Model) -> str | None:
+    name = model.estimator.rpartition(":")[2].rpartition(".")[2]
+    return name if name in ENCODERS else None
+
+
+def _check_encoders(params: Mapping[str, Any], dataset: Dataset) -> None:
+    """Refuse saved encoders that were fitted on another number of variables."""
+    asked = params.get("encoders", ())
+    n_channels = len(dataset.roles["value"]) if layout(dataset.roles) == "long" else 1
+    for one in asked if isinstance(asked, list) else ():
+        if isinstance(one, dict) and layout(dataset.roles) != "fully long":
+            fitted = store().models.get(one["$model"]).learned("n_channels_")
+            if fitted is not None and fitted != n_channels:
+                raise DatasetError(
+                    f"The encoder {one['$model']} was fitted on {fitted} variables, and {dataset.ref} has "
+                    f"{n_channels}: choose another encoder, or give as many columns the role 'value'."
+                )
+
+
+def flow(cls: type, params: Mapping[str, Any], dataset: Dataset) -> None:
+    """The way from the data to the answer, as the form has it now."""
+    if "encoders" not in {p.name for p in describe(cls)}:
+        return
+    given = {p.name: p.default for p in describe(cls)} | dict(params)
+    asked = given["encoders"]
+    names = asked.split("+") if isinstance(asked, str) else list(asked)
+    tuned = given.get("mode") == "fine_tune"
+    encoders = [
+        (one["$model"], "saved") if isinstance(one, dict) else (one, _epochs_of(one, given)) for one in names
+    ]
+    fig = series_flow.flow(
+        data=dataset.ref,
+        encoders=encoders,
+        fusion=str(given["fusion"]),
+        task=cls.__name__.removeprefix("UniTS"),
+        tuned=tuned,
+    )
+    plot(fig, "flow")
+
+
+def _epochs_of(name: str, given: Mapping[str, Any]) -> str:
+    epochs = given["pretrain_epochs"]
+    if epochs is None:
+        epochs = next(p.default for p in describe(ENCODERS[name.strip()]) if p.name == "n_epochs")
+    return f"{epochs} epochs" if epochs else "untrained"
+
+
 def search_fields(cls: type) -> tuple[int, list[str]]:
-    """Fields for a search over hyper-parameters: how many trials (0 for none), and which to vary."""
+    """Fields for a search over hyper-parameters: how many trials, and which parameters to vary."""
     offered = [parameter.name for parameter in search.searchable(cls)]
-    with st.expander("Search for better parameters"):
-        st.caption(
-            "Every trial is a run of its own, judged on a share of the train part; the best is then tested. "
-            "What is not varied keeps the value given above, and numbers are drawn around it."
-        )
-        left, right = st.columns([1, 2])
-        n_trials = left.number_input(
-            "Trials (0 for no search)", 0, 200, 0, 1, key="trials", bind="query-params"
-        )
-        usual = [name for name in ("encoders", "fusion", "learning_rate", "penalty") if name in offered]
-        vary = right.multiselect("Vary", offered, default=usual, key=f"vary.{cls.__name__}")
+    st.caption(
+        "Optuna draws parameters, learning from the trials before. Each trial is a run, judged on a share of "
+        "the train part, first with few epochs, and the best third goes on; the best is then tested. What is "
+        "not varied keeps the value given above, and numbers are looked for around it."
+    )
+    left, right = st.columns([1, 2])
+    n_trials = left.number_input("Trials", 2, 200, 20, 1, key="trials", bind="query-params")
+    usual = [name for name in ("encoders", "fusion", "learning_rate", "penalty") if name in offered]
+    vary = right.multiselect("Vary", offered, default=usual, key=f"vary.{cls.__name__}")
     return int(n_trials), list(vary)
 
 
+def answer_fields(cls: type) -> dict[str, Any]:
+    """What must be known to find the best by itself: minutes, quality, and what the task asks for."""
+    left, middle, right = st.columns(3)
+    found: dict[str, Any] = {"task": _question(cls)}
+    found["quality"] = left.selectbox(
+        "Quality",
+        ["quick", "good", "best"],
+        index=1,
+        key="quality",
+        bind="query-params",
+        help="quick: two encoders at two epochs; good: four encoders and one fusion; best: all six encoders, "
+        "two fusions, and fine tuning.",
+    )
+    found["minutes"] = middle.number_input(
+        "Minutes", 1, 1440, 30, 1, key="minutes", bind="query-params", help="After these no trial is begun."
+    )
+    asked = {"forecast": ("horizon", 24), "cluster": ("n_clusters", 8)}.get(str(found["task"]))
+    found["params"] = {}
+    if asked is not None:
+        name, usual = asked
+        value = right.number_input(name, 1, None, usual, 1, key=f"answer.{name}", bind="query-params")
+        found["params"] = {name: int(value)}
+    st.caption("Baselines and encoders run beside one another, each as a run; the best is then tested.")
+    return found
+
+
 @st.fragment(run_every=2)
-def leaderboard(name: str) -> None:
-    """The trials of a search, the best first, as they come in; and the way to test the best."""
-    found = search.trials(store(), name)
+def leaderboard(id_: str) -> None:
+    """The trials of a search, the best first, as they come in; what is left to do; the best as a model."""
+    main = store().run(id_)
+    found = search.trials(store(), id_)
     if not found:
-        st.info(f"There is no search {md(name)}: its runs may have been deleted.")
+        st.info(f"No trial has begun yet: the search is {main.state}.")
         return
     ended = sum(run.is_finished for run in found)
-    st.progress(ended / len(found), text=f"{ended} of {len(found)} trials have ended")
-    best = search.winner(found)
+    planned = int(main.spec["params"].get("trials", 0)) or len(found)
+    _time_left(main, found, planned)
+    best, test = search.winner(found), search.tested(store(), id_)
     judged = None if best is None else search.objective(best)
     if best is not None and judged is not None:
         metric = scores.score_label(judged[0].removeprefix("test_"))
-        number = best.name.partition(" trial ")[2].partition(" ")[0]
-        st.markdown(f"Best so far: trial {md(number)}, {metric} {score(judged[1])}")
+        st.markdown(f"Best so far: {md(best.name.partition(': ')[2])}, {metric} {score(judged[1])}")
+        kept = test if test is not None and test.state == "done" else best
         with st.container(horizontal=True):
             navigation.link("run", "Open it", run=best.id)
-            if st.button("Train the best on the whole train part and test it", type="primary"):
+            if test is not None:
+                navigation.link("run", "Its test on the test part", run=test.id)
+            navigation.link("run", "The search itself", run=id_)
+            name = f"{kept.dataset.partition('@')[0]} {kept.spec['recipe'].rpartition('.')[2]}"
+            if st.button("Keep the best as a model", type="primary", help=f"As {name}, in Models."):
                 with guard():
-                    run = search.submit_winner(store(), best, owner=access.owner())
-                    navigation.open_page("run", run=run.id)
-    elif ended == len(found):
+                    navigation.open_page("models", model=kept.save_model(name).ref)
+    elif ended == len(found) and main.is_finished:
         st.warning("No trial has a score to be judged by: open one to see why.")
     board = search.leaderboard(found)
     board.insert(0, "page", [navigation.address("run", run=i) for i in board.pop("id")])
@@ -140,8 +267,28 @@ def leaderboard(name: str) -> None:
         "score": st.column_config.NumberColumn("Score", format="%.4g"),
         "seconds": st.column_config.NumberColumn("Seconds", format="%.1f"),
     }
-    table(board, f"board-{name}", column_config=columns)
+    table(board, f"board-{id_}", column_config=columns)
     st.caption("Scores are of a share of the train part. Each of these runs is in the list of runs too.")
+
+
+def _time_left(main: Run, found: list[Run], planned: int) -> None:
+    ended = sum(run.is_finished for run in found)
+    if main.is_finished:
+        st.progress(1.0, text=f"{ended} trials; the search is {main.state}.")
+        return
+    asked = main.spec["params"]
+    left = search.remaining(found, max(planned, len(found)), int(asked.get("at_once", 1)))
+    said = (
+        f"{ended} of {max(planned, len(found))} trials have ended"
+        if "trials" in asked
+        else f"{ended} trials ended"
+    )
+    if "minutes" in asked and main.started:
+        rest = max(main.started + 60 * float(asked["minutes"]) - time.time(), 0.0)
+        said += f"; trials are begun for {duration(rest)} more"
+    if left is not None:
+        said += f"; those known take about {duration(left)} more"
+    st.progress(ended / max(planned, len(found), 1), text=said)
 
 
 @st.cache_data(max_entries=20, show_spinner=False)

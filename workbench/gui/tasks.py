@@ -16,7 +16,7 @@ from workbench.report import Report
 if TYPE_CHECKING:
     from workbench.runs import Run
 
-__all__ = ["classify", "cluster", "losses", "peers", "regress"]
+__all__ = ["baselines", "classify", "cluster", "losses", "peers", "regress"]
 
 #: Channels drawn of a series, and medoids drawn at once.
 MAX_CHANNELS, MAX_SERIES = 6, 8
@@ -126,6 +126,13 @@ def cluster(run: Run, report: Report) -> None:
         st.subheader("Labels in each cluster")
         plot(clusters.groups(tables["groups"]), "groups", data=tables["groups"])
     losses(report)
+    result.tables(report)
+
+
+def baselines(run: Run, report: Report) -> None:
+    """The peers of a task, without anything of ours."""
+    result.score_cards(report)
+    peers(report)
     result.tables(report)
 
 

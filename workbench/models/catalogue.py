@@ -56,6 +56,12 @@ class Model:
         """``name@version``."""
         return f"{self.name}@{self.version}"
 
+    def learned(self, name: str) -> Any:
+        """A number or word that the estimator has learnt, without loading it; None where it has none."""
+        head = json.loads((self.path / "estimator.json").read_text())
+        value = head["state"].get(name)
+        return value if isinstance(value, str | int | float) else None
+
     def load(self) -> Any:
         """The fitted estimator."""
         return load(self.path, trusted=[self.estimator])

@@ -59,6 +59,7 @@ class Step(Output):
     delay: float
     timeout: float | None
     reuse: bool
+    may_fail: bool = False
     state: str = "waiting"
     key: str = ""
     attempt: int = 0
@@ -180,14 +181,17 @@ class Flow:
         delay: float = 0.0,
         timeout: float | None = None,
         reuse: bool = True,
+        may_fail: bool = False,
     ) -> Step:
         """Ask for a run, as :meth:`workbench.facade.Store.submit` takes it.
 
         Its output is ``{"run": id, "headline": …, "scores": {…}}``. `data`, `params` and `estimator` may be
         steps or hold some; a parameter ``{"$model": "name@version"}`` is the saved model, frozen. `timeout`
-        counts from when a worker has started the run. The others are as in :meth:`step`.
+        counts from when a worker has started the run. With `may_fail` its failure, which its ``state`` tells,
+        is none of the pipeline. The others are as in :meth:`step`.
         """
-        policy = {"retries": retries, "delay": delay, "timeout": timeout, "reuse": reuse}
+        policy: dict[str, Any] = {"retries": retries, "delay": delay, "timeout": timeout, "reuse": reuse}
+        policy["may_fail"] = may_fail
         task = {
             "estimator": estimator, "data": data, "params": params or {}, "recipe": recipe, "split": split,
             "seed": seed, "device": device, "launcher": launcher, "priority": priority,
@@ -203,6 +207,12 @@ class Flow:
         """Wait until these steps have ended, well or not; without any, all that were asked for."""
         wanted = steps or tuple(self.steps.values())
         while not all(step.is_ended for step in wanted):
+            if not self._turn():
+                time.sleep(PAUSE)
+
+    def wait_for_one(self, *steps: Step) -> None:
+        """Wait until one of these steps has ended, well or not."""
+        while not any(step.is_ended for step in steps):
             if not self._turn():
                 time.sleep(PAUSE)
 
@@ -224,7 +234,11 @@ class Flow:
         PipelineError
         """
         self.wait()
-        failed = [step for step in self.steps.values() if step.state in ("failed", "cancelled")]
+        failed = [
+            step
+            for step in self.steps.values()
+            if step.state in ("failed", "cancelled") and not step.may_fail
+        ]
         if failed:
             others = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
             raise PipelineError(f"The step {failed[0].name!r} {_why(failed[0])}{others}")

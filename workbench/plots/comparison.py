@@ -10,8 +10,17 @@ import plotly.graph_objects as go
 
 from workbench.plots.scores import score_label
 from workbench.plots.template import CONTROL, PALETTE, ROLES, figure, plain
+from workbench.report import Report
 
-__all__ = ["SMALLER_IS_BETTER", "comparison", "label_curve", "lines_by_step", "metrics_of", "model_colour"]
+__all__ = [
+    "SMALLER_IS_BETTER",
+    "comparison",
+    "figures",
+    "label_curve",
+    "lines_by_step",
+    "metrics_of",
+    "model_colour",
+]
 
 #: Metrics of which less is better.
 SMALLER_IS_BETTER = ("mse", "mae", "test_rmse", "test_mae", "seconds")
@@ -86,6 +95,12 @@ def label_curve(table: pd.DataFrame) -> go.Figure:
     fig.update_yaxes(range=[0, 1.04])
     fig.update_layout(showlegend=True)
     return fig
+
+
+def figures(report: Report) -> dict[str, go.Figure]:
+    """The peers by each metric (recipe ``timeseries.baselines``)."""
+    table = report.tables["scores"]
+    return {metric: comparison(table, metric) for metric in metrics_of(table)} if len(table) else {}
 
 
 def lines_by_step(table: pd.DataFrame, metric: str, models: Sequence[str] | None = None) -> go.Figure:

@@ -30,6 +30,7 @@ __all__ = [
     "run_peers",
     "score_table",
     "untrained",
+    "wanted",
 ]
 
 #: Scores of one model: metric → value.
@@ -73,6 +74,11 @@ def fit_both(
             fit(models[name])
             seconds[name] = time.perf_counter() - began
     return models, seconds
+
+
+def wanted(asked: Mapping[str, Found], peers: bool | None, split: Split) -> dict[str, Found]:
+    """The peers that are to run: all, or none; where it is not said, none beside a mere trial."""
+    return dict(asked) if (not split.inner if peers is None else peers) else {}
 
 
 def run_peers(

@@ -24,6 +24,7 @@ from workbench.timeseries.tasks._shared import (
     losses,
     run_peers,
     score_table,
+    wanted,
 )
 from workbench.timeseries.units_classifier import UniTSClassifier
 
@@ -37,7 +38,15 @@ _SHARES = (0.01, 0.05, 0.1, 0.2, 0.5, 1.0)
 Rows = NDArray[np.intp]
 
 
-def classify(estimator: Any, data: Data, split: Split, seed: int, reporter: Reporter) -> Report:
+def classify(
+    estimator: Any,
+    data: Data,
+    split: Split,
+    seed: int,
+    reporter: Reporter,
+    *,
+    peers: bool | None = None,
+) -> Report:
     """Train a classifier of series on the train part and judge it on the test part.
 
     Encoders learn from all series of the train part, the head from those with a label. Where the data set
@@ -52,6 +61,8 @@ def classify(estimator: Any, data: Data, split: Split, seed: int, reporter: Repo
     seed : int
         Becomes ``random_state`` where that is None; also of the split and the peers.
     reporter : Reporter
+    peers : bool, optional
+        Whether peers run too; by default unless the split is the inner one, which only trials are judged by.
 
     Returns
     -------
@@ -89,8 +100,8 @@ def classify(estimator: Any, data: Data, split: Split, seed: int, reporter: Repo
         rows = _label_curve(fitted, series.X, labels, learns, tested, seed, reporter)
         tables["label_curve"] = pd.DataFrame(rows, columns=["model", "share", "labels", "accuracy"])
     with reporter.stage("peers"):
-        peers = classifiers(series.X[learns], labels[learns].astype(str), series.X[tested], seed)
-        found, times = run_peers(peers, reporter)
+        asked = classifiers(series.X[learns], labels[learns].astype(str), series.X[tested], seed)
+        found, times = run_peers(wanted(asked, peers, split), reporter)
         judged |= {name: _scores(labels[tested], predicted) for name, predicted in found.items()}
         seconds |= times
     tables["scores"] = score_table(judged, seconds)

@@ -28,6 +28,7 @@ from workbench.timeseries.tasks._shared import (
     losses,
     run_peers,
     score_table,
+    wanted,
 )
 from workbench.timeseries.units_clusterer import UniTSClusterer
 
@@ -36,7 +37,15 @@ __all__ = ["cluster"]
 RECIPE = "timeseries.cluster"
 
 
-def cluster(estimator: Any, data: Data, split: Split, seed: int, reporter: Reporter) -> Report:
+def cluster(
+    estimator: Any,
+    data: Data,
+    split: Split,
+    seed: int,
+    reporter: Reporter,
+    *,
+    peers: bool | None = None,
+) -> Report:
     """Group the series of the train part, and put those of the test part into the groups.
 
     Parameters
@@ -48,6 +57,8 @@ def cluster(estimator: Any, data: Data, split: Split, seed: int, reporter: Repor
     seed : int
         Becomes ``random_state`` where that is None; also of the split and the peers.
     reporter : Reporter
+    peers : bool, optional
+        Whether peers run too; by default unless the split is the inner one, which only trials are judged by.
 
     Returns
     -------
@@ -67,9 +78,8 @@ def cluster(estimator: Any, data: Data, split: Split, seed: int, reporter: Repor
     with reporter.stage("evaluate"):
         tables = _tables(trained, series, train, labels, seed)
     with reporter.stage("peers"):
-        found, times = run_peers(
-            clusterers(series.X[train], series.X[test], trained.n_clusters, seed), reporter
-        )
+        asked = clusterers(series.X[train], series.X[test], trained.n_clusters, seed)
+        found, times = run_peers(wanted(asked, peers, split), reporter)
         groups |= found
         seconds |= times
     flat = z_normalize(series.X[test]).reshape(len(test), -1)

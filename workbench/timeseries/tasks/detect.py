@@ -21,6 +21,7 @@ from workbench.timeseries.tasks._shared import (
     losses,
     run_peers,
     score_table,
+    wanted,
 )
 
 __all__ = ["alarms", "detect"]
@@ -30,7 +31,15 @@ RECIPE = "timeseries.detect"
 Scored = NDArray[np.float64]
 
 
-def detect(estimator: Any, data: Data, split: Split, seed: int, reporter: Reporter) -> Report:
+def detect(
+    estimator: Any,
+    data: Data,
+    split: Split,
+    seed: int,
+    reporter: Reporter,
+    *,
+    peers: bool | None = None,
+) -> Report:
     """Train a detector on the train part, taken to be normal, and score every step of the test part.
 
     With a column that has the role ``split`` whole series are train or test; else the test part is the last
@@ -45,6 +54,8 @@ def detect(estimator: Any, data: Data, split: Split, seed: int, reporter: Report
     seed : int
         Becomes ``random_state`` where that is None; also of the peers.
     reporter : Reporter
+    peers : bool, optional
+        Whether peers run too; by default unless the split is the inner one, which only trials are judged by.
 
     Returns
     -------
@@ -69,8 +80,8 @@ def detect(estimator: Any, data: Data, split: Split, seed: int, reporter: Report
         for name, model in fitted.items()
     }
     with reporter.stage("peers"):
-        peers = detectors(train, series.X[rows], trained.window_, trained.quantile, seed)
-        more, times = run_peers(peers, reporter)
+        asked = detectors(train, series.X[rows], trained.window_, trained.quantile, seed)
+        more, times = run_peers(wanted(asked, peers, split), reporter)
     found |= {name: (joined(values), threshold) for name, (values, threshold) in more.items()}
     seconds |= times
 

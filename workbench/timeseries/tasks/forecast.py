@@ -22,7 +22,9 @@ from workbench.timeseries.tasks._shared import (
     losses,
     run_peers,
     score_table,
+    wanted,
 )
+from workbench.timeseries.tasks._statistical import CONTEXT
 from workbench.timeseries.units_forecaster import UniTSForecaster
 
 __all__ = ["forecast"]
@@ -50,7 +52,15 @@ class _Origins:
     exogenous: Values | None
 
 
-def forecast(estimator: Any, data: Data, split: Split, seed: int, reporter: Reporter) -> Report:
+def forecast(
+    estimator: Any,
+    data: Data,
+    split: Split,
+    seed: int,
+    reporter: Reporter,
+    *,
+    peers: bool | None = None,
+) -> Report:
     """Train a forecaster on the beginning of every series and judge it on the rest.
 
     The test part is the last ``split.test_size`` of each series in time. From origins spread over it the
@@ -66,6 +76,8 @@ def forecast(estimator: Any, data: Data, split: Split, seed: int, reporter: Repo
     seed : int
         Becomes ``random_state`` where that is None.
     reporter : Reporter
+    peers : bool, optional
+        Whether peers run too; by default unless the split is the inner one, which only trials are judged by.
 
     Returns
     -------
@@ -89,15 +101,16 @@ def forecast(estimator: Any, data: Data, split: Split, seed: int, reporter: Repo
     trained = fitted["trained"]
     period = season(train)
     with reporter.stage("evaluate"):
-        origins = _origins(series.X, exogenous, begins, ends, horizon, max(trained.window_, period))
+        seen = max(trained.window_, period, min(CONTEXT, int(begins.min())))
+        origins = _origins(series.X, exogenous, begins, ends, horizon, seen)
         found = {
             name: model.predict(origins.past[:, -model.window_ :], exog=origins.exogenous)
             for name, model in fitted.items()
         }
         bands = _bands(trained, origins)
     with reporter.stage("peers"):
-        peers = forecasters(train, origins.past, horizon, trained.window_, period)
-        more, times = run_peers(peers, reporter)
+        asked = forecasters(train, origins.past, horizon, trained.window_, period, row=origins.row, seed=seed)
+        more, times = run_peers(wanted(asked, peers, split), reporter)
     found |= more
     seconds |= times
     judged = {name: _scores(origins.true, values, scale) for name, values in found.items()}

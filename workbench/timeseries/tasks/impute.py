@@ -22,6 +22,7 @@ from workbench.timeseries.tasks._shared import (
     losses,
     run_peers,
     score_table,
+    wanted,
 )
 from workbench.timeseries.units_imputer import interpolate
 
@@ -38,7 +39,15 @@ Values = NDArray[np.float64]
 Hidden = NDArray[np.bool_]
 
 
-def impute(estimator: Any, data: Data, split: Split, seed: int, reporter: Reporter) -> Report:
+def impute(
+    estimator: Any,
+    data: Data,
+    split: Split,
+    seed: int,
+    reporter: Reporter,
+    *,
+    peers: bool | None = None,
+) -> Report:
     """Train an imputer on the train part, and fill values of the test part that were hidden on purpose.
 
     Several series are divided as `split` says; of a single one the test part is the last ``split.test_size``
@@ -52,6 +61,8 @@ def impute(estimator: Any, data: Data, split: Split, seed: int, reporter: Report
     seed : int
         Becomes ``random_state`` where that is None; also draws what is hidden.
     reporter : Reporter
+    peers : bool, optional
+        Whether peers run too; by default unless the split is the inner one, which only trials are judged by.
 
     Returns
     -------
@@ -68,7 +79,8 @@ def impute(estimator: Any, data: Data, split: Split, seed: int, reporter: Report
     fitted, seconds = fit_both(estimator, seed, lambda model: model.fit(train), reporter)
     trained = fitted["trained"]
     fills: dict[str, Callable[[Values], Values]] = {m: model.transform for m, model in fitted.items()}
-    fills |= {"Linear": interpolate, "Last value": _last, "Mean": _means(train), "kNN": _neighbours(train)}
+    fills["Linear"] = interpolate
+    fills |= wanted({"Last value": _last, "Mean": _means(train), "kNN": _neighbours(train)}, peers, split)
 
     rows: list[dict[str, Any]] = []
     judged: Judged = {}

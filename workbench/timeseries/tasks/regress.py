@@ -21,6 +21,7 @@ from workbench.timeseries.tasks._shared import (
     losses,
     run_peers,
     score_table,
+    wanted,
 )
 
 __all__ = ["regress"]
@@ -28,7 +29,15 @@ __all__ = ["regress"]
 RECIPE = "timeseries.regress"
 
 
-def regress(estimator: Any, data: Data, split: Split, seed: int, reporter: Reporter) -> Report:
+def regress(
+    estimator: Any,
+    data: Data,
+    split: Split,
+    seed: int,
+    reporter: Reporter,
+    *,
+    peers: bool | None = None,
+) -> Report:
     """Train a regressor of series on the train part and judge it on the test part.
 
     Missing numbers and the role ``domain`` count as in :func:`~workbench.timeseries.tasks.classify`.
@@ -41,6 +50,8 @@ def regress(estimator: Any, data: Data, split: Split, seed: int, reporter: Repor
     seed : int
         Becomes ``random_state`` where that is None; also of the split and the peers.
     reporter : Reporter
+    peers : bool, optional
+        Whether peers run too; by default unless the split is the inner one, which only trials are judged by.
 
     Returns
     -------
@@ -74,8 +85,8 @@ def regress(estimator: Any, data: Data, split: Split, seed: int, reporter: Repor
     trained = fitted["trained"]
     predicted = {name: model.predict(series.X[tested]) for name, model in fitted.items()}
     with reporter.stage("peers"):
-        peers = regressors(series.X[learns], numbers[learns], series.X[tested], seed)
-        found, times = run_peers(peers, reporter)
+        asked = regressors(series.X[learns], numbers[learns], series.X[tested], seed)
+        found, times = run_peers(wanted(asked, peers, split), reporter)
     seconds |= times
     judged: Judged = {name: _scores(numbers[tested], values) for name, values in (predicted | found).items()}
     table = pd.DataFrame(

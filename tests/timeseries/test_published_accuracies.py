@@ -1,0 +1,67 @@
+"""Accuracies that the papers, or others, report, on the archive's sets: ``pytest -m proof --data DIR``.
+
+Each is given 0.03. T-Loss: an SVM on the features as they are, as published; TS2Vec and TS-TCC: linear
+evaluation of a frozen encoder, which was reported of 5 seeds.
+"""
+
+import numpy as np
+import pytest
+from aeon.datasets import load_from_ts_file
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+
+from tests.timeseries.conftest import padded
+from workbench.timeseries import TSTCC, TLoss, TS2Vec
+
+pytestmark = pytest.mark.proof
+
+
+@pytest.fixture
+def archive(request):
+    folder = request.config.getoption("--data")
+
+    def read(name):
+        parts = [load_from_ts_file(str(folder / "uea" / name / f"{name}_{p}.ts")) for p in ("TRAIN", "TEST")]
+        (X, y), (X_test, y_test) = parts
+        return padded(X), y, padded(X_test), y_test
+
+    return read
+
+
+@pytest.mark.parametrize(
+    ("name", "published"),
+    [
+        ("BasicMotions", 1.0),
+        ("Epilepsy", 0.957),
+        ("NATOPS", 0.944),
+        ("RacketSports", 0.862),
+        ("UWaveGestureLibrary", 0.884),
+    ],
+)
+def test_tloss(archive, name, published):
+    X, y, X_test, y_test = archive(name)
+    # 600 steps, as published, of batches of 10.
+    epochs = max(10, round(600 / (len(X) / 10)))
+    model = TLoss(n_epochs=epochs, random_state=0).fit(X)
+    Z = model.transform(X)
+    svm = SVC(C=1e9, gamma="scale")
+    if len(X) >= 50 and np.unique(y, return_counts=True)[1].min() >= 5:
+        svm = GridSearchCV(svm, {"C": [10.0**k for k in range(-4, 5)] + [1e9]}, cv=5)
+    accuracy = svm.fit(Z, y).score(model.transform(X_test), y_test)
+    print(f"TLoss on {name}: {accuracy:.3f} (published {published})")
+    assert accuracy >= published - 0.03
+
+
+@pytest.mark.parametrize(("encoder", "reported"), [(TS2Vec, 0.934), (TSTCC, 0.8317)])
+def test_linear_evaluation_on_uwave(archive, encoder, reported):
+    X, y, X_test, y_test = archive("UWaveGestureLibrary")
+    model = encoder(n_epochs=40, random_state=0).fit(X)
+    Z, Z_test = model.transform(X), model.transform(X_test)
+    linear = make_pipeline(StandardScaler(), LogisticRegression(max_iter=5000))
+    head = GridSearchCV(linear, {"logisticregression__C": [0.01, 0.1, 1.0, 10.0]}, cv=5).fit(Z, y)
+    accuracy = head.score(Z_test, y_test)
+    print(f"{encoder.__name__} on UWaveGestureLibrary: {accuracy:.3f} (reported {reported})")
+    assert accuracy >= reported - 0.03

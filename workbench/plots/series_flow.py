@@ -1,0 +1,71 @@
+"""The flow of a task on series as a graph: data, pre-training, encoders, fusion, task."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+
+from workbench.plots.template import CONTROL, PALETTE, figure, plain
+
+__all__ = ["flow"]
+
+_STAGES = ("Data", "Pre-training", "Encoders", "Fusion", "Task")
+
+
+def flow(
+    *, data: str, encoders: Sequence[tuple[str, str]], fusion: str, task: str, tuned: bool = False
+) -> go.Figure:
+    """Boxes from left to right, joined by what passes between them.
+
+    Parameters
+    ----------
+    data : str
+        The data set.
+    encoders : sequence of (name, how it comes about)
+        The second is "saved" for one that is taken as it is, and has no pre-training.
+    fusion, task : str
+    tuned : bool
+        Whether encoders and fusion are trained with the task once more.
+    """
+    n = max(len(encoders), 1)
+    rows = [(n - 1) / 2 - i for i in range(n)]
+    boxes = [(0, 0.0, data)]
+    edges = []
+    for y, (name, how) in zip(rows, encoders, strict=True):
+        if how != "saved":
+            boxes.append((1, y, how))
+            edges += [((0, 0.0), (1, y)), ((1, y), (2, y))]
+        else:
+            edges.append(((0, 0.0), (2, y)))
+        boxes.append((2, y, name if how != "saved" else f"{name} (saved)"))
+        edges.append(((2, y), (3, 0.0)))
+    boxes += [(3, 0.0, fusion), (4, 0.0, task)]
+    edges.append(((3, 0.0), (4, 0.0)))
+    fig = figure(x="", y="", height=110 + 46 * n)
+    fig.add_scatter(
+        x=[x for a, b in edges for x in (a[0], b[0], None)],
+        y=[y for a, b in edges for y in (a[1], b[1], None)],
+        mode="lines",
+        line={"color": PALETTE[1] if tuned else CONTROL, "width": 2},
+        hoverinfo="skip",
+        showlegend=False,
+    )
+    fig.add_scatter(
+        x=[x for x, *_ in boxes],
+        y=[y for _, y, _ in boxes],
+        mode="markers+text",
+        marker={"size": 22, "symbol": "square", "color": [PALETTE[x % len(PALETTE)] for x, *_ in boxes]},
+        text=[plain(text) for *_, text in boxes],
+        textposition="bottom center",
+        cliponaxis=False,
+        hovertemplate="%{text}<extra></extra>",
+        showlegend=False,
+    )
+    top = (n - 1) / 2 + 0.55
+    for x, stage in enumerate(_STAGES):
+        note = " (fine-tuned together)" if tuned and stage == "Task" else ""
+        fig.add_annotation(x=x, y=top, text=f"<b>{stage}</b>{note}", showarrow=False)
+    fig.update_xaxes(visible=False, range=[-0.6, 4.6])
+    fig.update_yaxes(visible=False, range=[-(n - 1) / 2 - 0.75, top + 0.25])
+    return fig
