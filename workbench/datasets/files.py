@@ -111,6 +111,8 @@ class Build:
     def spare(self) -> None:
         """Make do with less memory, at the price of time."""
         self.connection.execute("SET threads = 1")
+        self.connection.execute("SET write_buffer_row_group_count = 1")
+        self.connection.execute("SET allocator_flush_threshold = '16MB'")
         # Not of what is spare now: the allocator has not given back what the failed attempt took.
         self.connection.execute(f"SET memory_limit = '{self._limit // 2}B'")
 
