@@ -250,8 +250,11 @@ def _locked(path: Path) -> IO[bytes]:
 
 
 def _memory(n_columns: int) -> tuple[int, int]:
-    """Bytes and threads for one import: enough to stream with every core, never more than half the spare."""
+    """Bytes and threads for one import: enough to stream with every core, never more than half the spare.
+
+    Where a limit is set on the process, not even a third: what DuckDB does not count comes on top, up to 400 MB.
+    """
     cores = len(os.sched_getaffinity(0))
     wanted = max(1 << 30, cores * _THREAD_BYTES, n_columns * _COLUMN_BYTES)
-    limit = min(wanted, spare_bytes() // 2)
+    limit = min(wanted, spare_bytes() // (3 if is_capped() else 2))
     return limit, max(1, min(cores, limit // _THREAD_BYTES))
