@@ -252,7 +252,7 @@ def _locked(path: Path) -> IO[bytes]:
 def _memory(n_columns: int) -> tuple[int, int]:
     """Bytes and threads for one import: enough to stream with every core, never more than half the spare.
 
-    Where a limit is set on the process, not even a third: what DuckDB does not count comes on top, up to 400 MB.
+    Of a process with a limit a third: what DuckDB does not count comes on top, up to 400 MB.
     """
     cores = len(os.sched_getaffinity(0))
     wanted = max(1 << 30, cores * _THREAD_BYTES, n_columns * _COLUMN_BYTES)
