@@ -62,6 +62,7 @@ class Build:
         self._key = f"{_PREFIX}{uuid.uuid4().hex}"
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._lock: IO[bytes] | None = None
+        self._limit = 0
 
     @property
     def folder(self) -> Path:
@@ -103,14 +104,17 @@ class Build:
 
     def expect(self, n_columns: int) -> None:
         """Take the memory that is there for a table of so many columns."""
-        for name, value in _memory(n_columns).items():
-            self.connection.execute(f"SET {name} = '{value}'")
+        self._limit, threads = _memory(n_columns)
+        self.connection.execute(f"SET memory_limit = '{self._limit}B'")
+        self.connection.execute(f"SET threads = {threads}")
 
     def spare(self) -> None:
         """Make do with less memory, at the price of time."""
-        limit = spare_bytes() // 4
         self.connection.execute("SET threads = 1")
-        self.connection.execute(f"SET memory_limit = '{limit}B'")
+        self.connection.execute("SET write_buffer_row_group_count = 1")
+        self.connection.execute("SET allocator_flush_threshold = '16MB'")
+        # Not of what is spare now: the allocator has not given back what the failed attempt took.
+        self.connection.execute(f"SET memory_limit = '{self._limit // 2}B'")
 
     def run(self, sql: str, parameters: list[Any] | None = None, message: str = "reading") -> None:
         """Execute one statement, reporting its progress; Ctrl-C and a failing `progress` stop it."""
@@ -245,9 +249,12 @@ def _locked(path: Path) -> IO[bytes]:
         file.close()  # a sweep removed it between our open and our lock
 
 
-def _memory(n_columns: int) -> dict[str, str]:
-    """DuckDB's settings for one import: enough to stream with every core, never more than half the spare."""
+def _memory(n_columns: int) -> tuple[int, int]:
+    """Bytes and threads for one import: enough to stream with every core, never more than half the spare.
+
+    Of a process with a limit a third: what DuckDB does not count comes on top, up to 400 MB.
+    """
     cores = len(os.sched_getaffinity(0))
     wanted = max(1 << 30, cores * _THREAD_BYTES, n_columns * _COLUMN_BYTES)
-    limit = min(wanted, spare_bytes() // 2)
-    return {"memory_limit": f"{limit}B", "threads": str(max(1, min(cores, limit // _THREAD_BYTES)))}
+    limit = min(wanted, spare_bytes() // (3 if is_capped() else 2))
+    return limit, max(1, min(cores, limit // _THREAD_BYTES))

@@ -65,7 +65,7 @@ def publish(
         n_rows = build.n_rows() if columns else 0
         if n_rows == 0:
             raise ImportFailed("There are no rows.", file=source or None)
-        chosen = _roles(build, roles or imported.roles, columns)
+        chosen = _roles(build, roles or imported.roles, columns, source)
         kept, shown = recipe() if recipe is not None else (None, sql)
         build.say(1.0, "profiling")
         facts = profile(build.connection, columns, n_rows, chosen)
@@ -103,7 +103,9 @@ def _put_in_utc(build: Build) -> list[str]:
     return notes
 
 
-def _roles(build: Build, given: Mapping[str, str | Sequence[str]] | None, columns: Sequence[Column]) -> Roles:
+def _roles(
+    build: Build, given: Mapping[str, str | Sequence[str]] | None, columns: Sequence[Column], source: str
+) -> Roles:
     """The roles as given or else guessed, checked against the columns and the labels."""
     chosen = check(given if given is not None else guess(columns), columns)
     if given is None:
@@ -114,7 +116,8 @@ def _roles(build: Build, given: Mapping[str, str | Sequence[str]] | None, column
         row = build.connection.execute(f"SELECT min(rowid) FROM data WHERE isinf({name})").fetchone()
         if row is not None and row[0] is not None:
             raise ImportFailed(
-                f"The label {name} is infinite in row {row[0] + 1}: a label is finite, or missing."
+                f"The label {name} is infinite in row {row[0] + 1}: a label is finite, or missing.",
+                file=source or None,
             )
     return chosen
 
