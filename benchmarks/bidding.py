@@ -31,7 +31,7 @@ from _common import commit, machine, table
 
 RESULTS = Path(__file__).parent / "results" / "bidding.json"
 TUNED = [*experiments.RULES, *experiments.STEPWISE, *experiments.LEARNERS]
-EPISODES = (1, 10, 15, 20, 30, 40, 50, 60)
+EPISODES = (1, 5, 10, 15, 20, 30, 40, experiments.EPISODES)
 Cells = dict[str, dict[str, Any]]
 
 
@@ -161,7 +161,8 @@ def verdicts(results: Cells) -> list[str]:
         if not done or not ("DCMAB" in group or group.startswith(("fig5a", "table3"))):
             continue
         room = group.rpartition("/")[0]
-        beside = f"{room}/UniformScale" if room.startswith(("reserve", "fig5b")) else "table1/UniformScale"
+        own = room.startswith(("reserve", "positions", "spread", "fig5b"))
+        beside = f"{room}/UniformScale" if own else "table1/UniformScale"
         if beside not in results:
             continue
         uniform, low = results[beside]["gmv"], min(done)
@@ -234,7 +235,11 @@ def report(results: Cells) -> None:
     parts: list[tuple[str, Callable[[Cells], str]]] = [
         ("Speed, one thread, process seconds", speed_table),
         (f"Tuning: {experiments.TRIALS} settings each, or as many as there are", tuning_table),
-        (f"A calibrated day of {experiments.REQUESTS:,} requests", experiment_table),
+        (
+            f"A calibrated day of {experiments.REQUESTS:,} requests and three slots, learners trained for "
+            f"{experiments.EPISODES} episodes",
+            experiment_table,
+        ),
         ("Order found", order),
         ("Against the uniform scale", lambda r: "\n".join(verdicts(r)) or "not run"),
         ("Learning, self-interest", curve_table),
