@@ -50,6 +50,7 @@ class MPIDBidder(ReplayBidder):
     arXiv 1905.10928.
     """
 
+    _recipe = "bidding.replay"
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "cpc": [_POSITIVE],
         **{name: [_GAIN] for name in ("gain", "integral", "derivative")},

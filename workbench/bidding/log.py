@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -323,6 +323,12 @@ class ReplayLog:
         v = np.array(values, dtype=np.float64)
         top = float(v[:, 0].max()) or 1.0
         return cls(price=v[:, 1:].max(axis=1), pctr=v[:, 0] / top, click=v[:, 0] / top, value_per_click=top)
+
+    def select(self, rows: ArrayLike) -> ReplayLog:
+        """The log of some auctions: positions, or a mask."""
+        chosen = np.asarray(rows)
+        parts = {n: getattr(self, n) for n in ("price", "pctr", "click", "bid", "hour", "pcvr")}
+        return replace(self, **{n: None if v is None else v[chosen] for n, v in parts.items()})
 
     def censor(self, bid: ArrayLike) -> ReplayLog:
         """What a bidder that bid `bid` would have seen: prices of lost auctions become NaN."""
