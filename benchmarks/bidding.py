@@ -1,7 +1,7 @@
 """Bidding: speed, the tables of the DCMAB paper on a calibrated log, and off-policy estimates on real ones.
 
     python benchmarks/bidding.py                    print what has been run
-    python benchmarks/bidding.py --run table1       run the missing cells whose names begin so
+    python benchmarks/bidding.py --run table1 fig5  run the missing cells whose names begin so
     python benchmarks/bidding.py --run speed/       speed cells
     python benchmarks/bidding.py --run ope/ --data DIR
     python benchmarks/bidding.py --again NAME       run one cell anew
@@ -81,7 +81,7 @@ def run(wanted: list[str], results: Cells, data: Path | None, minutes: float) ->
     start, specs = time.monotonic(), experiments.specs()
     for name in wanted:
         needed = [f"tune/{specs[name]['bidder']}"] if name in specs else []
-        for cell in [*(n for n in needed if n not in results), name]:
+        for cell in (n for n in [*needed, name] if n not in results):
             if time.monotonic() - start > 60 * minutes:
                 return
             results[cell] = run_cell(cell, results, data)
@@ -253,7 +253,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--run", metavar="PREFIX", help="run the missing cells whose names begin so")
+    parser.add_argument(
+        "--run", metavar="PREFIX", nargs="+", help="run the missing cells whose names begin so, in this order"
+    )
     parser.add_argument("--again", metavar="NAME", help="run one cell anew")
     parser.add_argument("--list", action="store_true", help="name every cell")
     parser.add_argument("--data", type=Path, metavar="DIR", help="folder of real logs")
@@ -266,8 +268,10 @@ def main() -> None:
     if args.again and args.again not in names():
         parser.error(f"there is no cell {args.again!r}; see --list")
     wanted = [args.again] if args.again else []
+    results.pop(args.again, None)
     if args.run is not None:
-        wanted = [n for n in names() if n.startswith(args.run) and n not in results]
+        missing = [n for n in names() if n not in results]
+        wanted = list(dict.fromkeys(n for prefix in args.run for n in missing if n.startswith(prefix)))
     if args.data is None and not args.again:
         wanted = [n for n in wanted if not n.startswith("ope/")]
     run(wanted, results, args.data, args.minutes)
