@@ -134,7 +134,7 @@ def _headline(best: str, outcomes: dict[str, ReplayOutcome]) -> str:
     others = {name: o.clicks for name, o in outcomes.items() if name != best}
     if others:
         second = max(others, key=lambda name: others[name])
-        text += f"; {second} {others[second]:,.6g}"
+        text += f"; {second} buys {others[second]:,.6g}"
     return text + "."
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -9,7 +10,6 @@ import streamlit as st
 from workbench.bidding.replay_experiment import REPLAY_BIDDERS
 from workbench.gui import result
 from workbench.gui.panels import plot, table
-from workbench.gui.text import score
 from workbench.plots import bidding_replay as plots
 from workbench.report import Report
 
@@ -39,7 +39,7 @@ def view(run: Run, report: Report) -> None:
     st.subheader("Bidders beside one another")
     plot(drawn["comparison"], "comparison")
     shown = tables["comparison"].sort_values("clicks", ascending=False)[list(_COLUMNS)]
-    shown = shown.map(lambda value: score(value) if isinstance(value, float) else str(value))
+    shown = shown.map(_text)
     table(shown.rename(columns=_COLUMNS), "comparison")
     left, right = st.columns(2)
     with left:
@@ -65,3 +65,12 @@ def bidders() -> str:
         "money in whole numbers; IQL, DRLB and USCB learn and take longer.",
     )
     return ", ".join(chosen)
+
+
+def _text(value: object) -> str:
+    """Counts and money whole, shares to three places."""
+    if not isinstance(value, (int, float)):
+        return str(value)
+    if math.isnan(value):
+        return "–"
+    return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.3g}"

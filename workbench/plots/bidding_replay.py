@@ -42,7 +42,7 @@ def bids(table: pd.DataFrame) -> go.Figure:
 
 def budget_sweep(table: pd.DataFrame) -> go.Figure:
     """Clicks against the budget."""
-    fig = figure(x="Budget over the one that bidders were fitted for", y="Clicks")
+    fig = figure(x="Share of the budget fitted for", y="Clicks")
     return _lines(fig, table, "fraction", "clicks", "lines+markers")
 
 
