@@ -16,7 +16,7 @@ from workbench.bidding.experiment import make_bidder
 SEEDS = (0, 1, 2, 3)
 REQUESTS = 4_000
 TRIALS = 4
-EPISODES = 50
+EPISODES = 30
 LEARNERS = ("Bandit", "A2C", "DDPG", "DCMAB")
 STEPWISE = ("IQL", "DRLB", "USCB")
 RULES = (
@@ -26,7 +26,13 @@ RULES = (
 BESIDE = ("Manual", "UniformScale", "AdaptivePacing")
 #: What each kind of learner is given in every cell, tuned or not.
 EFFORT: dict[str, dict[str, Any]] = {
-    **{name: {"n_episodes": EPISODES, "n_workers": 8, "updates_per_interval": 3} for name in LEARNERS},
+    **{
+        # So few updates have to reach the target networks sooner than thousands of them.
+        name: {"n_episodes": EPISODES, "n_workers": 8, "updates_per_interval": 3, "tau": 0.05}
+        for name in LEARNERS
+    },
+    # Without a replay an episode costs it less: as much of a processor's time is more of them.
+    "A2C": {"n_episodes": 100, "n_workers": 8},
     "IQL": {"n_steps": 24, "n_updates": 1_500, "n_days": 6},
     "DRLB": {"n_steps": 24, "n_episodes": 20, "updates_per_episode": 100},
     "USCB": {"n_steps": 24, "n_episodes": 40, "updates_per_episode": 40},

@@ -31,7 +31,7 @@ from _common import commit, machine, table
 
 RESULTS = Path(__file__).parent / "results" / "bidding.json"
 TUNED = [*experiments.RULES, *experiments.STEPWISE, *experiments.LEARNERS]
-EPISODES = (1, 5, 10, 15, 20, 30, 40, experiments.EPISODES)
+EPISODES = (1, 5, 10, 15, 20, 25, experiments.EPISODES, 60, 100)
 Cells = dict[str, dict[str, Any]]
 
 
@@ -148,7 +148,8 @@ def curve_table(results: Cells) -> str:
         for episode in EPISODES:
             values = [curve[episode - 1] for curve in curves if len(curve) >= episode]
             spread = f" ± {np.std(values, ddof=1):,.0f}" if len(values) > 1 else ""
-            cells.append(f"{np.mean(values):,.0f}{spread}" if values else "not run")
+            missing = "" if curves else "not run"
+            cells.append(f"{np.mean(values):,.0f}{spread}" if values else missing)
         rows.append([name, *cells])
     return table(["learner", *(f"episode {e}" for e in EPISODES)], rows)
 
@@ -237,7 +238,7 @@ def report(results: Cells) -> None:
         (f"Tuning: {experiments.TRIALS} settings each, or as many as there are", tuning_table),
         (
             f"A calibrated day of {experiments.REQUESTS:,} requests and three slots, learners trained for "
-            f"{experiments.EPISODES} episodes",
+            f"{experiments.EPISODES} episodes (A2C, which has no replay, for {experiments.EFFORT['A2C']['n_episodes']})",
             experiment_table,
         ),
         ("Order found", order),
