@@ -238,7 +238,7 @@ def report(results: Cells) -> None:
         (f"Tuning: {experiments.TRIALS} settings each, or as many as there are", tuning_table),
         (
             f"A calibrated day of {experiments.REQUESTS:,} requests and three slots, learners trained for "
-            f"{experiments.EPISODES} episodes (A2C, which has no replay, for {experiments.EFFORT['A2C']['n_episodes']})",
+            f"{experiments.EPISODES} episodes, A2C for {experiments.EFFORT['A2C']['n_episodes']}",
             experiment_table,
         ),
         ("Order found", order),
