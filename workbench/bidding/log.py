@@ -327,8 +327,10 @@ class ReplayLog:
     def select(self, rows: ArrayLike) -> ReplayLog:
         """The log of some auctions: positions, or a mask."""
         chosen = np.asarray(rows)
-        parts = {n: getattr(self, n) for n in ("price", "pctr", "click", "bid", "hour", "pcvr")}
-        return replace(self, **{n: None if v is None else v[chosen] for n, v in parts.items()})
+        columns: dict[str, Any] = {
+            n: getattr(self, n) for n in ("price", "pctr", "click", "bid", "hour", "pcvr")
+        }
+        return replace(self, **{n: v if v is None else v[chosen] for n, v in columns.items()})
 
     def censor(self, bid: ArrayLike) -> ReplayLog:
         """What a bidder that bid `bid` would have seen: prices of lost auctions become NaN."""
