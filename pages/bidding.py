@@ -52,13 +52,15 @@ with st.form("start", border=False):
         prefix = "bidding" if many else "replay"
         params = {"bidders": chosen, **forms.parameters(cls, prefix=prefix, skip={"bidders"})}
     split, seed = forms.split(has_column="split" in dataset.roles)
+    where = forms.launcher(store().queue.launchers())
     start = st.form_submit_button("Start", type="primary")
 
 with guard():
     forms.check(cls, params)
     cls(**params).names()  # refuses what is no bidder, or none at all
     if start:
-        run = store().submit(name, dataset, params=params, split=split, seed=seed, owner=access.owner())
+        given = {"params": params, "split": split, "seed": seed, "launcher": where}
+        run = store().submit(name, dataset, **given, owner=access.owner())
         navigation.open_page("run", run=run.id)
     python(notebook.snippet(name, ref, params, split=split, seed=seed))
 

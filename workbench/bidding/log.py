@@ -327,10 +327,11 @@ class ReplayLog:
     def select(self, rows: ArrayLike) -> ReplayLog:
         """The log of some auctions: positions, or a mask."""
         chosen = np.asarray(rows)
-        columns: dict[str, Any] = {
-            n: getattr(self, n) for n in ("price", "pctr", "click", "bid", "hour", "pcvr")
-        }
-        return replace(self, **{n: v if v is None else v[chosen] for n, v in columns.items()})
+        columns: dict[str, Any] = {}
+        for name in ("price", "pctr", "click", "bid", "hour", "pcvr"):
+            values = getattr(self, name)
+            columns[name] = None if values is None else values[chosen]
+        return replace(self, **columns)
 
     def censor(self, bid: ArrayLike) -> ReplayLog:
         """What a bidder that bid `bid` would have seen: prices of lost auctions become NaN."""

@@ -79,7 +79,7 @@ def is_replay(columns: Iterable[str]) -> bool:
 
 def holds_replay(table: TableData) -> bool:
     """Whether the table is one bidder's log."""
-    named = {_ROLES[role] for role in table.roles if role in _ROLES} | set(table.X)
+    named = {_ROLES[role] for role in table.roles if role in _ROLES} | set(map(str, table.X))
     clicks = {"click"} if table.y is not None else set()
     return is_replay(named | clicks) and "ppb" not in named
 
