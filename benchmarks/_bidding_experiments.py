@@ -16,6 +16,7 @@ from workbench.bidding.experiment import make_bidder
 SEEDS = (0, 1, 2, 3)
 REQUESTS = 4_000
 TRIALS = 4
+EPISODES = 30
 LEARNERS = ("Bandit", "A2C", "DDPG", "DCMAB")
 STEPWISE = ("IQL", "DRLB", "USCB")
 RULES = (
@@ -25,8 +26,13 @@ RULES = (
 BESIDE = ("Manual", "UniformScale", "AdaptivePacing")
 #: What each kind of learner is given in every cell, tuned or not.
 EFFORT: dict[str, dict[str, Any]] = {
-    **{name: {"n_episodes": 60, "updates_per_interval": 3} for name in LEARNERS},
-    "A2C": {"n_episodes": 60},
+    **{
+        # So few updates have to reach the target networks sooner than thousands of them.
+        name: {"n_episodes": EPISODES, "n_workers": 8, "updates_per_interval": 3, "tau": 0.05}
+        for name in LEARNERS
+    },
+    # Without a replay an episode costs it less: as much of a processor's time is more of them.
+    "A2C": {"n_episodes": 100, "n_workers": 8},
     "IQL": {"n_steps": 24, "n_updates": 1_500, "n_days": 6},
     "DRLB": {"n_steps": 24, "n_episodes": 20, "updates_per_episode": 100},
     "USCB": {"n_steps": 24, "n_episodes": 40, "updates_per_episode": 40},
@@ -52,22 +58,31 @@ GRID: dict[str, list[dict[str, Any]]] = {
 
 
 @cache
-def days() -> tuple[BidLog, BidLog, BidLog]:
+def days(spread: float = 0.1) -> tuple[BidLog, BidLog, BidLog]:
     """A training, a test and a validation day of one world."""
-    world = LogGenerator(n_calibration=8_000)
+    world = LogGenerator(n_calibration=8_000, conversion_spread=spread)
     train, test, validation = (world.sample(REQUESTS, seed=seed) for seed in (1, 2, 3))
     return train, test, validation
 
 
 def specs() -> dict[str, dict[str, Any]]:
-    """Every cell by name: what differs from the main setting (budgets a third, GSP, three clusters)."""
+    """Every cell by name: what differs from the main setting.
+
+    That is budgets of a third, GSP for three slots that are all seen, no reserve, three clusters, and the
+    published formula of a bid.
+    """
     cells: dict[str, dict[str, Any]] = {}
-    hard = {"reserve": 0.3, "effects": (1.0, 0.6, 0.3)}
+    rooms: dict[str, dict[str, Any]] = {
+        "reserve": {"reserve": 0.3},
+        "positions": {"effects": (1.0, 0.6, 0.3)},
+    }
     for name in RULES:
         cells[f"table1/{name}"] = {"bidder": name}
-        cells[f"reserve/{name}"] = {"bidder": name, **hard}
-    for fraction in (0.5, 1.0):
-        for name in BESIDE:
+        for room, setting in rooms.items():
+            cells[f"{room}/{name}"] = {"bidder": name, **setting}
+    for name in (*BESIDE, "Linear"):
+        cells[f"spread/{name}"] = {"bidder": name, "spread": 0.5}
+        for fraction in (0.5, 1.0):
             cells[f"fig5b/{fraction:g}/{name}"] = {"bidder": name, "fraction": fraction}
     for seed in SEEDS:
         for name in LEARNERS:
@@ -75,20 +90,25 @@ def specs() -> dict[str, dict[str, Any]]:
         for name in STEPWISE:
             cells[f"table1/{name}/{seed}"] = {"bidder": name, "params": {"random_state": seed}}
         cells[f"table2/DCMAB-coord/{seed}"] = _cell("DCMAB", seed)
-        cells[f"reserve/DCMAB-coord/{seed}"] = {**_cell("DCMAB", seed), **hard}
         for k in (1, 2):
             cells[f"table3/Coord{k}/{seed}"] = _cell("DCMAB", seed, coordinated_agents=k)
-        for n in (1, 2, 4, 5, 10):
-            cells[f"fig5a/N{n}/{seed}"] = _cell("DCMAB", seed, n_merchant_clusters=n)
+        for room, setting in rooms.items():
+            cells[f"{room}/DCMAB-coord/{seed}"] = {**_cell("DCMAB", seed), **setting}
         for fraction in (0.5, 1.0):
             cells[f"fig5b/{fraction:g}/DCMAB-coord/{seed}"] = {**_cell("DCMAB", seed), "fraction": fraction}
-        cells[f"bratio/DCMAB-coord-as-published/{seed}"] = _cell("DCMAB", seed, bratio_mode="paper")
+        for n in (1, 2, 4, 5, 10):
+            cells[f"fig5a/N{n}/{seed}"] = _cell("DCMAB", seed, n_merchant_clusters=n)
+        for mode in ("paper", "multiplier"):
+            cells[f"spread/DCMAB-coord-{mode}/{seed}"] = {
+                **_cell("DCMAB", seed, bratio_mode=mode),
+                "spread": 0.5,
+            }
+        cells[f"bratio/DCMAB-coord-multiplier/{seed}"] = _cell("DCMAB", seed, bratio_mode="multiplier")
     return cells
 
 
 def _cell(name: str, seed: int, **params: Any) -> dict[str, Any]:
-    chosen = {"bratio_mode": "multiplier", "random_state": seed, "reward": "coord", **params}
-    return {"bidder": name, "params": chosen}
+    return {"bidder": name, "params": {"random_state": seed, "reward": "coord", **params}}
 
 
 def tune(name: str) -> dict[str, Any]:
@@ -98,7 +118,7 @@ def tune(name: str) -> dict[str, Any]:
     fitted_in, tried_in = (AuctionMarket(log, budgets=1 / 3) for log in (train, validation))
     found = []
     for setting in GRID.get(name, [{}])[:TRIALS]:
-        params = {"bratio_mode": "multiplier", "reward": "coord", "random_state": 100, **EFFORT.get(name, {})}
+        params = {"reward": "coord", "random_state": 100, **EFFORT.get(name, {})}
         out = make_bidder(name, **{**params, **setting}).fit(fitted_in).simulate(tried_in)
         found.append((float(out.revenue.sum()), setting))
     best = max(found, key=lambda pair: pair[0])
@@ -116,7 +136,7 @@ def run(spec: dict[str, Any], tuned: dict[str, Any]) -> dict[str, Any]:
     start, cpu = time.perf_counter(), time.process_time()
     # Reserve and fraction are of the median merchant's bid and of its manual cost.
     options = {"budgets": spec.get("fraction", 1 / 3), "position_effects": spec.get("effects")}
-    train, test, _ = days()
+    train, test, _ = days(spec["spread"]) if "spread" in spec else days()
     reserve = spec.get("reserve", 0.0) * float(sorted(train.bid)[len(train.bid) // 2])
     fitted_in, tried_in = (AuctionMarket(log, reserve=reserve, **options) for log in (train, test))
     name = spec["bidder"]

@@ -1,7 +1,7 @@
 """Bidding: speed, the tables of the DCMAB paper on a calibrated log, and off-policy estimates on real ones.
 
     python benchmarks/bidding.py                    print what has been run
-    python benchmarks/bidding.py --run table1       run the missing cells whose names begin so
+    python benchmarks/bidding.py --run table1 fig5  run the missing cells whose names begin so
     python benchmarks/bidding.py --run speed/       speed cells
     python benchmarks/bidding.py --run ope/ --data DIR
     python benchmarks/bidding.py --again NAME       run one cell anew
@@ -31,7 +31,7 @@ from _common import commit, machine, table
 
 RESULTS = Path(__file__).parent / "results" / "bidding.json"
 TUNED = [*experiments.RULES, *experiments.STEPWISE, *experiments.LEARNERS]
-EPISODES = (1, 10, 15, 20, 30, 40, 50, 60)
+EPISODES = (1, 5, 10, 15, 20, 25, experiments.EPISODES, 60, 100)
 Cells = dict[str, dict[str, Any]]
 
 
@@ -81,7 +81,7 @@ def run(wanted: list[str], results: Cells, data: Path | None, minutes: float) ->
     start, specs = time.monotonic(), experiments.specs()
     for name in wanted:
         needed = [f"tune/{specs[name]['bidder']}"] if name in specs else []
-        for cell in [*(n for n in needed if n not in results), name]:
+        for cell in (n for n in [*needed, name] if n not in results):
             if time.monotonic() - start > 60 * minutes:
                 return
             results[cell] = run_cell(cell, results, data)
@@ -148,7 +148,8 @@ def curve_table(results: Cells) -> str:
         for episode in EPISODES:
             values = [curve[episode - 1] for curve in curves if len(curve) >= episode]
             spread = f" ± {np.std(values, ddof=1):,.0f}" if len(values) > 1 else ""
-            cells.append(f"{np.mean(values):,.0f}{spread}" if values else "not run")
+            missing = "" if curves else "not run"
+            cells.append(f"{np.mean(values):,.0f}{spread}" if values else missing)
         rows.append([name, *cells])
     return table(["learner", *(f"episode {e}" for e in EPISODES)], rows)
 
@@ -161,7 +162,8 @@ def verdicts(results: Cells) -> list[str]:
         if not done or not ("DCMAB" in group or group.startswith(("fig5a", "table3"))):
             continue
         room = group.rpartition("/")[0]
-        beside = f"{room}/UniformScale" if room.startswith(("reserve", "fig5b")) else "table1/UniformScale"
+        own = room.startswith(("reserve", "positions", "spread", "fig5b"))
+        beside = f"{room}/UniformScale" if own else "table1/UniformScale"
         if beside not in results:
             continue
         uniform, low = results[beside]["gmv"], min(done)
@@ -234,7 +236,11 @@ def report(results: Cells) -> None:
     parts: list[tuple[str, Callable[[Cells], str]]] = [
         ("Speed, one thread, process seconds", speed_table),
         (f"Tuning: {experiments.TRIALS} settings each, or as many as there are", tuning_table),
-        (f"A calibrated day of {experiments.REQUESTS:,} requests", experiment_table),
+        (
+            f"A calibrated day of {experiments.REQUESTS:,} requests and three slots, learners trained for "
+            f"{experiments.EPISODES} episodes, A2C for {experiments.EFFORT['A2C']['n_episodes']}",
+            experiment_table,
+        ),
         ("Order found", order),
         ("Against the uniform scale", lambda r: "\n".join(verdicts(r)) or "not run"),
         ("Learning, self-interest", curve_table),
@@ -248,7 +254,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--run", metavar="PREFIX", help="run the missing cells whose names begin so")
+    parser.add_argument(
+        "--run", metavar="PREFIX", nargs="+", help="run the missing cells whose names begin so, in this order"
+    )
     parser.add_argument("--again", metavar="NAME", help="run one cell anew")
     parser.add_argument("--list", action="store_true", help="name every cell")
     parser.add_argument("--data", type=Path, metavar="DIR", help="folder of real logs")
@@ -261,8 +269,10 @@ def main() -> None:
     if args.again and args.again not in names():
         parser.error(f"there is no cell {args.again!r}; see --list")
     wanted = [args.again] if args.again else []
+    results.pop(args.again, None)
     if args.run is not None:
-        wanted = [n for n in names() if n.startswith(args.run) and n not in results]
+        missing = [n for n in names() if n not in results]
+        wanted = list(dict.fromkeys(n for prefix in args.run for n in missing if n.startswith(prefix)))
     if args.data is None and not args.again:
         wanted = [n for n in wanted if not n.startswith("ope/")]
     run(wanted, results, args.data, args.minutes)

@@ -4,18 +4,21 @@ import streamlit as st
 
 from workbench import notebook, registry
 from workbench.bidding.recipe import is_log
-from workbench.gui import access, bidding, choices, forms, navigation
+from workbench.bidding.replay_recipe import is_replay
+from workbench.gui import access, bidding, bidding_replay, choices, forms, navigation
 from workbench.gui.context import store
 from workbench.gui.failures import guard
 from workbench.gui.panels import python
 
-NAME = "bidding.MarketComparison"
-
 st.title("Bidding")
 st.caption("Let bidders compete for the requests of a log, under budgets, and compare what they earn.")
 
-refs = [dataset.ref for dataset in store().datasets.list() if is_log([c.name for c in dataset.columns])]
-with st.expander("Generate a log", expanded=not refs):
+logs = {
+    dataset.ref: is_log(names)
+    for dataset in store().datasets.list()
+    if is_log(names := [c.name for c in dataset.columns]) or is_replay(names)
+}
+with st.expander("Generate a log", expanded=not logs):
     st.caption(
         "Merchants, consumers and requests with the shape of a large shop's home page, three hours long."
     )
@@ -27,35 +30,41 @@ with st.expander("Generate a log", expanded=not refs):
         with guard():
             bidding.generate(int(requests), int(merchants), int(day))
             st.rerun()
-if not refs:
+if not logs:
     st.info("No data set holds a log of auctions yet: generate one, or import one.")
     navigation.link("datasets", "Import a data set")
     st.stop()
 
-ref = choices.pick("Log", refs, key="data")
+ref = choices.pick("Log", list(logs), key="data")
 if ref is None:
     st.stop()
-dataset, cls = store().dataset(ref), registry.estimator(NAME)
+many = logs[ref]
+name = "bidding.MarketComparison" if many else "bidding.ReplayComparison"
+dataset, cls = store().dataset(ref), registry.estimator(name)
 st.caption(choices.summary(dataset))
+if not many:
+    st.caption("One bidder's own auctions: each bidder buys from them at the prices of the log.")
 
 with st.form("start", border=False):
     params = {}
-    chosen = bidding.bidders()
+    chosen = bidding.bidders() if many else bidding_replay.bidders()
     with guard():
-        params = {"bidders": chosen, **forms.parameters(cls, prefix="bidding", skip={"bidders"})}
+        prefix = "bidding" if many else "replay"
+        params = {"bidders": chosen, **forms.parameters(cls, prefix=prefix, skip={"bidders"})}
     split, seed = forms.split(has_column="split" in dataset.roles)
     where = forms.launcher(store().queue.launchers())
     start = st.form_submit_button("Start", type="primary")
 
 with guard():
     forms.check(cls, params)
-    cls(**params).unfitted()  # refuses what is no bidder, or none at all
+    cls(**params).names()  # refuses what is no bidder, or none at all
     if start:
         given = {"params": params, "split": split, "seed": seed, "launcher": where}
-        run = store().submit(NAME, dataset, **given, owner=access.owner())
+        run = store().submit(name, dataset, **given, owner=access.owner())
         navigation.open_page("run", run=run.id)
-    python(notebook.snippet(NAME, ref, params, split=split, seed=seed))
+    python(notebook.snippet(name, ref, params, split=split, seed=seed))
 
-st.subheader("What if")
-with guard():
-    bidding.what_if(ref)
+if many:
+    st.subheader("What if")
+    with guard():
+        bidding.what_if(ref)

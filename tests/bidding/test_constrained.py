@@ -7,6 +7,7 @@ import pytest
 
 from workbench.bidding import AuctionMarket, ReplayLog, ReplayMarket
 from workbench.bidding.constrained import MPIDBidder, OCPCBidder, ocpc_bids
+from workbench.bidding.replay import Step
 
 
 def test_mpid_keeps_both_limits():
@@ -52,3 +53,22 @@ def test_ocpc_stays_in_its_bounds_and_lifts_gmv(log):
     assert (bids >= 0.6 * log.bid - 1e-12).all()
     assert (bids <= 1.4 * log.bid + 1e-12).all()
     assert bidder.evaluate(market).iloc[0]["gmv"] > 1.05 * market.run(1.0).scores()["gmv"]
+
+
+def test_mpid_outlives_many_days_without_a_click():
+    rng = np.random.default_rng(1)
+    n = 20_000
+    log = ReplayLog(
+        price=np.round(rng.gamma(2.0, 20, n)) + 1,
+        pctr=np.full(n, 1e-3),
+        click=(np.arange(n) % 1500 == 0) * 1.0,
+    )
+    market = ReplayMarket(log, budget=500.0, episode=500)
+    policy = (bidder := MPIDBidder(cpc=20_000.0).fit(market))._replay_policy(market)
+    first = bidder.bid(market)
+    out = market.run(policy)
+    assert np.isfinite(out.cost)
+    assert 0.3 < out.cost / out.budget <= 1.0
+    # Each day begins where the first did.
+    step = Step(market, 0, 10, 0, 500.0, 1.0)
+    np.testing.assert_allclose(policy.bids(step), first[:10])

@@ -7,6 +7,7 @@ import pytest
 
 from workbench.bidding import AuctionMarket, LogGenerator
 from workbench.bidding.clusters import rank_and_cut
+from workbench.bidding.game import ClusterGame, Clusters
 from workbench.errors import UsageError
 
 
@@ -34,6 +35,21 @@ def test_days_differ_and_seeds_repeat(days):
     assert not np.array_equal(first.merchant, other.merchant)
     sets = first.merchant.reshape(-1, 60)
     assert all(len(set(row)) == 60 for row in sets[:200].tolist())
+
+
+@pytest.mark.parametrize(("spread", "low", "high"), [(0.1, 0.9, 1.0), (0.5, 0.2, 0.5)])
+def test_how_far_the_published_formula_comes_depends_on_the_spread(spread, low, high):
+    """One action for all: where rates vary, the published bid is lowest for those who would convert."""
+    log = LogGenerator(n_calibration=3_000, conversion_spread=spread).sample(3_000, seed=1)
+    market = AuctionMarket(log, budgets=1 / 3)
+    clusters = Clusters.fit(market, 3, 3)
+    reached = []
+    for action in (-0.7, -0.8, -0.9, -0.95):
+        game = ClusterGame(market, clusters, 0.9, "paper")
+        while not game.done:
+            game.step(np.full((3, 3), action))
+        reached.append(game.episode.outcome.revenue.sum() / market.manual.revenue.sum())
+    assert low < max(reached) < high
 
 
 def test_impossible_sizes_are_refused():

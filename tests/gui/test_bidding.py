@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from workbench.bidding import LogGenerator
@@ -62,3 +64,20 @@ def test_no_bidder_is_said_before_a_run_is_queued(store, auctions, open_page):
     app.button[-1].click().run(timeout=60)
     assert store.runs() == []
     assert "Name at least one bidder" in app.error[0].value
+
+
+def test_one_bidders_own_log_has_its_own_bidders(store, open_page):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {"click": rng.integers(0, 2, 400), "price": rng.integers(1, 90, 400), "pctr": rng.random(400) / 10}
+    )
+    store.datasets.publish_frame(frame, "campaign")
+    app = open_page("bidding", data="campaign@1")
+    assert not app.exception
+    assert {"MCPC", "M-PID", "SS-MDP", "RLB"} <= set(app.multiselect(key="replay_bidders").options)
+    assert not app.metric  # no market, no what-if
+    app.multiselect(key="replay_bidders").set_value(["MCPC", "RLB"])
+    app.button[-1].click().run(timeout=60)
+    (run,) = store.runs()
+    assert run.spec["recipe"] == "bidding.replay"
+    assert run.spec["params"]["bidders"] == "MCPC, RLB"

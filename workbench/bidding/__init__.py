@@ -34,6 +34,7 @@ _WHERE = {
     "PIDBidder": "control",
     "PriceLandscape": "landscape",
     "RLBBidder": "dp",
+    "ReplayComparison": "replay_experiment",
     "ReplayLog": "log",
     "ReplayMarket": "replay",
     "SSMDPBidder": "dp",

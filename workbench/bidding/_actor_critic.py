@@ -178,11 +178,11 @@ class Deterministic(_Agents):
         """An optimizer step on one network alone, each agent's gradient cut to its own norm."""
         parameters = list(network.parameters())
         gradients = torch.autograd.grad(loss, parameters)
-        norms = torch.sqrt(sum((g.flatten(1) ** 2).sum(dim=1) for g in gradients))  # type: ignore[arg-type]
-        factor = torch.clamp(self.max_grad_norm / (norms + 1e-8), max=1.0)
+        norms = torch.stack([torch.linalg.vector_norm(g, dim=(1, 2)) for g in gradients])
+        factor = torch.clamp(self.max_grad_norm / (norms.norm(dim=0) + 1e-8), max=1.0)
         self.optimizer.zero_grad(set_to_none=True)
         for p, g in zip(parameters, gradients, strict=True):
-            p.grad = g * factor.reshape(-1, *[1] * (g.ndim - 1))
+            p.grad = g.mul_(factor[:, None, None])
         self.optimizer.step()
 
 

@@ -27,7 +27,7 @@ def expectile_loss(difference: Tensor, expectile: float) -> Tensor:
 class _Nets(nn.Module):
     def __init__(self, size: int, generator: torch.Generator) -> None:
         super().__init__()
-        self.actor = StackedMLP(1, (size, 128, 64, 1), generator, final=0.1)
+        self.actor = StackedMLP(1, (size, 128, 64, 1), generator)
         self.value = StackedMLP(1, (size, 128, 64, 1), generator)
         self.critic = StackedMLP(2, (size + 1, 64, 64, 1), generator)
         self.target = StackedMLP(2, (size + 1, 64, 64, 1), generator)
@@ -49,9 +49,6 @@ def train(
     nets = _Nets(state.shape[1], generator)
     parameters = [p for p in nets.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(parameters, lr=bidder.lr)
-    # The start of the policy is the log's mean action.
-    with torch.no_grad():
-        nets.actor.biases[-1].fill_(1.0)
 
     def step(rows: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         with torch.no_grad():

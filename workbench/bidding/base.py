@@ -19,7 +19,7 @@ from workbench.bidding.outcome import Outcome
 from workbench.bidding.replay import AuctionRule, ReplayMarket, ReplayOutcome, ReplayPolicy, Step
 from workbench.errors import DatasetError
 
-__all__ = ["BaseBidder", "FixedPolicy", "MarketBidder", "ReplayBidder", "values_of"]
+__all__ = ["BaseBidder", "FixedPolicy", "MarketBidder", "ReplayBidder", "replay_of_values", "values_of"]
 
 #: Of a market made from a plain array: the budgets as a share of what the values would pay as bids.
 ARRAY_BUDGET = 0.5
@@ -131,9 +131,14 @@ class BaseBidder(BaseEstimator):
             return AuctionMarket(
                 log, "second", slots=1, budgets=ARRAY_BUDGET, interval=min(3, log.n_requests)
             )
-        replay = ReplayLog.from_values(values)
-        paid = replay.price[replay.pctr * replay.value_per_click >= replay.price].sum()
-        return ReplayMarket(replay, budget=max(ARRAY_BUDGET * float(paid), float(replay.price.mean()), 1.0))
+        return replay_of_values(values)
+
+
+def replay_of_values(values: NDArray[np.float64]) -> ReplayMarket:
+    """The auctions of the first of some merchants, with half of what its values would pay as bids."""
+    log = ReplayLog.from_values(values)
+    paid = log.price[log.pctr * log.value_per_click >= log.price].sum()
+    return ReplayMarket(log, budget=max(ARRAY_BUDGET * float(paid), float(log.price.mean()), 1.0))
 
 
 def values_of(estimator: BaseEstimator, X: Any, *, reset: bool) -> NDArray[np.float64]:

@@ -20,6 +20,8 @@ __all__ = ["MPIDBidder", "OCPCBidder"]
 
 _POSITIVE = Interval(Real, 0, None, closed="neither")
 _GAIN = Interval(Real, 0, None, closed="left")
+#: How far a dual may move from the one that a day begins with, up or down.
+_DRIFT = 100.0
 
 
 class MPIDBidder(ReplayBidder):
@@ -50,6 +52,7 @@ class MPIDBidder(ReplayBidder):
     arXiv 1905.10928.
     """
 
+    _recipe = "bidding.replay"
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "cpc": [_POSITIVE],
         **{name: [_GAIN] for name in ("gain", "integral", "derivative")},
@@ -101,10 +104,15 @@ class MPIDBidder(ReplayBidder):
 class _MPIDPolicy:
     def __init__(self, bidder: MPIDBidder, market: ReplayMarket) -> None:
         self._b, self.n_steps, self._plan = bidder, bidder.n_steps, market.budget / bidder.n_steps
-        self._p, self._q = (float(d) for d in bidder.duals_)
+        self._start()
+
+    def _start(self) -> None:
+        self._p, self._q = (float(d) for d in self._b.duals_)
         self._total, self._before = np.zeros(2), np.zeros(2)
 
     def bids(self, step: Step) -> NDArray[np.float64]:
+        if step.t == 0:
+            self._start()  # a new budget owes nothing to the one before
         cvr = step.market.log.pcvr
         return self._b._bids(
             step.pctr, None if cvr is None else cvr[step.start : step.stop], self._p, self._q
@@ -118,7 +126,10 @@ class _MPIDPolicy:
         u = b.gain * error + b.integral * self._total + b.derivative * (error - self._before)
         self._before = error
         mixed = np.array([[b.alpha, 1 - b.alpha], [1 - b.beta, b.beta]]) @ u
-        self._p, self._q = self._p * float(np.exp(-mixed[0])), self._q * float(np.exp(-mixed[1]))
+        # Steps without a click say little, and many of them would drive a dual to nothing.
+        low, high = b.duals_ / _DRIFT, b.duals_ * _DRIFT
+        p, q = np.clip(np.array([self._p, self._q]) * np.exp(-mixed), low, high)
+        self._p, self._q = float(p), float(q)
 
 
 class OCPCBidder(MarketBidder):

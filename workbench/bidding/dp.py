@@ -16,6 +16,9 @@ from workbench.errors import UsageError
 
 __all__ = ["RLBBidder", "SSMDPBidder"]
 
+#: Values of V(t, b) kept at most: 400 MB.
+_CELLS = 50_000_000
+
 
 class RLBBidder(ReplayBidder):
     """Reinforcement learning to bid: value iteration over auctions left and budget left.
@@ -48,6 +51,7 @@ class RLBBidder(ReplayBidder):
     advertising", WSDM 2017, arXiv 1701.02490.
     """
 
+    _recipe = "bidding.replay"
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "horizon": [Interval(Integral, 1, None, closed="left")],
         "max_price": [Interval(Integral, 1, None, closed="left")],
@@ -85,6 +89,11 @@ class RLBBidder(ReplayBidder):
     def _solve(self, counts: NDArray[np.int64], mean_value: float, budget: float) -> None:
         if not np.isfinite(budget) or budget < 1:
             raise UsageError("A whole-number budget of at least 1 is needed for dynamic programming.")
+        if self.horizon * budget > _CELLS:
+            raise UsageError(
+                f"{self.horizon:,} auctions with a budget of {budget:,.0f} are more than the {_CELLS:,} "
+                "values that dynamic programming can hold; take shorter episodes, or larger coins."
+            )
         mass = counts[: self.max_price + 1].astype(np.float64) + self.smoothing
         self.pmf_ = mass / mass.sum()
         self.mean_value_ = float(mean_value if self.mean_value is None else self.mean_value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -15,7 +16,7 @@ from workbench.bidding.log import BidLog
 from workbench.bidding.market import AuctionMarket
 from workbench.errors import UsageError
 
-__all__ = ["BIDDERS", "MarketComparison", "make_bidder"]
+__all__ = ["BIDDERS", "MarketComparison", "load_bidder", "make_bidder", "named"]
 
 #: Bidders of a market by the name that pages and parameters use, cheapest first.
 BIDDERS: dict[str, tuple[str, str]] = {
@@ -41,13 +42,41 @@ BIDDERS: dict[str, tuple[str, str]] = {
 
 def make_bidder(name: str, **params: Any) -> BaseBidder:
     """The bidder called `name`, with those of `params` that it has."""
+    return load_bidder(BIDDERS, name, **params)
+
+
+def load_bidder(table: Mapping[str, tuple[str, str]], name: str, **params: Any) -> BaseBidder:
+    """The bidder that a table of names has as `name`, with those of `params` that it has.
+
+    Raises
+    ------
+    UsageError
+        If the table has none of that name.
+    """
     from importlib import import_module
 
-    if name not in BIDDERS:
-        raise UsageError(f"There is no bidder {name!r}; choose from {', '.join(BIDDERS)}.")
-    module, cls = BIDDERS[name]
+    if name not in table:
+        raise UsageError(f"There is no bidder {name!r}; choose from {', '.join(table)}.")
+    module, cls = table[name]
     bidder = getattr(import_module(f"workbench.bidding.{module}"), cls)()
     return bidder.set_params(**{k: v for k, v in params.items() if k in bidder.get_params()})
+
+
+def named(bidders: str, table: Mapping[str, tuple[str, str]]) -> list[str]:
+    """The names in a text, divided by commas, each once.
+
+    Raises
+    ------
+    UsageError
+        If there is none, or one that the table does not have.
+    """
+    found = list(dict.fromkeys(name.strip() for name in bidders.split(",") if name.strip()))
+    if not found:
+        raise UsageError(f"Name at least one bidder: {', '.join(table)}.")
+    for name in found:
+        if name not in table:
+            raise UsageError(f"There is no bidder {name!r}; choose from {', '.join(table)}.")
+    return found
 
 
 class MarketComparison(BaseEstimator):
@@ -152,15 +181,20 @@ class MarketComparison(BaseEstimator):
             feedback=self.feedback,
         )
 
+    def names(self) -> list[str]:
+        """The bidders named, each once.
+
+        Raises
+        ------
+        UsageError
+            If there is none, or one that there is not.
+        """
+        return named(self.bidders, BIDDERS)
+
     def unfitted(self) -> list[tuple[str, BaseBidder]]:
         """Each named bidder with the parameters that it shares with this estimator."""
-        names = [name.strip() for name in self.bidders.split(",") if name.strip()]
-        if not names:
-            raise UsageError(f"Name at least one bidder: {', '.join(BIDDERS)}.")
         shared = {n: getattr(self, n) for n in ("reward", "bratio_mode", "n_episodes", "random_state")}
-        return [
-            (n, make_bidder(n, n_merchant_clusters=self.n_clusters, **shared)) for n in dict.fromkeys(names)
-        ]
+        return [(n, make_bidder(n, n_merchant_clusters=self.n_clusters, **shared)) for n in self.names()]
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

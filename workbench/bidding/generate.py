@@ -55,6 +55,10 @@ class LogGenerator:
         Candidates of a request.
     n_consumers : int, default=5000
     hours : float, default=3
+    conversion_spread : float, default=0.1
+        How far a request's conversion rate lies from the merchant's own (deviation of its logarithm).
+        The paper's bid falls with that rate wherever bids fall, and yet its agents reach 96 to 103 % of
+        unlimited revenue; at 0.1 one action for all reaches 94 % by its formula, at 0.5 no more than 40 %.
     n_calibration : int, default=20000
         Requests of the day that the calibration runs on.
     random_state : int, default=0
@@ -66,6 +70,7 @@ class LogGenerator:
         n_candidates: int = 60,
         n_consumers: int = 5000,
         hours: float = 3.0,
+        conversion_spread: float = 0.1,
         n_calibration: int = 20_000,
         random_state: int = 0,
     ) -> None:
@@ -73,6 +78,7 @@ class LogGenerator:
             raise UsageError("n_candidates must be at least 4 and smaller than n_merchants.")
         self.n_merchants, self.n_candidates, self.n_consumers = n_merchants, n_candidates, n_consumers
         self.hours, self.n_calibration, self.random_state = hours, n_calibration, random_state
+        self.conversion_spread = conversion_spread
         self.trend = 0.0
         self._world = self._draw_world()
         self._calibrate()
@@ -93,7 +99,7 @@ class LogGenerator:
             ctr=0.03 * rng.lognormal(0.0, 0.1, n),
             cvr=0.02 * rng.lognormal(0.0, 0.1, n),
             ppb=rng.lognormal(0.0, 0.1, n),
-            taste=rng.lognormal(0.0, 0.6, self.n_consumers),
+            taste=rng.lognormal(0.0, 0.25, self.n_consumers),
         )
 
     def _draw_day(self, n_requests: int, seed: int) -> BidLog:
@@ -105,7 +111,9 @@ class LogGenerator:
         hour = np.sort(rng.random(n_requests)) * self.hours
         consumer = rng.integers(0, self.n_consumers, n_requests).astype(np.int32)
         rise = 1.0 + self.trend * (hour / self.hours - 0.5)
-        noise = rng.lognormal(-0.125, 0.5, (2, n_requests * k))
+        fit = rng.lognormal(-0.125, 0.5, n_requests * k)
+        spread = self.conversion_spread
+        intent = rng.lognormal(-(spread**2) / 2, spread, n_requests * k)
         taste = np.repeat(w.taste[consumer] * rise, k)
         return BidLog(
             indptr=np.arange(n_requests + 1, dtype=np.int64) * k,
@@ -113,8 +121,8 @@ class LogGenerator:
             consumer=consumer,
             merchant=merchant,
             bid=w.bid[merchant],
-            pctr=np.minimum(w.ctr[merchant] * noise[0], 1.0),
-            pcvr=np.minimum(w.cvr[merchant] * noise[1] * taste, 1.0),
+            pctr=np.minimum(w.ctr[merchant] * fit, 1.0),
+            pcvr=np.minimum(w.cvr[merchant] * intent * taste, 1.0),
             ppb=w.ppb[merchant],
             merchants=np.array([f"m{i:04d}" for i in range(self.n_merchants)], dtype=object),
             consumers=np.arange(self.n_consumers),

@@ -117,8 +117,13 @@ class IQLBidder(StepBidder):
         Weights and biases in turn.
     center_, scale_ : ndarray of shape (16,)
         Standardisation of states.
-    action_scale_, reward_scale_ : float
-        Mean action and deviation of rewards in the log.
+    action_center_, action_scale_ : float
+        Mean and deviation of the logarithms of the log's actions, which is what the networks see: bids are
+        raised and cut by shares, so that the multipliers of a day spread evenly only on that scale.
+    action_range_ : ndarray of shape (2,)
+        Least and largest action of the log; the policy asks for none beyond them.
+    reward_scale_ : float
+        Deviation of rewards in the log.
 
     References
     ----------
@@ -187,7 +192,11 @@ class IQLBidder(StepBidder):
         from workbench.bidding._iql_training import train
 
         self.center_, self.scale_ = log.state.mean(axis=0), log.state.std(axis=0) + 1e-8
-        self.action_scale_ = float(log.action.mean()) or 1.0
+        # An action of nothing has no logarithm; it stands for a thousandth of the mean one.
+        least = max(1e-3 * float(log.action.mean()), 1e-12)
+        action = np.log(np.maximum(log.action, least))
+        self.action_center_, self.action_scale_ = float(action.mean()), float(action.std()) or 1.0
+        self.action_range_ = np.array([log.action.min(), log.action.max()])
         self.reward_scale_ = float(log.reward.std()) or 1.0
 
         def tensor(values: NDArray[Any]) -> torch.Tensor:
@@ -195,7 +204,7 @@ class IQLBidder(StepBidder):
 
         self.actor_ = train(
             tensor(self._standard(log.state)),
-            tensor(log.action / self.action_scale_),
+            tensor((action - self.action_center_) / self.action_scale_),
             tensor(log.reward / self.reward_scale_),
             tensor(self._standard(log.next_state)),
             tensor(log.done),
@@ -204,10 +213,10 @@ class IQLBidder(StepBidder):
         )
 
     def alpha(self, state: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The policy's action in the given states, shape (n,); never negative."""
+        """The policy's action in the given states, shape (n,); within those of the log."""
         check_is_fitted(self)
         raw = forward(self.actor_, self._standard(state)[None])[0, :, 0]
-        return np.maximum(raw, 0.0) * self.action_scale_
+        return np.clip(np.exp(self.action_center_ + self.action_scale_ * raw), *self.action_range_)
 
     def _choose(self, trace: Trace, t: int) -> NDArray[np.float64]:
         return (trace.units.alpha * self.alpha(trace.long_state(t)))[:, None]
@@ -238,8 +247,8 @@ def _pacing(rng: np.random.Generator) -> Any:
             return (trace.units.alpha * noise * np.exp(rng.normal(0.0, 0.5, trace.n)))[:, None]
         left, before = trace.budget_left(t), trace.budget_left(t - 1)
         pace = (before - left) * (trace.n_steps - t) / np.maximum(left, 1e-9)
-        factor = np.where(pace < 0.7, 1.05, np.where(pace > 1.1, 0.95, 1.0)) * noise
-        return np.clip(trace.alpha[t - 1] * factor, 0.02 * trace.units.alpha, 50 * trace.units.alpha)[:, None]
+        factor = np.where(pace < 0.7, 1.2, np.where(pace > 1.1, 0.7, 1.0)) * noise
+        return np.clip(trace.alpha[t - 1] * factor, 0.02 * trace.units.alpha, 5 * trace.units.alpha)[:, None]
 
     return choose
 

@@ -91,24 +91,33 @@ def best_four(
     mask = np.int64(15)
     while mask < n:
         mask = 2 * mask + 1
-    for i in range(n):
-        x = bits[i]
-        keys[i] = ((x & ~mask) | (mask - i)) if x > 0 else 0
-    padded = (n + 15) & ~15
-    for i in range(n, padded):
-        keys[i] = 0
     k0 = k1 = k2 = k3 = np.int64(0)
-    for i in range(padded):
-        k0 = max(k0, keys[i])
-    for i in range(padded):
-        x = keys[i]
-        k1 = max(k1, x if x < k0 else np.int64(0))
-    for i in range(padded):
-        x = keys[i]
-        k2 = max(k2, x if x < k1 else np.int64(0))
-    for i in range(padded):
-        x = keys[i]
-        k3 = max(k3, x if x < k2 else np.int64(0))
+    if n <= 16:
+        # Too few to fill a processor's lanes: one pass in which each number sinks to its place.
+        for i in range(n):
+            x = ((bits[i] & ~mask) | (mask - i)) if bits[i] > 0 else np.int64(0)
+            k0, x = max(k0, x), min(k0, x)
+            k1, x = max(k1, x), min(k1, x)
+            k2, x = max(k2, x), min(k2, x)
+            k3 = max(k3, x)
+    else:
+        for i in range(n):
+            x = bits[i]
+            keys[i] = ((x & ~mask) | (mask - i)) if x > 0 else 0
+        padded = (n + 15) & ~15
+        for i in range(n, padded):
+            keys[i] = 0
+        for i in range(padded):
+            k0 = max(k0, keys[i])
+        for i in range(padded):
+            x = keys[i]
+            k1 = max(k1, x if x < k0 else np.int64(0))
+        for i in range(padded):
+            x = keys[i]
+            k2 = max(k2, x if x < k1 else np.int64(0))
+        for i in range(padded):
+            x = keys[i]
+            k3 = max(k3, x if x < k2 else np.int64(0))
     close = (k0 | mask) == (k1 | mask) or (k1 | mask) == (k2 | mask) or (k2 | mask) == (k3 | mask)
     if close and k1 > 0:
         _best(scores, n, first, top, at)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -323,6 +323,15 @@ class ReplayLog:
         v = np.array(values, dtype=np.float64)
         top = float(v[:, 0].max()) or 1.0
         return cls(price=v[:, 1:].max(axis=1), pctr=v[:, 0] / top, click=v[:, 0] / top, value_per_click=top)
+
+    def select(self, rows: ArrayLike) -> ReplayLog:
+        """The log of some auctions: positions, or a mask."""
+        chosen = np.asarray(rows)
+        columns: dict[str, Any] = {}
+        for name in ("price", "pctr", "click", "bid", "hour", "pcvr"):
+            values = getattr(self, name)
+            columns[name] = None if values is None else values[chosen]
+        return replace(self, **columns)
 
     def censor(self, bid: ArrayLike) -> ReplayLog:
         """What a bidder that bid `bid` would have seen: prices of lost auctions become NaN."""

@@ -10,7 +10,7 @@ import pandas as pd
 from sklearn.base import clone
 
 from workbench.arrays import Data, Split, TableData
-from workbench.bidding.base import BaseBidder
+from workbench.bidding.base import BaseBidder, ReplayBidder
 from workbench.bidding.experiment import BIDDERS, MarketComparison, make_bidder
 from workbench.bidding.game import Clusters
 from workbench.bidding.landscape import PriceLandscape
@@ -18,6 +18,7 @@ from workbench.bidding.learning import ClusterLearner
 from workbench.bidding.log import BidLog
 from workbench.bidding.market import AuctionMarket
 from workbench.bidding.outcome import Outcome
+from workbench.bidding.replay_recipe import holds_replay, replay
 from workbench.bidding.steps import StepBidder
 from workbench.errors import DatasetError
 from workbench.report import Report, Reporter
@@ -34,9 +35,12 @@ def simulate(estimator: Any, data: Data, split: Split, seed: int, reporter: Repo
     """Fit bidders on one part of a log's requests and compare them on the other.
 
     `estimator` is a `MarketComparison`, or one bidder, which is then set beside manual bids and the uniform
-    scale with a third of the budget. The split is by request.
+    scale with a third of the budget. The split is by request. A bidder's
+    own log is handed to `replay`.
     """
     table = data.to_table()
+    if isinstance(estimator, ReplayBidder) and holds_replay(table):
+        return replay(estimator, data, split, seed, reporter)
     log, column = log_of(table)
     plan = estimator if isinstance(estimator, MarketComparison) else MarketComparison(bidders="Manual")
     plan = clone(plan)
@@ -80,10 +84,10 @@ def log_of(table: TableData) -> tuple[BidLog, np.ndarray[Any, Any] | None]:
             if role in _ROLES and len(columns) == 1 and columns[0] in table.X
         }
     )
-    if "merchant" not in frame and "click" in frame:
+    if "merchant" not in frame and ("click" in frame or holds_replay(table)):
         raise DatasetError(
-            "This is one bidder's log; a market needs the columns request, hour, consumer, merchant, bid, "
-            "pctr, pcvr and ppb."
+            "This is one bidder's log; compare bidders on it with bidding.ReplayComparison (a market needs "
+            "the columns request, hour, consumer, merchant, bid, pctr, pcvr and ppb)."
         )
     if "hour" not in frame:
         # A log without a clock is taken as one hour in the order of its rows.

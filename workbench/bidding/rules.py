@@ -24,6 +24,7 @@ __all__ = [
     "ORTBBidder",
     "TruthfulBidder",
     "UniformScaleBidder",
+    "cost_of_a_click",
 ]
 
 _POSITIVE = Interval(Real, 0, None, closed="neither")
@@ -112,6 +113,7 @@ class MCPCBidder(ReplayBidder):
         Round bids down to whole numbers.
     """
 
+    _recipe = "bidding.replay"
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"ecpc": [_POSITIVE, None], "whole": ["boolean"]}
 
     def __init__(self, ecpc: float | None = None, whole: bool = False) -> None:
@@ -119,7 +121,7 @@ class MCPCBidder(ReplayBidder):
         self.whole = whole
 
     def _fit_replay(self, market: ReplayMarket) -> None:
-        self.ecpc_ = float(_ecpc(market.log) if self.ecpc is None else self.ecpc)
+        self.ecpc_ = float(cost_of_a_click(market.log) if self.ecpc is None else self.ecpc)
 
     def _replay_policy(self, market: ReplayMarket) -> FixedPolicy:
         return FixedPolicy(lambda step: _whole(self.ecpc_ * step.pctr, self.whole))
@@ -310,7 +312,14 @@ def _largest_affordable(market: ReplayMarket, bids: Any, top: float) -> float:
     return float(np.exp(low))
 
 
-def _ecpc(log: ReplayLog) -> float:
+def cost_of_a_click(log: ReplayLog) -> float:
+    """What it costs to buy the whole log, over its clicks.
+
+    Raises
+    ------
+    DatasetError
+        If the log has no click.
+    """
     clicks = log.click.sum()
     if clicks <= 0:
         raise DatasetError("The training log has no click, so its cost per click is unknown; give ecpc.")

@@ -271,7 +271,7 @@ class StepBidder(MarketBidder, ReplayBidder):
         self.value_ = np.where(value > 0, value, some)
         # The day begins with the merchant's own bid cut to the budget, as a multiple of the value.
         self.alpha_ = np.maximum(np.clip(share, 0.05, 1.0) * own, 1e-9 * some) / self.value_
-        self.reward_ = np.maximum(earned, max(1e-3 * float(earned.mean()), 1e-12))
+        self.reward_ = np.maximum(earned, max(0.1 * float(earned.mean()), 1e-12))
         self._learn(market)
 
     def _fit_replay(self, market: ReplayMarket) -> None:

@@ -145,7 +145,13 @@ def what_if(ref: str) -> None:
     labels = {"gmv": "GMV", "platform_revenue": "Platform revenue", "roi": "ROI", "budget_use": "Budget use"}
     for place, (name, label) in zip(st.columns(len(labels)), labels.items(), strict=True):
         change = moved[name] / manual[name] - 1 if manual[name] else 0.0
-        text = f"{change:+.1%} against factor 1"
         same = abs(change) < 0.0005
-        place.metric(label, score(moved[name]), text, border=True, delta_color="off" if same else "normal")
-    st.caption(f"{market.log.n_requests:,} auctions, run twice.")
+        place.metric(
+            label,
+            score(moved[name]),
+            f"{change:+.1%}",
+            border=True,
+            delta_color="off" if same else "normal",
+            delta_arrow="off" if same else "auto",
+        )
+    st.caption(f"{market.log.n_requests:,} auctions, run twice. Changes are against factor 1.")

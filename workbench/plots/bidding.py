@@ -62,7 +62,7 @@ def spend(table: pd.DataFrame, names: list[str]) -> go.Figure:
 
 def budget_sweep(table: pd.DataFrame, names: list[str]) -> go.Figure:
     """GMV against the budget fraction."""
-    fig = figure(x="Budget over the cost of manual bids without one", y=_MONEY)
+    fig = figure(x="Budget, share of unlimited manual cost", y=_MONEY)
     for name, rows in table.groupby("bidder", sort=False):
         colour = _colour(names.index(str(name)))
         fig.add_scatter(
