@@ -20,9 +20,7 @@ __all__ = ["PEERS", "run_peer"]
 #: Each method at its defaults on the host's epochs, given the host and the number of fields.
 PEERS: dict[str, Callable[[Any, int], FieldSelector]] = {
     "LPFS": lambda model, n: selection.LPFS(model),
-    "LPFS++": lambda model, n: selection.LPFSPlusPlus(
-        model, anneal=True, held_out_gates=True, validation_fraction=0.2
-    ),
+    "LPFS++": lambda model, n: selection.LPFSPlusPlus(model),
     "SHARK absolute": lambda model, n: selection.SharkSelector(model, drop_per_round=-(-n // 10)),
     "SHARK signed": lambda model, n: selection.SharkSelector(model, signed=True, drop_per_round=-(-n // 10)),
     "AutoField": lambda model, n: selection.AutoFieldSelector(model),

@@ -280,7 +280,15 @@ def _inherited() -> str:
     """The parameters of `LPFS` with the defaults of `LPFSPlusPlus`."""
     doc = (LPFS.__doc__ or "").partition("    Attributes\n")[0]
     text = doc[doc.find("estimator : CTR") :].rstrip()
-    return text.replace("float, default=0.005", "float, default=0.01").replace("default=4.0", "default=8.0")
+    for theirs, ours in (
+        ("float, default=0.005", "float, default=0.01"),
+        ("default=4.0", "default=8.0"),
+        ("anneal : bool, default=False", "anneal : bool, default=True"),
+        ("held_out_gates : bool, default=False", "held_out_gates : bool, default=True"),
+        ("validation_fraction : float, default=0.1", "validation_fraction : float, default=0.2"),
+    ):
+        text = text.replace(theirs, ours)
+    return text
 
 
 @documented(parameters=_inherited())
@@ -289,6 +297,11 @@ class LPFSPlusPlus(LPFS):
 
     Where the gate of `LPFS` is flat at zero, this one has a slope, so a field that was dropped too early
     still learns. See `LPFS` for the search itself and for the attributes.
+
+    By default the gates learn from rows of their own and end near 0 or 1. Public re-implementations learn
+    them from the network's rows and leave their scale to the next layer, which on small logs now and then
+    keeps noise of many values, since the network memorises it:
+    ``LPFSPlusPlus(held_out_gates=False, anneal=False)``.
 
     Parameters
     ----------
@@ -329,10 +342,10 @@ class LPFSPlusPlus(LPFS):
         epsilon_end: float = 1e-3,
         epsilon_fraction: float = 0.6,
         start: float = 1.0,
-        anneal: bool = False,
+        anneal: bool = True,
         settle: float = 0.1,
-        held_out_gates: bool = False,
-        validation_fraction: float = 0.1,
+        held_out_gates: bool = True,
+        validation_fraction: float = 0.2,
         n_probes: int = 0,
         random_state: int | np.random.RandomState | None = None,
         alpha: float = 10.0,
