@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -62,7 +61,7 @@ def deepctr(
     own = {"dnn_hidden_units": HIDDEN, "seed": seed, "device": "cpu", "l2_reg_embedding": 0.0}
     if kind == "DIN":
         item = SparseFeat(f"hist_{names[-1]}", rows.sizes[-1] + 1, EMBEDDING, embedding_name=names[-1])
-        assert rows.history is not None  # noqa: S101
+        assert rows.history is not None
         fields.append(VarLenSparseFeat(item, rows.history.shape[1], length_name="length"))
         model: Any = DIN(fields, [names[-1]], **own)
     elif kind == "DCNv2":
@@ -103,13 +102,17 @@ def rechub(rows: Columns, batch: int, *, seed: int = 0) -> float:
     y = rows.click.astype(np.float32)
     few = {name: values[:1] for name, values in x.items()}
     loader, *_ = DataGenerator(x, y).generate_dataloader(few, y[:1], few, y[:1], batch_size=batch)
-    with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w") as silence:
-        with contextlib.redirect_stdout(silence), contextlib.redirect_stderr(silence):
-            options = {"lr": RATE, "weight_decay": 0.0}
-            trainer = CTRTrainer(model, optimizer_params=options, n_epoch=1, device="cpu", model_path=folder)
-            began = time.perf_counter()
-            trainer.fit(loader)
-            return time.perf_counter() - began
+    silence = io.StringIO()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        contextlib.redirect_stdout(silence),
+        contextlib.redirect_stderr(silence),
+    ):
+        options = {"lr": RATE, "weight_decay": 0.0}
+        trainer = CTRTrainer(model, optimizer_params=options, n_epoch=1, device="cpu", model_path=folder)
+        began = time.perf_counter()
+        trainer.fit(loader)
+        return time.perf_counter() - began
 
 
 def _perceptron(wide: int, widths: Sequence[int], *, last: bool = True) -> nn.Sequential:

@@ -171,8 +171,11 @@ def held_out(data: Path, seeds: tuple[int, ...] = (0, 1, 2, 3, 4)) -> str:
         values = [[run(seed) for seed in seeds] for run in runs]
         means = [float(np.mean(each)) for each in values]
         found.append(
-            [kind, *(f"{m:.4f} ± {np.std(v):.4f}" for m, v in zip(means, values, strict=True))]
-            + [f"{means[0] - means[1]:+.4f}", "within +0.001"]
+            [
+                kind,
+                *(f"{m:.4f} ± {np.std(v):.4f}" for m, v in zip(means, values, strict=True)),
+                *(f"{means[0] - means[1]:+.4f}", "within +0.001"),
+            ]
         )
     header = [
         f"Adult's test file, {len(seeds)} seeds",

@@ -17,6 +17,7 @@ from workbench.ctr._labels import binary_codes, probabilities
 from workbench.ctr._parameters import TRAINING
 from workbench.ctr._stream import ahead, blocks_of, check_columns, labels_of
 from workbench.ctr._trained import Labelled, NetworkEstimator
+from workbench.ctr.audit import warn_unseen
 from workbench.ctr.encoder import FieldEncoder
 
 __all__ = ["CTRClassifier"]
@@ -161,10 +162,14 @@ class CTRClassifier(ClassifierMixin, NetworkEstimator):
         return (clone(self.encoder) if self.encoder is not None else FieldEncoder()).fit(X)
 
     def decision_function(self, X: Any) -> NDArray[np.float64]:
-        """Log odds of the click, (n,), with the correction for `negative_rate`."""
+        """Log odds of the click, (n,), with the correction for `negative_rate`.
+
+        Warns (`UnseenValuesWarning`) of values that were rare or absent in the training rows.
+        """
         check_is_fitted(self, "weights_")
-        columns = as_columns(self, X, reset=False)
-        return self.decide_encoded(self.encoder_._encode(columns))
+        encoded = self.encoder_._encode(as_columns(self, X, reset=False))
+        warn_unseen(self.encoder_, encoded)
+        return self.decide_encoded(encoded)
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Probability of no click and of a click, (n, 2)."""

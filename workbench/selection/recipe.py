@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,14 +15,14 @@ from workbench.arrays import Data, Split, TableData
 from workbench.ctr import metrics
 from workbench.ctr._base import CTRClassifier
 from workbench.ctr._labels import binary_codes
-from workbench.ctr.audit import audit_fields
+from workbench.ctr.audit import audit_fields, audit_numbers
 from workbench.ctr.encoded import Encoded
 from workbench.ctr.encoder import FieldEncoder
 from workbench.errors import DatasetError
 from workbench.report import Report, Reporter
 from workbench.selection._base import FieldSelector
 from workbench.selection._size import field_bytes, latency_ms, n_bytes
-from workbench.selection.evaluation import auc_by_k, default_ks, fit_on, judge
+from workbench.selection.evaluation import REQUEST, auc_by_k, default_ks, fit_on, judge, overlap, repeated
 from workbench.selection.roles import ROLE_KINDS
 from workbench.training import Callback, callbacks
 
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["search", "select_sql"]
 
-#: Rows of the request whose latency is measured.
-_REQUEST = 100
+#: Searches with further seeds, which show how far the choice is one of chance.
+_MORE_SEEDS = 2
 
 Part = tuple[Encoded, NDArray[np.float64]]
 
@@ -45,12 +46,13 @@ def search(estimator: Any, data: Data, split: Split, seed: int, reporter: Report
     data : Data
         A table with a label of two classes; rows without a label take no part.
     split, seed, reporter
-        Stages: full model, search, peers, one a retraining.
+        Stages: full model, search, the same search with other seeds, peers, one a retraining.
 
     Returns
     -------
     Report
-        Tables importance (fields), fields (each alone), gates (over the search), path (penalties tried),
+        Tables importance (fields, and by how many seeds each is kept), seeds (scores of each seed's
+        search), fields (each alone), gates (over the search), path (penalties tried),
         curve (AUC by number of fields, this method and its peers), models (full, pruned, retrained: AUC,
         log loss, bytes, latency), calibration, sql and notes.
     """
@@ -66,8 +68,11 @@ def search(estimator: Any, data: Data, split: Split, seed: int, reporter: Report
         (encoder.encode(table.X.iloc[rows]), codes[rows].astype(np.float64)) for rows in (train, test)
     )
     ks = default_ks(len(encoder.kinds_))
-    reporter.plan({"full model": 1.0, "search": 2.0, "peers": 0.5, "retraining": 1.0 * len(ks)})
+    reporter.plan(
+        {"full model": 1.0, "search": 2.0, "other seeds": 4.0, "peers": 0.5, "retraining": 1.0 * len(ks)}
+    )
     alone, notes = audit_fields(encoder, *parts)
+    notes += audit_numbers(table.X.iloc[train], encoder.kinds_)
     for note in notes:
         reporter.log(note)
     began = time.perf_counter()
@@ -78,10 +83,12 @@ def search(estimator: Any, data: Data, split: Split, seed: int, reporter: Report
         selector.classes_ = np.array([0, 1])
         selector.fit_encoded(encoder, parts[0][0], parts[0][1])
         search_seconds = time.perf_counter() - start
+    with reporter.stage("other seeds"):
+        seeds = _by_seed(selector, encoder, parts[0], seed)
     rankings = {_title(selector): selector.ranking()["field"].tolist()}
     with reporter.stage("peers"):
         rankings |= _peers(full, encoder, parts[0], alone, seed)
-    known: dict[frozenset[str], tuple[float, float, float, float]] = {}
+    known: dict[frozenset[str], tuple[float, ...]] = {}
     with reporter.stage("retraining"):
         own = int(selector.support_.sum())
         curve = pd.concat(
@@ -111,7 +118,8 @@ def search(estimator: Any, data: Data, split: Split, seed: int, reporter: Report
         if score > 0 and hasattr(selector, "gates_") and hasattr(selector, "penalty"):
             notes.append(f"Probe {probe}, which holds nothing, was kept: raise the penalty.")
     tables = {
-        "importance": _importance(selector, full),
+        "importance": _importance(selector, full, seeds),
+        "seeds": seeds,
         "fields": alone,
         "curve": curve,
         "models": compared,
@@ -127,6 +135,7 @@ def search(estimator: Any, data: Data, split: Split, seed: int, reporter: Report
     if hasattr(selector, "path_") and "penalty" in selector.path_:
         tables["path"] = pd.DataFrame(selector.path_)
     scores = _scores(compared, selector, search_seconds, time.perf_counter() - began)
+    scores["seed_overlap"] = overlap([part.loc[part["kept"], "field"] for _, part in seeds.groupby("seed")])
     before, after = scores["full_test_auc"], scores["test_auc"]
     headline = (
         f"{len(kept)} of {len(selector.fields_)} fields are kept; test AUC {after:.4f} with them, "
@@ -217,6 +226,14 @@ def _peers(
     }
 
 
+def _by_seed(selector: FieldSelector, encoder: FieldEncoder, train: Part, seed: int) -> pd.DataFrame:
+    """Scores and choice of this search and of some with other seeds."""
+    own = selector.random_state if isinstance(selector.random_state, Integral) else seed
+    first = selector.ranking()[["field", "score", "kept"]].assign(seed=int(own))
+    others = repeated(selector, encoder, train, [int(own) + i for i in range(1, 1 + _MORE_SEEDS)])
+    return pd.concat([first, others], ignore_index=True)[["seed", "field", "score", "kept"]]
+
+
 def _compare(
     models: dict[str, CTRClassifier],
     predictions: dict[str, NDArray[np.float64]],
@@ -229,8 +246,11 @@ def _compare(
     for name, model in models.items():
         p = predictions[name]
         area = metrics.bootstrap("auc", test[1], p, n_resamples=200, random_state=seed)
+        gain = metrics.bootstrap(
+            "auc_gain", test[1], p, base=predictions["full"], n_resamples=200, random_state=seed
+        )
         own = np.isin(layout.names, [field["name"] for field in model.layout_])
-        request = test[0][:_REQUEST].keep(layout, own)
+        request = test[0][:REQUEST].keep(layout, own)
         rows.append(
             (
                 name,
@@ -241,14 +261,17 @@ def _compare(
                 metrics.calibration_error(test[1], p),
                 n_bytes(model),
                 latency_ms(model, request),
+                *gain,
             )
         )
     columns = ["model", "n_fields", "auc", "low", "high", "logloss", "normalized_entropy"]
-    return pd.DataFrame(rows, columns=[*columns, "calibration_error", "bytes", "latency_ms"])
+    columns += ["calibration_error", "bytes", "latency_ms", "gain", "gain_low", "gain_high"]
+    return pd.DataFrame(rows, columns=columns)
 
 
-def _importance(selector: FieldSelector, full: CTRClassifier) -> pd.DataFrame:
+def _importance(selector: FieldSelector, full: CTRClassifier, seeds: pd.DataFrame) -> pd.DataFrame:
     cost = field_bytes(full)
+    times_kept = seeds.groupby("field")["kept"].sum()
     table = pd.DataFrame(
         {
             "component": selector.fields_,
@@ -256,6 +279,7 @@ def _importance(selector: FieldSelector, full: CTRClassifier) -> pd.DataFrame:
             "score": selector.importance_,
             "cost": [float(cost[name]) for name in selector.fields_],
             "kept": selector.support_,
+            "seeds": times_kept[selector.fields_].to_numpy(dtype=np.int64),
         }
     )
     return table.sort_values("score", ascending=False, ignore_index=True)
