@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,7 +61,7 @@ def log(n: int, seed: int) -> Log:
 
 def table(rows: Log) -> pa.Table:
     """The rows as a table, with the label `click`."""
-    columns = {name: rows.codes[:, i] for i, name in enumerate(CATEGORIES)}
+    columns = {name: rows.codes[:, i].astype(np.int64) for i, name in enumerate(CATEGORIES)}
     columns |= {name: rows.numbers[:, i] for i, name in enumerate(NUMBERS)}
     return pa.table({**columns, "click": rows.click})
 
@@ -72,11 +71,11 @@ def encoder() -> FieldEncoder:
     return FieldEncoder(kinds=dict.fromkeys(CATEGORIES, "categorical"), numeric="standard")
 
 
-def write(folder: Path, megabytes: float, n: int = 250_000) -> Iterator[int]:
-    """Write Parquet files until their tables hold so many megabytes; yields the rows of each."""
-    size, count = 0, 0
+def write(folder: Path, megabytes: float, n: int = 250_000) -> int:
+    """Write Parquet files, as plain as Parquet can be, until they take so many megabytes; how many rows."""
+    size = count = 0
     while size < megabytes * 1e6:
-        part = table(log(n, seed=count))
-        pq.write_table(part, folder / f"{count:05d}.parquet", compression="none")
-        size, count = size + part.nbytes, count + 1
-        yield n
+        path = folder / f"{count:05d}.parquet"
+        pq.write_table(table(log(n, seed=count)), path, compression="none", use_dictionary=False)
+        size, count = size + path.stat().st_size, count + 1
+    return n * count

@@ -31,9 +31,10 @@ import numpy as np
 import torch
 from _common import command, commit, machine, table
 from _selection_data import adult, host
-from _selection_extras import BEAUTY, run_beauty, run_shark, run_stream
+from _selection_extras import BEAUTY, run_beauty, run_shark
 from _selection_peers import CONTROLS, PEERS, run_peer
 from _selection_speed import report
+from _selection_stream import run_stream
 
 from workbench.ctr import FieldsError, metrics
 from workbench.ctr._base import CTRClassifier
@@ -107,7 +108,9 @@ def load() -> dict[str, Any]:
     return json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
 
 
-def cells(data: Path | None, megabytes: int) -> dict[str, dict[str, Callable[[], dict[str, Any]]]]:
+def cells(
+    data: Path | None, megabytes: int, threads: int
+) -> dict[str, dict[str, Callable[[], dict[str, Any]]]]:
     """Every cell's name and what runs it, by subject."""
     folder = data or Path()
     made: dict[str, dict[str, Callable[[], dict[str, Any]]]] = {
@@ -123,11 +126,15 @@ def cells(data: Path | None, megabytes: int) -> dict[str, dict[str, Callable[[],
             for seed in SEEDS
             for method in (*PEERS, *CONTROLS)
         }
-    made["shark"] = {f"shark/{seed}": partial(run_shark, folder, seed) for seed in SEEDS}
+    made["shark"] = {
+        f"shark-{name}/{seed}": partial(run_shark, folder, name, seed)
+        for name in ("criteo", "planted")
+        for seed in SEEDS
+    }
     made["beauty"] = {
         f"beauty/{name}/{seed}": partial(run_beauty, folder, name, seed) for seed in SEEDS for name in BEAUTY
     }
-    made["stream"] = {f"stream/{megabytes} MB": partial(run_stream, folder, 0, megabytes)}
+    made["stream"] = {f"stream/{megabytes} MB": partial(run_stream, megabytes, threads)}
     return made
 
 
@@ -198,7 +205,7 @@ def show_peers(results: dict[str, Any], name: str) -> str:
 def show_extras(results: dict[str, Any]) -> str:
     rows = []
     for key in sorted(results):
-        if key.startswith(("shark/", "beauty/", "stream/")):
+        if key.startswith(("shark", "beauty/", "stream/")):
             cell = results[key]
             own = {n: v for n, v in cell.items() if n not in ("commit", "command", "machine", "seconds")}
             text = ", ".join(f"{n} {v:.4g}" if isinstance(v, float) else f"{n} {v}" for n, v in own.items())
@@ -210,6 +217,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, help="folder of the real data; without it only print")
     parser.add_argument("--only", help="run the cells whose name begins so, e.g. peers-madelon or shark/0")
+    parser.add_argument("--seeds", help="only these, e.g. 0 or 1,2")
     parser.add_argument("--again", action="store_true", help="run cells that are already there")
     parser.add_argument("--megabytes", type=int, default=5000, help="size of the streamed log")
     parser.add_argument("--threads", type=int, default=1)
@@ -224,8 +232,15 @@ def main() -> None:
         return
     torch.set_num_threads(options.threads)
     if options.data is not None:
-        every = {k: v for part in cells(options.data, options.megabytes).values() for k, v in part.items()}
-        run({k: v for k, v in every.items() if k.startswith(options.only or "")}, options.again)
+        every = {
+            k: v
+            for part in cells(options.data, options.megabytes, options.threads).values()
+            for k, v in part.items()
+        }
+        chosen = {k: v for k, v in every.items() if k.startswith(options.only or "")}
+        if options.seeds is not None:
+            chosen = {k: v for k, v in chosen.items() if k.rpartition("/")[2] in options.seeds.split(",")}
+        run(chosen, options.again)
     results = load()
     print(show_adult(results), *(show_peers(results, name) for name in TABLES), sep="\n\n")
     print()
