@@ -18,6 +18,7 @@ from workbench.ctr.encoded import Layout
 from workbench.selection._base import FieldSelector, Problem
 from workbench.selection._gated import PruningSelector, spread, tensor
 from workbench.selection._size import latency_ms, n_bytes
+from workbench.selection.steps import FEW_STEPS, host_options
 
 if TYPE_CHECKING:
     from workbench.selection.gates import FieldGates
@@ -40,7 +41,8 @@ class LPFS(PruningSelector):
     Parameters
     ----------
     estimator : CTR classifier, default=None
-        The host model; its epochs are those of the search. A `DeepFMClassifier` by default.
+        The host model; its epochs are those of the search. By default a `DeepFMClassifier` whose batches and
+        epochs give some 800 steps.
     penalty : float, default=0.005
         Pull of every gate towards zero. A field is dropped when its use is less; more drops more fields.
     max_fields : int, default=None
@@ -217,6 +219,7 @@ class LPFS(PruningSelector):
     def _make_gates(self, problem: Problem, layout: Layout, n_steps: int, stage: int) -> FieldGates:
         from workbench.selection.gates import FieldGates
 
+        self._n_steps, self._n_rows = n_steps, len(problem.rows)
         return FieldGates(
             len(layout.fields),
             n_steps=n_steps,
@@ -270,6 +273,13 @@ class LPFS(PruningSelector):
         )
 
     def _nothing_left(self) -> str:
+        if self._n_steps < FEW_STEPS:
+            options = host_options(self._n_rows)
+            return (
+                f"All fields were dropped: the search has {self._n_steps} steps, too few to tell fields "
+                f"apart; set the host model's batch_size to {options['batch_size']} and its n_epochs to "
+                f"{options['n_epochs']}."
+            )
         return (
             f"All fields were dropped: the penalty {self.penalty:g} is too large; "
             f"set it to {self.penalty / 4:g} or less."

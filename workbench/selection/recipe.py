@@ -58,8 +58,8 @@ def search(estimator: Any, data: Data, split: Split, seed: int, reporter: Report
     """
     table, codes = _labelled(data)
     train, test = split.indices(len(table.X), y=codes, column=table.split, seed=seed)
-    selector = _prepared(estimator, table.roles, list(table.X.columns), seed)
-    host = selector._host()
+    selector = _prepared(estimator, table.roles, list(table.X.columns), len(train), seed)
+    host = selector._host(len(train))
     if host.random_state is None:
         host.set_params(random_state=seed)
     encoder = clone(host.encoder) if host.encoder is not None else FieldEncoder()
@@ -170,14 +170,16 @@ class _LiveGates(Callback):
                 self.reporter.metric(f"gate/{name}", value, step)
 
 
-def _prepared(estimator: Any, roles: dict[str, list[str]], names: list[str], seed: int) -> FieldSelector:
+def _prepared(
+    estimator: Any, roles: dict[str, list[str]], names: list[str], n_rows: int, seed: int
+) -> FieldSelector:
     """The selector with its seed set, and with kinds where the data set's roles give them."""
     selector: FieldSelector = clone(estimator)
     if selector.random_state is None:
         selector.set_params(random_state=seed)
     kinds = {c: kind for role, kind in ROLE_KINDS.items() for c in roles.get(role, []) if c in names}
     if kinds:
-        host = selector._host()
+        host = selector._host(n_rows)
         encoder = host.encoder if host.encoder is not None else FieldEncoder()
         shared = encoder.shared
         if shared is None and roles.get("item") and roles.get("history"):
