@@ -158,16 +158,20 @@ class _LiveGates(Callback):
     def __init__(self, reporter: Reporter) -> None:
         self.reporter = reporter
         self._told = -1
+        self._before = self._last = 0  # steps of the trainings before this one, of a path of penalties
 
     def on_batch_end(self, loop: Loop) -> None:
         learner = loop.extras.get("gates")
         if learner is None:
             return
         step, gates = learner.last()  # type: ignore[attr-defined]
+        if step < self._last:
+            self._before += self._last
+        self._last = step
         if step != self._told and (step == 0 or step % learner.every_told == 0):  # type: ignore[attr-defined]
             self._told = step
             for name, value in gates.items():
-                self.reporter.metric(f"gate/{name}", value, step)
+                self.reporter.metric(f"gate/{name}", value, self._before + step)
 
 
 def _prepared(
