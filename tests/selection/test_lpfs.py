@@ -177,7 +177,7 @@ def test_without_a_host_a_search_has_steps_enough(log):
 
 def test_too_few_steps_say_what_to_set(log):
     X, y = log
-    with pytest.raises(FieldsError, match="has 1 steps?, too few to tell fields apart; set the host model's"):
+    with pytest.raises(FieldsError, match="has 1 steps, too few to tell fields apart; set the host model's"):
         LPFSPlusPlus(DeepFMClassifier(hidden=(8,))).fit(X, y)
 
 
