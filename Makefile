@@ -22,6 +22,9 @@ slow: $(VENV)/.dev
 proof: $(VENV)/.dev
 	$(PY) -m pytest -m proof --data $(DATA)
 
+evidence: $(VENV)/.dev
+	$(PY) benchmarks/evidence.py
+
 lint: $(VENV)/.dev
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .

@@ -58,9 +58,7 @@ def plain(path: Path, folder: Path) -> int:
     """DuckDB alone."""
     import duckdb
 
-    from workbench.datasets.files import _memory_limit
-
-    with duckdb.connect(str(folder / "a.duckdb"), config={"memory_limit": _memory_limit(0)}) as connection:
+    with duckdb.connect(str(folder / "a.duckdb"), config={"memory_limit": "1GB"}) as connection:
         connection.execute("CREATE TABLE data AS SELECT * FROM read_csv(?)", [str(path)])
         connection.execute("CHECKPOINT")
         return connection.execute("SELECT count(*) FROM data").fetchall()[0][0]

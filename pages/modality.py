@@ -49,6 +49,7 @@ with st.form("start", border=False):
         "Guessed from the columns' roles or prefixes; edit the names, or empty one to leave its columns out."
     )
     chosen = modality.assignment(given or guess_modalities(features), features, key=f"modalities.{ref}")
+    modality.rows(dataset.roles)
     params = {}
     with guard():
         params = forms.parameters(cls, prefix=cls.__name__, skip=("modalities",))
@@ -65,7 +66,7 @@ with guard():
     params["modalities"] = chosen
     forms.check(cls, params)
     if start:
-        modality.check(chosen, dataset, rivals=hasattr(cls, "_recipe"))
+        modality.check(chosen, dataset, rivals=registry.recipe_of(cls) != "modality.fit")
     if start and apart:
         modality.submit_each(dataset, params, split, seed)
         navigation.open_page("runs")

@@ -7,7 +7,7 @@ from workbench.gui.context import store
 from workbench.gui.failures import guard
 from workbench.gui.panels import python
 
-LIMIT = 500
+LIMIT = 200  # rows of a page
 
 
 def act(action: str, ids: list[str]) -> None:
@@ -19,18 +19,23 @@ def act(action: str, ids: list[str]) -> None:
 st.title("Runs")
 st.caption("Everything that was submitted, newest first. Select rows to act on them.")
 
-left, right = st.columns(2)
+left, middle, right = st.columns([2, 3, 1])
 state = left.selectbox(
     "State",
     ["all", "queued", "running", "done", "failed", "cancelled"],
     key="state",
     bind="query-params",
 )
-text = right.text_input("Name, estimator or data set contains", key="text", bind="query-params")
+text = middle.text_input("Id, name, estimator or data set contains", key="text", bind="query-params")
 
-found = store().runs(state=None if state == "all" else state, limit=LIMIT)
-words = text.lower()
-found = [run for run in found if words in f"{run.name} {run.estimator_name} {run.dataset}".lower()]
+wanted = {"state": None if state == "all" else state, "text": text}
+total = store().queue.count(**wanted)
+number = 1
+if total > LIMIT:
+    last = -(-total // LIMIT)
+    st.session_state["page"] = min(st.session_state.get("page", 1), last)  # the filter may have left fewer
+    number = right.number_input(f"Page of {last}", 1, last, key="page", bind="query-params")
+found = store().runs(**wanted, limit=LIMIT, offset=(number - 1) * LIMIT)
 
 if not found and state == "all" and not text:
     st.info("No run yet: choose a data set and start one.")
@@ -72,7 +77,8 @@ with st.container(horizontal=True):
             args=(action, ids),
             key=action,
         )
-if len(found) == LIMIT:
-    st.caption(f"The newest {LIMIT} runs.")
+if total > LIMIT:
+    first = (number - 1) * LIMIT
+    st.caption(f"Runs {first + 1:,} to {first + len(found):,} of {total:,}.")
 
 python("import workbench as wb\n\nfor run in wb.runs(limit=20):\n    print(run.id, run.state, run.headline)")

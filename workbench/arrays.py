@@ -62,12 +62,15 @@ class TableData:
     split : ndarray of str, shape (n,), or None
     roles : dict of str to list of str
         The columns of `X` by role.
+    weight : ndarray of float, shape (n,), or None
+        How much each row counts, where a column has the role ``weight``; NaN where it is empty.
     """
 
     X: pd.DataFrame
     y: NDArray[Any] | None
     split: NDArray[Any] | None
     roles: dict[str, list[str]] = field(default_factory=dict)
+    weight: NDArray[np.float64] | None = None
 
 
 class Data(Protocol):

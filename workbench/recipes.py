@@ -17,7 +17,7 @@ from workbench.arrays import Data, Split
 from workbench.errors import DatasetError
 from workbench.report import Report, Reporter
 
-__all__ = ["apply", "arrays_of", "fit_score"]
+__all__ = ["apply", "arrays_of", "fit_score", "scored"]
 
 MAX_CLASSES = 50  # above which probabilities are no columns of what a model said
 MAX_IMPORTANCE = 200  # columns above which permuting each one takes too long
@@ -49,19 +49,31 @@ def fit_score(estimator: Any, data: Data, split: Split, seed: int, reporter: Rep
     with reporter.stage("fit"):
         estimator.fit(_take(X, train), None if y is None else y[train])
     with reporter.stage("score"):
-        if is_classifier(estimator) and y is not None:
-            report = _classification(estimator, X, y, train, test, ids, seed)
-        elif is_regressor(estimator) and y is not None:
-            report = _regression(estimator, X, y, train, test, ids, seed)
-        elif is_clusterer(estimator):
-            report = _clustering(estimator, X, y, train, test, ids, seed)
-        else:
-            report = _transformation(estimator, X, train, test)
+        report = scored(estimator, X, y, train, test, ids, seed)
     if permutable and y is not None and isinstance(X, pd.DataFrame):
         with reporter.stage("importance"):
             report.tables["importance"] = _importance(estimator, X.iloc[test], y[test], seed, reporter)
     report.estimator = estimator
     return report
+
+
+def scored(
+    estimator: Any,
+    X: Any,
+    y: NDArray[Any] | None,
+    train: NDArray[np.intp],
+    test: NDArray[np.intp],
+    ids: NDArray[Any],
+    seed: int,
+) -> Report:
+    """What `fit_score` reports of an estimator that was fitted on the rows `train`, but for importances."""
+    if is_classifier(estimator) and y is not None:
+        return _classification(estimator, X, y, train, test, ids, seed)
+    if is_regressor(estimator) and y is not None:
+        return _regression(estimator, X, y, train, test, ids, seed)
+    if is_clusterer(estimator):
+        return _clustering(estimator, X, y, train, test, ids, seed)
+    return _transformation(estimator, X, train, test)
 
 
 def apply(estimator: Any, data: Data, split: Split, seed: int, reporter: Reporter) -> Report:

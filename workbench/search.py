@@ -40,6 +40,7 @@ __all__ = [
 #: What a trial of a recipe is judged by: its scores in the order of preference, and whether more is better.
 OBJECTIVES: dict[str, tuple[tuple[str, ...], bool]] = {
     "fit_score": (("test_accuracy", "test_r2"), True),
+    "modality.fit": (("test_accuracy", "test_r2"), True),
     "timeseries.represent": (("test_accuracy",), True),
     "timeseries.classify": (("test_accuracy",), True),
     "timeseries.regress": (("test_rmse",), False),

@@ -14,7 +14,8 @@ from urllib.parse import quote
 
 import nbformat
 import pytest
-from conftest import SLOW, Server, expect, go, photograph, run_id, upload
+from axe_playwright_python.sync_playwright import Axe
+from conftest import SLOW, Server, drawn, expect, go, photograph, run_id, upload
 from nbclient import NotebookClient
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
@@ -168,11 +169,35 @@ def test_a_kept_model_is_applied_to_another_data_set(page, server: Server):
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_every_page_fits_and_is_photographed(page, server: Server, width: int):
+    for name, path in _views(server).items():
+        photograph(page, path, name, width)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_page_can_be_read(page, server: Server, scheme: str):
+    """WCAG 2 A and AA as axe checks them: labels, names, roles, contrast of 4.5:1."""
+    page.emulate_media(color_scheme=scheme)
+    found = []
+    for name, path in _views(server).items():
+        go(page, path)
+        drawn(page)
+        answer = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa"]}).response
+        assert answer["passes"], "axe looked at nothing"
+        found += [
+            f"{name}: {fault['id']}: {node['html']}: {node['failureSummary']}"
+            for fault in answer["violations"]
+            for node in fault["nodes"]
+        ]
+    assert not found, "\n".join(found)
+
+
+def _views(server: Server) -> dict[str, str]:
+    """Every page, with something to see on it, by the name of its picture."""
     store = wb.open(server.store)
     done = _worth_showing(store)
     if not store.models.list():
         done.save_model("gun-point")
-    views = {
+    return {
         "home": "/",
         "datasets": "/datasets",
         "datasets-series": "/datasets?view=Series",
@@ -192,8 +217,6 @@ def test_every_page_fits_and_is_photographed(page, server: Server, width: int):
         "pipelines": "/pipelines?pipeline=nightly",
         "notebooks": "/notebooks?notebook=bidding_market",
     }
-    for name, path in views.items():
-        photograph(page, path, name, width)
 
 
 def _worth_showing(store):

@@ -2,37 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import socket
-import subprocess
-import sys
-import time
-from pathlib import Path
-
 import pytest
 
 from tests.datasets.conftest import leftovers
-from workbench.datasets.sources import bare, import_database, import_objects, refresh
+from tests.servers import postgres_server, s3_server
+from workbench.datasets.sources import _quoted, bare, import_database, import_objects, refresh
 from workbench.errors import DatasetError, ImportFailed, UsageError
 
 PASSWORD = "s3cret-word"  # noqa: S105
-
-
-def _port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
-def _wait_for(port, process):
-    for _ in range(600):
-        assert process.poll() is None, "the server ended"
-        with socket.socket() as client:
-            if client.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.1)
-    raise AssertionError("the server does not answer")
 
 
 def _nowhere(datasets, *secrets):
@@ -47,6 +24,14 @@ def _nowhere(datasets, *secrets):
 def test_addresses_are_bared():
     assert bare("postgresql+psycopg://u:p@h:5432/db?sslkey=x#y") == "postgresql+psycopg://h:5432/db"
     assert bare("s3://key:secret@bucket/a/b.csv?endpoint_override=x") == "s3://bucket/a/b.csv"
+
+
+@pytest.mark.parametrize(
+    ("key", "path"),
+    [("a b/ü.csv", "a%20b/%C3%BC.csv"), ("a%20b.csv", "a%20b.csv"), ("100%.csv", "100%25.csv")],
+)
+def test_keys_are_quoted_once(key, path):
+    assert _quoted(f"s3://k:s%2F@plant/{key}?region=x") == f"s3://k:s%2F@plant/{path}?region=x"
 
 
 def test_sqlite_as_a_database(datasets, tmp_path):
@@ -89,52 +74,9 @@ def test_refresh_needs_a_source(datasets):
 
 
 @pytest.fixture
-def postgres(tmp_path_factory):
-    initdb = shutil.which("initdb") or next(map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")), None)
-    if initdb is None:
-        pytest.skip("no PostgreSQL server is installed")
-    import tempfile
-
-    folder = Path(tempfile.mkdtemp(prefix="workbench-pg-"))
-    owner = {"user": "postgres"} if os.geteuid() == 0 else {}
-    if owner:
-        shutil.chown(folder, "postgres")
-    (folder / "password").write_text(PASSWORD)
-    os.chmod(folder / "password", 0o644)
-    subprocess.run(
-        [
-            initdb,
-            "-D",
-            folder / "data",
-            "-U",
-            "ann",
-            "-A",
-            "scram-sha-256",
-            "--pwfile",
-            folder / "password",
-            "-N",
-        ],
-        check=True,
-        capture_output=True,
-        cwd=folder,
-        **owner,
-    )
-    port = _port()
-    server = Path(initdb).resolve().with_name("postgres")
-    process = subprocess.Popen(
-        [server, "-D", folder / "data", "-p", str(port), "-h", "127.0.0.1", "-k", folder, "-F"],
-        cwd=folder,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        **owner,
-    )
-    try:
-        _wait_for(port, process)
+def postgres():
+    with postgres_server(PASSWORD) as port:
         yield f"postgresql+psycopg://ann:{PASSWORD}@127.0.0.1:{port}/postgres"
-    finally:
-        process.terminate()
-        process.wait()
-        shutil.rmtree(folder)
 
 
 @pytest.mark.slow
@@ -176,21 +118,11 @@ def test_postgres(datasets, postgres, monkeypatch):
 
 @pytest.fixture
 def s3(monkeypatch):
-    port = _port()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDTESTTEST")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", PASSWORD)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    try:
-        _wait_for(port, process)
+    with s3_server() as port:
         yield f"127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait()
 
 
 @pytest.mark.slow

@@ -278,6 +278,32 @@ def test_cancel(datasets, wine):
         datasets.sql("SELECT sum(a.range * b.range) FROM range(1000000) a, range(1000000) b", cancel=cancel)
 
 
+@pytest.mark.parametrize(
+    ("query", "limits", "says"),
+    [
+        ("SELECT w::INTEGER AS v FROM late", {}, "Could not convert string 'x' to INT32"),
+        ("SELECT range, md5(range::VARCHAR) FROM range(1000000000)", {"timeout": 0.5}, "stopped after 0.5"),
+    ],
+)
+def test_a_result_that_fails_on_the_way_is_one_sentence(datasets, tmp_path, query, limits, says):
+    """The fault comes when the first rows are read already, through another reader's hands."""
+    if "late" not in datasets:
+        words = ["1"] * 250_000 + ["x"]
+        datasets.publish_frame(pd.DataFrame({"w": words}), "late")
+    for take in (
+        lambda: datasets.export_query(query, tmp_path / "a.csv", **limits),
+        lambda: datasets.export_query(query, tmp_path / "a.parquet", **limits),
+        lambda: datasets.publish_query(query, "never", **limits),
+    ):
+        with pytest.raises(QueryRefused, match=says) as caught:
+            take()
+        assert "Traceback" not in str(caught.value)
+        assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+    assert "never" not in datasets
+    assert leftovers(datasets) == []
+
+
 def test_a_result_becomes_a_version_with_its_lineage(datasets, wine):
     query = "SELECT k AS label, sum(a) AS total FROM wine GROUP BY k ORDER BY k"
     made = datasets.publish_query(query, "totals")

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from workbench.errors import UsageError
+from workbench.errors import QueryRefused, UsageError
 from workbench.gui import sql
 
 
@@ -83,6 +83,29 @@ def test_the_answer_is_kept_as_a_data_set(filled, open_page):
     next(button for button in app.button if button.label == "Keep").click().run()
     assert filled.dataset("first steps").n_rows == 1096
     assert filled.dataset("first steps").parent == "Italy@1"
+
+
+def test_an_export_is_made_then_saved_or_refused_in_a_sentence(filled, pump, open_page):
+    app = _answered(open_page("sql", sql='SELECT * FROM "Italy" WHERE time = 0'))
+    _press(app, "Whole result as CSV")
+    assert app.session_state["export.query"].content.count(b"\n") == 1097
+    assert app.get("download_button")
+    filled.datasets.delete("Italy")
+    _press(app, "Whole result as Parquet")
+    assert [error.value for error in app.error][-1].startswith("There is no data set")
+    assert not app.get("download_button")
+
+
+@pytest.mark.slow
+def test_a_query_over_fifty_million_rows_ends_within_a_second_of_the_button(store, open_page):
+    store.datasets.publish_query("SELECT range AS i, range % 1000 AS g FROM range(50000000)", "many")
+    app = open_page("sql", sql="SELECT md5(i::VARCHAR) AS h, count(*), sum(g) FROM many GROUP BY h")
+    task = app.session_state["query.task"]
+    assert not task.wait(2)
+    _press(app, "Cancel")
+    assert task.wait(1)
+    with pytest.raises(QueryRefused, match="cancelled"):
+        task.result()
 
 
 def test_links_are_whole_or_refused():

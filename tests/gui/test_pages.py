@@ -111,6 +111,23 @@ def test_runs_are_filtered_and_cancelled(filled, open_page):
     assert open_page("runs", state="cancelled").dataframe[0].value["id"].tolist() == [keep.id]
 
 
+def test_runs_that_fill_several_pages_are_all_reached(filled, open_page):
+    first = filled.submit("timeseries.CSL", "Italy", name="the oldest").id
+    with filled.dir.write() as db:  # the same run 400 times more, each a second younger
+        db.execute("CREATE TEMP TABLE copy AS SELECT * FROM runs")
+        for i in range(400):
+            db.execute(
+                "UPDATE copy SET id = ?, created = created + 1, name = ?", (f"{i:010x}", f"copy {i}")
+            )
+            db.execute("INSERT INTO runs SELECT * FROM copy")
+        db.execute("DROP TABLE copy")
+    assert len(open_page("runs").dataframe[0].value) == 200
+    last = open_page("runs", page="3")
+    assert last.dataframe[0].value["id"].tolist() == [first]
+    assert any("401 to 401 of 401" in caption.value for caption in last.caption)
+    assert open_page("runs", text="oldest", page="3").dataframe[0].value["id"].tolist() == [first]
+
+
 def test_a_queued_run_says_that_no_worker_is_there(filled, open_page):
     run = filled.submit("timeseries.CSL", "Italy")
     app = open_page("run", run=run.id)

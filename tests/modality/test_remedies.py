@@ -22,7 +22,7 @@ from workbench.training.optimizers import make_optimizer
 FAST = {"n_epochs": 4, "hidden": 8, "depth": 1, "batch_size": 32}
 
 
-def rig(remedy, *, optimizer="sgd", n=32, rate=0.1):
+def rig(remedy, *, optimizer="sgd", n=32, rate=0.1, fusion="sum"):
     """A small network, its rows and a remedy that has begun."""
     rng = np.random.default_rng(0)
     shapes = (Shape("a", 4, (), False), Shape("m", 3, (), False))
@@ -32,7 +32,7 @@ def rig(remedy, *, optimizer="sgd", n=32, rate=0.1):
     ]
     y = torch.from_numpy(rng.integers(3, size=n))
     rows = Rows(Batch.of(blocks, torch.device("cpu")), y, torch.ones(n), "multiclass")
-    model = LateFusion(Architecture(shapes, 3, "sum", 8, 1), 0)
+    model = LateFusion(Architecture(shapes, 3, fusion, 8, 1), 0)
     groups = [list(e.parameters()) for e in model.encoders]
     inside = {id(p) for g in groups for p in g}
     rest = [p for p in model.parameters() if id(p) not in inside]
@@ -200,6 +200,24 @@ def test_agm_scales_steps_by_its_coefficients():
     second = 2 * remedy.memory["mean"] - first
     kappa = agm_coefficients(second, remedy.memory["mean"], 2.0)
     assert [g["lr"] for g in optimizer.param_groups[:2]] == pytest.approx((0.1 * kappa).tolist(), rel=1e-5)
+
+
+@pytest.mark.parametrize("fusion", ["sum", "concat"])
+def test_agm_shares_the_output_out_by_muting(fusion):
+    remedy = remedies.AGM()
+    model, _, rows = rig(remedy, fusion=fusion)
+    torch.nn.init.normal_(model.default)
+    step = Step(model, rows, torch.arange(32), rows.batch.present)
+    h, default = step.h.detach(), model.default.detach()
+    there = torch.ones(32, 2, dtype=torch.bool)
+    only = [
+        torch.stack([h[:, 0], default[1].expand(32, 8)], 1),
+        torch.stack([default[0].expand(32, 8), h[:, 1]], 1),
+    ]
+    with torch.no_grad():
+        whole, alone = model.fuse(h, there), [model.fuse(part, there) for part in only]
+    torch.testing.assert_close(remedy.monomodal(step)[0], (whole - alone[1] + alone[0]) / 2)
+    torch.testing.assert_close(remedy.monomodal(step)[1], (whole - alone[0] + alone[1]) / 2)
 
 
 def test_pretrained_encoders_stand_still():

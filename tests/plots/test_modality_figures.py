@@ -38,13 +38,31 @@ def test_lost_modalities_stand_out_and_winners_have_a_star():
     assert list(heat.text[0]) == ["+0.10 ★", "+0.60"]
 
 
-def test_the_race_shows_each_remedy_beside_its_baseline():
+def test_the_race_joins_each_remedy_to_its_baseline():
     table = pd.DataFrame(
-        {"remedy": ["none", "umt"], "seed": 0, "validation": [0.7, 0.9], "baseline": [0.7, 0.8]}
+        {"remedy": ["none", "umt"] * 2, "seed": [0, 0, 1, 1], "validation": [0.7, 0.8, 0.7, 1.0]}
+    ).assign(baseline=[0.7, 0.8, 0.7, 0.8])
+    fig = modality.race(table)
+    traces = {trace.name: trace for trace in fig.data if trace.name}
+    assert list(traces["remedy"].x) == [0.7, 0.9]
+    assert list(traces["remedy"].y) == ["none", "umt"]
+    assert list(traces["remedy"].marker.symbol) == ["circle", "star"]
+    assert list(traces["plain, same budget"].x) == [0.7, 0.8]
+    assert list(traces["one seed"].x) == [0.7, 0.8, 0.7, 1.0]
+    joined = [(trace.y[0], *trace.x) for trace in fig.data if trace.mode == "lines"]
+    assert joined == [("none", 0.7, 0.7), ("umt", 0.8, 0.9)]
+    alone = modality.race(table[table["seed"] == 0])
+    assert "one seed" not in {trace.name for trace in alone.data}
+
+
+def test_what_the_cells_say_is_readable_on_pale_and_on_deep_colours():
+    table = pd.DataFrame(
+        [("mask", "a", "m", 0.5, 0.0), ("mask", "m", "a", 0.1, 0.0)],
+        columns=["value_function", "modality", "other", "value", "sd"],
     )
-    bars, marks = modality.race(table).data
-    assert list(bars.x) == [0.7, 0.9]
-    assert list(marks.x) == [0.7, 0.8]
+    fig = modality.interactions(table, "mask")
+    colours = {note.text: note.font.color for note in fig.layout.annotations}
+    assert colours == {"": None, "+0.500": "#FFFFFF", "+0.100": None}
 
 
 def test_small_interactions_are_faint():

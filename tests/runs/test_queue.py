@@ -204,6 +204,12 @@ def test_lists_and_prefixes(store, submit, table):
     assert [run.id for run in store.runs(limit=2)] == ids[:0:-1]
     assert len(store.runs(dataset="table")) == len(store.runs(dataset=table.ref)) == 3
     assert store.runs(dataset="tab") == []
+    assert [run.id for run in store.runs(text=ids[1][:9].upper())] == [ids[1]]
+    assert [run.id for run in store.runs(limit=1, offset=2)] == [ids[0]]
+    assert store.runs(text="no such words") == []
+    assert store.queue.count() == store.queue.count(dataset="table") == 3
+    assert store.queue.count(text=ids[0]) == 1
+    assert store.queue.count(text="%") == 0  # looked for as it stands
     assert store.run(ids[0][:7]).id == ids[0]
     with pytest.raises(RunNotFound, match="no run"):
         store.run("zzz")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from workbench.datasets import catalog
 from workbench.datasets.names import identifier
-from workbench.datasets.profile import SAMPLE_ROWS, kind_of
+from workbench.datasets.profile import kind_of, sample
 from workbench.datasets.reading import TABLE
 from workbench.errors import DatasetError, UsageError
 
@@ -123,9 +123,7 @@ def _drift(before: DatasetFile, after: DatasetFile, name: str, kind: str) -> dic
 
 
 def _sample(dataset: DatasetFile, read: str) -> NDArray[Any]:
-    every = max(1, -(-dataset.n_rows // SAMPLE_ROWS))
-    where = "" if every == 1 else f" WHERE hash(rowid) % {every} = 0"
-    table = dataset._reader.arrow(f"SELECT {read} AS value FROM {TABLE}{where}")
+    table = dataset._reader.arrow(f"SELECT {read} AS value FROM {TABLE}{sample(dataset.n_rows)}")
     values = table["value"].to_numpy()
     return np.sort(values[np.isfinite(values)])
 

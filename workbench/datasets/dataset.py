@@ -138,7 +138,7 @@ class DatasetFile:
     # -- tables --------------------------------------------------------------------------------
 
     def to_table(self) -> TableData:
-        """One row a sample: features, and the label and split beside them.
+        """One row a sample: features, and the label, split and weight beside them.
 
         Raises
         ------
@@ -154,13 +154,14 @@ class DatasetFile:
             raise DatasetError(f"{self.ref} has no features: give columns the role 'field'.")
         order = {column.name: place for place, column in enumerate(self.columns)}
         features.sort(key=order.__getitem__)
-        label, split = self.roles.get("label"), self.roles.get("split")
-        frame = self.frame([*features, *(label or []), *(split or [])])
+        label, split, weight = (self.roles.get(role) for role in ("label", "split", "weight"))
+        frame = self.frame([*features, *(label or []), *(split or []), *(weight or [])])
         return TableData(
             X=frame[features],
             y=series.labels(frame[label[0]]) if label else None,
             split=series.splits(frame[split[0]]) if split else None,
             roles={role: list(names) for role, names in self.roles.items() if role not in _NOT_FEATURES},
+            weight=frame[weight[0]].to_numpy(dtype=float, na_value=float("nan")) if weight else None,
         )
 
     def verify(self) -> None:

@@ -22,6 +22,7 @@ from typing import IO, Any
 
 import duckdb
 
+from workbench.datasets.memory import is_capped, reserve_little, spare_bytes
 from workbench.errors import ImportFailed, StoreError
 from workbench.store import StoreDir
 
@@ -31,6 +32,7 @@ __all__ = ["DISK_FULL", "Build", "Column", "Progress", "checksum", "plain_failur
 Progress = Callable[[float, str], None]
 
 _PREFIX = "import-"
+_THREAD_BYTES = 128 << 20  # what one thread takes while a table is written
 _COLUMN_BYTES = 160 << 10  # measured: what DuckDB keeps for each column of a table that is being written
 DISK_FULL = "The disk is full: free some space and try again (nothing was kept)."
 
@@ -73,6 +75,8 @@ class Build:
         sweep(self._store)  # what killed imports left would take this one's place on the disk
         self._lock = _locked(self.folder.with_suffix(".lock"))
         self.folder.mkdir()
+        if is_capped():
+            reserve_little()
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -91,15 +95,22 @@ class Build:
                     "autoinstall_known_extensions": "false",
                     "autoload_known_extensions": "false",
                     "python_enable_replacements": "false",
-                    "memory_limit": _memory_limit(0),
                     "temp_directory": str(self.folder / "spill"),
                 },
             )
+            self.expect(0)  # only now: DuckDB's threads take address space, of which there may be little
         return self._connection
 
     def expect(self, n_columns: int) -> None:
-        """Make room for a very wide table before it is written."""
-        self.connection.execute(f"SET memory_limit = '{_memory_limit(n_columns)}'")
+        """Take the memory that is there for a table of so many columns."""
+        for name, value in _memory(n_columns).items():
+            self.connection.execute(f"SET {name} = '{value}'")
+
+    def spare(self) -> None:
+        """Make do with less memory, at the price of time."""
+        limit = spare_bytes() // 4
+        self.connection.execute("SET threads = 1")
+        self.connection.execute(f"SET memory_limit = '{limit}B'")
 
     def run(self, sql: str, parameters: list[Any] | None = None, message: str = "reading") -> None:
         """Execute one statement, reporting its progress; Ctrl-C and a failing `progress` stop it."""
@@ -234,8 +245,9 @@ def _locked(path: Path) -> IO[bytes]:
         file.close()  # a sweep removed it between our open and our lock
 
 
-def _memory_limit(n_columns: int) -> str:
-    """For one import: enough to stream with every core, never more than half the machine's."""
-    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    wanted = max(1 << 30, len(os.sched_getaffinity(0)) << 27, n_columns * _COLUMN_BYTES)
-    return f"{min(wanted, physical // 2)}B"
+def _memory(n_columns: int) -> dict[str, str]:
+    """DuckDB's settings for one import: enough to stream with every core, never more than half the spare."""
+    cores = len(os.sched_getaffinity(0))
+    wanted = max(1 << 30, cores * _THREAD_BYTES, n_columns * _COLUMN_BYTES)
+    limit = min(wanted, spare_bytes() // 2)
+    return {"memory_limit": f"{limit}B", "threads": str(max(1, min(cores, limit // _THREAD_BYTES)))}

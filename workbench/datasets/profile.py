@@ -20,14 +20,15 @@ from workbench.datasets.files import Column
 from workbench.datasets.names import identifier
 from workbench.datasets.roles import Roles, is_number, is_time
 
-__all__ = ["SAMPLE_ROWS", "histogram", "kind_of", "profile"]
+__all__ = ["SAMPLE_ROWS", "histogram", "kind_of", "profile", "sample"]
 
 SAMPLE_ROWS = 100_000
 _QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 _BINS = 30
+_SALT = 1_000_003
 _TOP = 10
 _FEW = 10_000  # different values in the sample, up to which their number is taken from it
-_BATCH_COLUMNS, _BATCH_CELLS = 500, 10_000_000  # read at once
+_BATCH_COLUMNS, _BATCH_CELLS = 2000, 10_000_000  # read at once
 _TEXT_LENGTH = 80  # characters kept of a frequent value
 _EXACT_DOUBLE = 2.0**53  # whole numbers beyond are not all doubles
 
@@ -43,21 +44,27 @@ def profile(
         ``n_rows, sampled, columns`` (a list: name, type, kind, missing, distinct and, by kind, min, max,
         mean, std, quantiles, histogram, top) and, for time series, ``series``.
     """
-    every = max(1, -(-n_rows // SAMPLE_ROWS))
-    where = "" if every == 1 else f" WHERE hash(rowid) % {every} = 0"
+    where = sample(n_rows)
     described: list[dict[str, Any]] = []
     width = max(1, min(_BATCH_COLUMNS, _BATCH_CELLS // min(max(n_rows, 1), SAMPLE_ROWS)))
     for start in range(0, len(columns), width):
         described += _describe(connection, columns[start : start + width], where)
-    if every > 1:
+    if where:
         for start in range(0, len(columns), _BATCH_COLUMNS):
             stop = start + _BATCH_COLUMNS
             _put_exact(connection, columns[start:stop], described[start:stop], n_rows)
-    result: dict[str, Any] = {"n_rows": n_rows, "sampled": every > 1, "columns": described}
+    result: dict[str, Any] = {"n_rows": n_rows, "sampled": bool(where), "columns": described}
     series = _series(connection, roles)
     if series is not None:
         result["series"] = series
     return result
+
+
+def sample(n_rows: int) -> str:
+    """The WHERE that chooses about :data:`SAMPLE_ROWS` of a table's rows; empty where it has no more."""
+    every = max(1, -(-n_rows // SAMPLE_ROWS))
+    # Not hash(rowid) itself: made-up data often has hash(i) in it, and would follow the choice.
+    return "" if every == 1 else f" WHERE hash(rowid + {_SALT}) % {every} = 0"
 
 
 def kind_of(type_: str) -> str:
@@ -111,7 +118,8 @@ def _describe(
         else:
             _describe_words(entry, values)
         described.append(entry)
-    _put_extremes(connection, columns, described, where)
+    if not where:
+        _put_extremes(connection, columns, described)
     return described
 
 
@@ -150,9 +158,13 @@ def _describe_numbers(entry: dict[str, Any], values: NDArray[Any], *, whole: boo
 
 
 def _describe_words(entry: dict[str, Any], values: Any) -> None:
-    counted = values.drop_null().value_counts()
-    found = zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True)
-    top = sorted(found, key=lambda pair: (-pair[1], pair[0]))[:_TOP]
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    counted = pa.RecordBatch.from_struct_array(values.drop_null().value_counts())
+    order = [("counts", "descending"), ("values", "ascending")]
+    first = counted.take(pc.select_k_unstable(counted, _TOP, order)) if len(counted) else counted
+    top = zip(first["values"].to_pylist(), first["counts"].to_pylist(), strict=True)
     boolean = entry["kind"] == "boolean"
     entry["missing"], entry["distinct"] = values.null_count, len(counted)
     entry["top"] = [[value == "true" if boolean else value[:_TEXT_LENGTH], count] for value, count in top]
@@ -162,7 +174,6 @@ def _put_extremes(
     connection: duckdb.DuckDBPyConnection,
     columns: Sequence[Column],
     described: Sequence[dict[str, Any]],
-    where: str,
 ) -> None:
     """Extremes that doubles do not hold: of times, and of very large whole numbers."""
     chosen = [
@@ -182,7 +193,7 @@ def _put_extremes(
         else f"min({name}), max({name})"
         for entry, name in chosen
     )
-    (row,) = connection.execute(f"SELECT {parts} FROM data{where}").fetchall()
+    (row,) = connection.execute(f"SELECT {parts} FROM data").fetchall()
     for (entry, _), low, high in zip(chosen, row[::2], row[1::2], strict=True):
         entry |= {"min": _plain(low), "max": _plain(high)}
 
@@ -194,23 +205,20 @@ def _put_exact(
     n_rows: int,
 ) -> None:
     """Put what the whole table says in the place of what the sample said."""
-    floats = {
-        column.name
-        for column, low, high in zip(columns, *_raw_extremes(connection, columns), strict=True)
-        if low is not None and high is not None and not (math.isfinite(low) and math.isfinite(high))
-    }
-    parts = []
-    for column, entry in zip(columns, described, strict=True):
+    lows, highs = _extremes(connection, columns)
+    finite, parts = [], []
+    for column, entry, low, high in zip(columns, described, lows, highs, strict=True):
         name, kind = _plain_time(column), kind_of(column.type)
-        finite = f" FILTER (isfinite({name}))" if column.name in floats else ""
-        parts.append(f"count({name}){finite}")
+        odd = any(isinstance(value, float) and not math.isfinite(value) for value in (low, high))
+        only = f" FILTER (isfinite({name}))" if odd else ""
+        finite.append(not odd)
+        parts.append(f"count({name}){only}")
         # Of few different values the sample holds nearly all; measures are nearly all different.
         counted = (kind == "text" or "INT" in column.type) and entry["distinct"] > _FEW
         parts.append(f"approx_count_distinct({name})" if counted else "NULL")
-        parts += (
-            [f"min({name}){finite}", f"max({name}){finite}"] if kind in ("number", "time") else ["NULL"] * 2
-        )
-        parts.append(f"avg({name}::DOUBLE){finite}" if kind == "number" else "NULL")
+        parts += [f"min({name}){only}", f"max({name}){only}"] if odd else ["NULL"] * 2
+        exact = column.type in ("BIGINT", "INTEGER", "SMALLINT", "TINYINT", "DOUBLE")
+        parts.append(f"avg({name if exact else f'{name}::DOUBLE'}){only}" if kind == "number" else "NULL")
     (row,) = connection.execute(f"SELECT {', '.join(parts)} FROM data").fetchall()
     for number, entry in enumerate(described):
         present, distinct, low, high, mean = row[5 * number : 5 * number + 5]
@@ -219,7 +227,8 @@ def _put_exact(
             "distinct": entry["distinct"] if distinct is None else min(distinct, present),
         }
         if entry["kind"] in ("number", "time"):
-            entry |= {"min": _plain(low), "max": _plain(high)}
+            found = (lows[number], highs[number]) if finite[number] else (low, high)
+            entry |= {"min": _plain(found[0]), "max": _plain(found[1])}
         if entry["kind"] == "number":
             entry["mean"] = _plain(mean)
 
@@ -230,13 +239,16 @@ def _plain_time(column: Column) -> str:
     return f"timezone('UTC', {name})" if column.type == "TIMESTAMP WITH TIME ZONE" else name
 
 
-def _raw_extremes(
+def _extremes(
     connection: duckdb.DuckDBPyConnection, columns: Sequence[Column]
-) -> tuple[Sequence[float | None], Sequence[float | None]]:
-    """Extremes of the float columns, NaN and infinity among them; DuckDB has them in its statistics."""
+) -> tuple[Sequence[Any], Sequence[Any]]:
+    """Extremes of numbers and times, NaN and infinity among them.
+
+    Asked for alone, DuckDB has them in its statistics; with anything else it would read the table.
+    """
     parts = [
-        f"min({identifier(column.name)}), max({identifier(column.name)})"
-        if column.type in ("FLOAT", "DOUBLE")
+        f"min({_plain_time(column)}), max({_plain_time(column)})"
+        if kind_of(column.type) in ("number", "time")
         else "NULL, NULL"
         for column in columns
     ]

@@ -111,6 +111,7 @@ class QueryBox:
         cancel: threading.Event | None = None,
     ) -> None:
         self._sql, self._timeout, self._cancel = sql, timeout, cancel
+        self._refusal: QueryRefused | None = None
         find = _from_mapping(resolve) if isinstance(resolve, Mapping) else resolve
         config = {"memory_limit": memory, "max_temp_directory_size": "8GB"}
         if threads is not None:
@@ -131,8 +132,10 @@ class QueryBox:
     def __enter__(self) -> QueryBox:
         return self
 
-    def __exit__(self, *exc: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, *trace: object) -> None:
         self._connection.close()
+        if self._refusal is not None and isinstance(error, Exception):
+            raise self._refusal from None  # who reads the stream words it in its own way
 
     def frame(self, limit: int) -> pd.DataFrame:
         """The first `limit` rows."""
@@ -151,8 +154,12 @@ class QueryBox:
             reader = self._connection.sql(self._sql).to_arrow_reader(n_rows)
 
         def guarded() -> Iterator[pa.RecordBatch]:
-            with self._guarded():
-                yield from reader
+            try:
+                with self._guarded():
+                    yield from reader
+            except QueryRefused as error:
+                self._refusal = error
+                raise
 
         return pa.RecordBatchReader.from_batches(reader.schema, guarded())
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Sequence
-from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import streamlit as st
 
 from workbench.datasets.roles import MANY, SINGLE
+from workbench.gui import exports
 from workbench.gui.choices import summary
 from workbench.gui.context import store
 from workbench.gui.failures import guard
@@ -62,24 +60,18 @@ def preview(dataset: Dataset) -> None:
         st.info(md(note), icon=":material/info:")
     st.dataframe(dataset.head(PREVIEW_ROWS), hide_index=True, width="stretch", key="preview")
     st.caption(f"The first {min(PREVIEW_ROWS, dataset.n_rows)} of {count(dataset.n_rows)} rows.")
-    with st.container(horizontal=True):
-        for suffix in ("parquet", "csv"):
-            st.download_button(
-                f"Whole data set as {suffix.upper()}",
-                partial(_exported, dataset, suffix),
-                file_name=f"{dataset.name}-{dataset.version}.{suffix}",
-                key=f"export-{suffix}",
-                icon=":material/download:",
-                on_click="ignore",
+    exports.offer(
+        "data",
+        dataset.ref,
+        {
+            f"Whole data set as {suffix.upper()}": (
+                f"{dataset.name}-{dataset.version}.{suffix}",
+                dataset.export,
             )
+            for suffix in ("parquet", "csv")
+        },
+    )
     python(f"import workbench as wb\n\nwb.dataset({dataset.ref!r}).head({PREVIEW_ROWS})")
-
-
-def _exported(dataset: Dataset, suffix: str) -> bytes:
-    with tempfile.TemporaryDirectory(dir=store().dir.tmp) as folder:
-        path = Path(folder) / f"data.{suffix}"
-        dataset.export(path)
-        return path.read_bytes()
 
 
 def series(dataset: Dataset) -> None:

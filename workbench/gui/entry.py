@@ -13,6 +13,7 @@ st.set_page_config(
     layout="wide",
     initial_sidebar_state=220,
 )
+st.html(Path(__file__).with_name("looks.css"))
 with failures.guard():
     access.require()
     navigation.take_up()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from workbench.datasets import Dataset
     from workbench.runs import Run
 
-__all__ = ["assignment", "check", "race_view", "submit_each", "view"]
+__all__ = ["assignment", "check", "race_view", "rows", "submit_each", "view"]
 
 #: Rows by which a column is judged to be text before a run.
 _FIRST_ROWS = 1000
@@ -83,6 +83,22 @@ def assignment(guessed: dict[str, list[str]], names: list[str], *, key: str) -> 
         if name:
             chosen.setdefault(name, []).append(column)
     return chosen
+
+
+def rows(roles: dict[str, list[str]]) -> None:
+    """Say what the data set's roles make of its rows: their weights, and which are never divided."""
+    said = [
+        f"Training rows count by their weight, the column {md(name)}." for name in roles.get("weight", [])
+    ]
+    said += [
+        f"Rows of one {md(name)} stay together in training, validation and test."
+        for name in roles.get("user", [])
+    ]
+    if not said:
+        said = [
+            "A column with the role 'weight' weighs the training rows; those of one 'user' stay together."
+        ]
+    st.caption(" ".join(said))
 
 
 def check(chosen: dict[str, list[str]], dataset: Dataset, *, rivals: bool) -> None:
@@ -149,21 +165,22 @@ def view(run: Run, report: Report) -> None:
         plot(plots.score_overview(tables["scores"]), "scores", data=tables["scores"])
         st.caption(
             "Blue is the joint network, the other colours networks for one modality each, grey what combines "
-            "these; linear reads all columns at once. Whiskers are one standard error."
+            "these; linear reads all columns at once. Whiskers are two standard errors."
         )
     with right:
         st.subheader("What each encoder keeps")
         plot(plots.retention(tables["modalities"]), "retention", data=tables["modalities"])
         st.caption(
             "What a linear probe finds in the encoder trained jointly, of what it finds in the one trained "
-            "alone. Red lost something beyond noise; whiskers are two standard errors."
+            "alone. Orange lost something beyond noise; whiskers are two standard errors."
         )
     if "per_class" in tables and len(tables["per_class"]):
         st.subheader("Who wins each class")
         plot(plots.class_winners(tables["per_class"]), "classes", data=tables["per_class"])
         st.caption(
-            "Recall of each modality's own network less that of its branch of the joint network: the redder, "
-            "the more joint training leaves the class to others. The star is who lost least, beyond noise."
+            "Recall of each modality's own network less that of its branch of the joint network: the deeper "
+            "the orange, the more joint training leaves the class to others. The star is who lost least, "
+            "beyond noise; a class without one has no winner."
         )
     _contributions(tables)
     _dynamics(tables["dynamics"])
@@ -180,12 +197,12 @@ def _cards(report: Report) -> None:
     cards = [
         ("Joint network", report.scores["test_score"], f"{score(report.scores['train_score'])} in training"),
         (f"Best alone: {best}", alone[best], "a network for it only"),
-        ("Competition gap", report.scores["gap"], "best alone less joint; above 0, joint training failed"),
-        ("Headroom", report.scores["headroom"], "combined separate networks less joint"),
+        ("Competition gap", report.scores["gap"], "best alone less joint"),
+        ("Headroom", report.scores["headroom"], "separate networks combined, less joint"),
     ]
     with st.container(horizontal=True):
         for (title, value, caption), row in zip(cards, ("", "", "gap", "headroom"), strict=True):
-            with st.container(border=True, width=208):
+            with st.container(border=True, width=168):
                 st.metric(md(title), f"{value:+.3f}" if row else score(value))
                 st.caption(md(f"± {2 * error[row]:.3f}; {caption}" if row else caption))
 
@@ -291,12 +308,37 @@ def _advanced(tables: dict[str, pd.DataFrame]) -> None:
 
 
 def race_view(run: Run, report: Report) -> None:
-    """The race, what each remedy does, and its tables."""
-    result.score_cards(report)
-    plot(plots.race(report.tables["race"]), "race", data=report.tables["race"])
+    """The race, what each remedy does and costs, and its tables."""
+    result.score_cards(report, hidden=("seconds",))
+    raced = report.tables["race"]
+    st.subheader("The race")
+    plot(plots.race(raced), "race", data=raced)
+    seeds = raced["seed"].nunique()
+    judged = "of one training" if seeds == 1 else f"means over {seeds} trainings"
     st.caption(
-        "Bars are means over seeds on rows kept for validation; the grey mark is plain joint training of as "
-        "many epochs as the remedy takes in all."
+        f"Dots are scores on rows kept for validation, {judged}; the star is kept and trained on all rows. "
+        "The grey mark is plain joint training of as many epochs as the remedy takes in all: what lies to "
+        "the right of its mark helps."
     )
-    table(report.tables["remedies"], "remedies")
+    st.subheader("What was raced")
+    mean = raced.drop(columns="seed").groupby("remedy", sort=False).mean().reset_index()
+    shown = mean.merge(report.tables["remedies"], on="remedy").sort_values("validation", ascending=False)
+    shown["remedy"] = shown["remedy"].str.replace("_", " ")
+    order = ["remedy", "gain", "validation", "baseline", "test", "epochs", "seconds", "does", "source"]
+    three = st.column_config.NumberColumn(format="%.3f")
+    table(
+        shown[[name for name in order if name in shown]],
+        "remedies",
+        column_config={
+            "gain": st.column_config.NumberColumn(format="%+.3f", help="validation less baseline"),
+            "validation": three,
+            "baseline": three,
+            "test": st.column_config.NumberColumn(
+                format="%.3f", help="Of the training without the validation rows; it decides nothing."
+            ),
+            "epochs": st.column_config.NumberColumn(format="%d", help="its preparatory trainings included"),
+            "seconds": st.column_config.NumberColumn(format="%.1f"),
+            "does": st.column_config.TextColumn("what it does", width="large"),
+        },
+    )
     result.tables(report)

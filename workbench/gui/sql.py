@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import threading
 import time
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ import streamlit as st
 
 from workbench.datasets import assist
 from workbench.errors import UsageError, WorkbenchError
-from workbench.gui import access, editor, navigation
+from workbench.gui import access, editor, exports, navigation
 from workbench.gui.background import Task
 from workbench.gui.context import store
 from workbench.gui.failures import guard, show
@@ -149,19 +148,15 @@ def _result(found: Answer, seconds: float) -> None:
     more = f" shown of more ({count(ROWS)} at most)" if truncated else ""
     st.caption(f"{count(len(found.frame))} row{'s' * (len(found.frame) != 1)}{more}, in {duration(seconds)}.")
     table(found.frame, "result", download=False)
-    with st.container(horizontal=True, vertical_alignment="center"):
-        for suffix, word in (("csv", "CSV"), ("parquet", "Parquet")):
-            st.download_button(
-                f"Whole result as {word}",
-                partial(_exported, found.sql, suffix),
-                file_name=f"query.{suffix}",
-                key=f"export-{suffix}",
-                icon=":material/download:",
-                on_click="ignore",
-                help="Text that a spreadsheet would run as a formula gets an apostrophe before it."
-                if suffix == "csv"
-                else None,
-            )
+    exports.offer(
+        "query",
+        found.sql,
+        {
+            f"Whole result as {word}": (f"query.{word.lower()}", partial(_export, found.sql))
+            for word in ("CSV", "Parquet")
+        },
+    )
+    st.caption("In a CSV, text that a spreadsheet would run as a formula gets an apostrophe before it.")
     with st.form("keep", border=False, clear_on_submit=True):
         left, right = st.columns([3, 1], vertical_alignment="bottom")
         name = left.text_input(
@@ -179,10 +174,8 @@ def _result(found: Answer, seconds: float) -> None:
     python(f"import workbench as wb\n\nwb.open().datasets.sql({found.sql!r})")
 
 
-def _exported(sql: str, suffix: str) -> bytes:
-    with tempfile.TemporaryDirectory(dir=store().dir.tmp) as folder:
-        path = store().datasets.export_query(sql, Path(folder) / f"query.{suffix}", timeout=KEEP_SECONDS)
-        return path.read_bytes()
+def _export(sql: str, path: Path) -> None:
+    store().datasets.export_query(sql, path, timeout=KEEP_SECONDS)
 
 
 def history() -> None:

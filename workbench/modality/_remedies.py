@@ -207,22 +207,35 @@ class AGM(Remedy):
 
     def loss(self, step: Step) -> tuple[Tensor, Mapping[str, Tensor]]:
         with torch.no_grad():
-            h, default = step.h.detach(), self.model.default
-
-            def fuse(keep: Tensor) -> Tensor:
-                keep = keep.to(h.device)
-                return self.model.fuse(torch.where(keep[None, :, None], h, default), step.present & keep)
-
-            outputs = monomodal_outputs(fuse, self.model.n_modalities)
             losses = torch.stack(
                 # -log p is cut at -log 1e-8, lest one wild row decide.
-                [each_loss(step.rows.task, phi, step.rows.y).clamp_max(18.4).mean() for phi in outputs]
+                [
+                    each_loss(step.rows.task, phi, step.rows.y).clamp_max(18.4).mean()
+                    for phi in self.monomodal(step)
+                ]
             ).cpu()
         seen = float(self.memory["seen"]) + 1
         self.memory["seen"] = torch.tensor(seen)
         self.memory["mean"] = self.memory["mean"] * ((seen - 1) / seen) + losses / seen
         self.scale_steps(agm_coefficients(losses, self.memory["mean"], self.alpha))
         return step.loss(step.logits), {}
+
+    @torch.no_grad()
+    def monomodal(self, step: Step) -> Tensor:
+        """Each modality's share of the output; see `monomodal_outputs`."""
+        model, h, default = self.model, step.h.detach(), self.model.default
+        n = model.n_modalities
+        if model.fusion == "sum":
+            # What a modality adds to a sum is the same in every coalition, so none has to be tried.
+            shown = torch.stack([model.branch(h, r) for r in range(n)])
+            muted = torch.stack([model.branch(default[None], r) for r in range(n)])
+            return shown - muted + muted.sum(0) / n
+
+        def fuse(keep: Tensor) -> Tensor:
+            keep = keep.to(h.device)
+            return model.fuse(torch.where(keep[None, :, None], h, default), step.present & keep)
+
+        return monomodal_outputs(fuse, n)
 
     def _clip(self) -> None:
         heads = [p.grad for p in self.model.joint.parameters() if p.grad is not None]

@@ -49,6 +49,8 @@ def network_constraints() -> dict[str, list[Any]]:
 class _LateFusionEstimator(TableEstimator):
     """Everything but the kind of target."""
 
+    _recipe = "modality.fit"
+
     _parameter_constraints: dict[str, list[Any]] = {
         **network_constraints(),
         "remedy": [StrOptions(set(REMEDIES))],

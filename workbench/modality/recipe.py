@@ -1,26 +1,96 @@
-"""The recipes of the family: analyse the competition between modalities, and race the remedies."""
+"""The recipes of the family: train one network, analyse the competition, and race the remedies."""
 
 from __future__ import annotations
 
 import time
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from sklearn.base import clone
-from sklearn.model_selection import GroupShuffleSplit
 
-from workbench.arrays import Data, Split, TableData
-from workbench.errors import DatasetError
+from workbench.arrays import Data, Split
+from workbench.modality._labelled import Labelled
+from workbench.modality.columns import assign, guess_modalities
 from workbench.modality.remedies import REMEDIES
+from workbench.recipes import scored
 from workbench.report import Report, Reporter
 
-__all__ = ["analyze", "modalities_of_roles", "race"]
+__all__ = ["analyze", "fit", "modalities_of_roles", "race"]
 
 #: What a column's role begins with when it says the column's modality.
 ROLE = "modality:"
+
+#: Exchanges of a modality's test rows, whose mean loss of score is its importance.
+_EXCHANGES = 10
+
+
+def fit(estimator: Any, data: Data, split: Split, seed: int, reporter: Reporter) -> Report:
+    """Train one late-fusion network on the train part and score it on the test part.
+
+    Parameters
+    ----------
+    estimator : LateFusionClassifier or LateFusionRegressor
+        Where its `modalities` is None, the data set's roles ``modality:<name>`` are taken, else prefixes.
+    data : Data
+        Rows without a label take no part. Rows of one ``user`` (a subject, an actor) are never divided
+        between training, validation and test; the column with the role ``weight`` weighs the training rows.
+    split : Split
+    seed : int
+    reporter : Reporter
+
+    Returns
+    -------
+    Report
+        Scores and tables as `workbench.recipes.fit_score` gives them; `importance` has a row a modality,
+        and `presence` the score by which modalities the test rows have, where some are absent.
+    """
+    rows = Labelled.of(data)
+    model = _prepared(estimator, rows, seed)
+    train, test = rows.divided(split, seed)
+    reporter.plan({"fit": 8.0, "score": 1.0})
+    with reporter.stage("fit"):
+        part = rows.take(train)
+        model.fit(part.X, part.y, sample_weight=part.weight, groups=part.groups)
+    with reporter.stage("score"):
+        report = scored(model, rows.X, rows.y, train, test, rows.ids, seed)
+        held = rows.take(test)
+        report.tables["importance"] = _importance(model, held, seed)
+        presence = _presence(model, held)
+        if len(presence) > 1:
+            report.tables["presence"] = presence
+    return replace(report, recipe="modality.fit", estimator=model)
+
+
+def _importance(model: Any, held: Labelled, seed: int) -> pd.DataFrame:
+    """Mean loss of score when one modality's rows are exchanged among themselves."""
+    rng = np.random.default_rng(seed)
+    whole = model.score(held.X, held.y)
+    found = []
+    for name, columns in model.modalities_.items():
+        losses = []
+        for _ in range(_EXCHANGES):
+            mixed = held.X.copy()
+            mixed[columns] = held.X[columns].take(rng.permutation(len(mixed))).set_axis(mixed.index)
+            losses.append(whole - model.score(mixed, held.y))
+        found.append((name, "modality", float(np.mean(losses)), float(len(columns)), True))
+    table = pd.DataFrame(found, columns=["component", "kind", "score", "cost", "kept"])
+    return table.sort_values("score", ascending=False, ignore_index=True)
+
+
+def _presence(model: Any, held: Labelled) -> pd.DataFrame:
+    """The score on the rows that have the same modalities."""
+    names = list(model.modalities_)
+    present = np.stack([held.X[columns].notna().any(axis=1) for columns in model.modalities_.values()], 1)
+    found = []
+    for pattern in np.unique(present, axis=0)[::-1]:
+        rows = np.flatnonzero((present == pattern).all(axis=1))
+        score = model.score(held.X.iloc[rows], held.y[rows]) if len(rows) > 1 else np.nan
+        there = [name for name, is_there in zip(names, pattern, strict=True) if is_there]
+        found.append((" + ".join(there) or "none", len(rows), score))
+    return pd.DataFrame(found, columns=["present", "rows", "score"])
 
 
 def analyze(estimator: Any, data: Data, split: Split, seed: int, reporter: Reporter) -> Report:
@@ -29,10 +99,8 @@ def analyze(estimator: Any, data: Data, split: Split, seed: int, reporter: Repor
     Parameters
     ----------
     estimator : ModalityCompetitionAnalyzer
-        Where its `modalities` is None, the data set's roles ``modality:<name>`` are taken, else prefixes.
     data : Data
-        Rows without a label take no part. Rows of one ``user`` (a subject, an actor) are never divided
-        between training, validation and test.
+        As in `fit`; weights count in training, and every test row once.
     split : Split
         A drawn one is drawn anew for each of the analyzer's seeds.
     seed : int
@@ -44,17 +112,17 @@ def analyze(estimator: Any, data: Data, split: Split, seed: int, reporter: Repor
     Report
         The tables of `ModalityCompetitionAnalyzer.report_`.
     """
-    table, y, groups = _labelled(data)
-    analyzer = _prepared(estimator, table, seed)
+    rows = Labelled.of(data)
+    analyzer = _prepared(estimator, rows, seed)
     n_seeds = analyzer.n_seeds
     reporter.plan({**{f"seed {i + 1}": 10.0 for i in range(n_seeds)}, "information": 1.0})
-    tests = [_divided(split, table, y, groups, seed + i)[1] for i in range(n_seeds)]
+    tests = [rows.divided(split, seed + i)[1] for i in range(n_seeds)]
     began = time.perf_counter()
 
     def stage(name: str) -> AbstractContextManager[None]:
         return reporter.stage(name, weight=10.0 if name.startswith("seed") else 1.0)
 
-    analyzer._analyse(table.X, y, groups=groups, test_rows=tests, stage=stage)
+    analyzer._analyse(rows.X, rows.y, rows.weight, rows.groups, test_rows=tests, stage=stage)
     for note in analyzer.notes_:
         reporter.log(note)
     scores = {**analyzer.scores_, "seconds": time.perf_counter() - began}
@@ -77,20 +145,21 @@ def race(estimator: Any, data: Data, split: Split, seed: int, reporter: Reporter
         baseline
         of the same budget).
     """
-    table, y, groups = _labelled(data)
-    runner = _prepared(estimator, table, seed)
-    train, test = _divided(split, table, y, groups, seed)
+    rows = Labelled.of(data)
+    runner = _prepared(estimator, rows, seed)
+    train, test = (rows.take(part) for part in rows.divided(split, seed))
     began = time.perf_counter()
     runner._race(
-        table.X.iloc[train],
-        y[train],
-        groups=None if groups is None else groups[train],
-        test=(table.X.iloc[test], y[test]),
+        train.X,
+        train.y,
+        train.weight,
+        train.groups,
+        test=(test.X, test.y),
         stage=lambda name: reporter.stage(name),
     )
     mean = runner.report_.set_index("remedy")
     best = runner.best_
-    test_score = float(runner.score(table.X.iloc[test], y[test]))
+    test_score = float(runner.score(test.X, test.y))
     gain = mean.loc[best, "gain"]
     headline = (
         f"{best.replace('_', ' ').capitalize()} is best on the validation rows "
@@ -127,44 +196,12 @@ def modalities_of_roles(roles: dict[str, list[str]]) -> dict[str, list[str]] | N
     return found or None
 
 
-def _prepared(estimator: Any, table: TableData, seed: int) -> Any:
+def _prepared(estimator: Any, rows: Labelled, seed: int) -> Any:
+    """The estimator with its seed and its modalities settled; who the user is tells no modality."""
     estimator = clone(estimator)
     if estimator.random_state is None:
         estimator.set_params(random_state=seed)
-    if estimator.modalities is None:
-        estimator.set_params(modalities=modalities_of_roles(table.roles))
-    return estimator
-
-
-def _labelled(data: Data) -> tuple[TableData, NDArray[Any], NDArray[Any] | None]:
-    """The rows with a label, the labels, and whose row each is where the data set says so."""
-    table = data.to_table()
-    if table.y is None:
-        raise DatasetError(f"{data.ref} has no label: give a column the role 'label'.")
-    known = ~pd.isna(np.asarray(table.y, dtype=object) if table.y.ndim == 1 else table.y)
-    rows = np.flatnonzero(known if known.ndim == 1 else known.all(axis=1))
-    split = None if table.split is None else table.split[rows]
-    X, y, users = table.X.iloc[rows].reset_index(drop=True), table.y[rows], table.roles.get("user", [])
-    groups = X[users[0]].astype(str).to_numpy() if users else None
-    return TableData(X.drop(columns=users), y, split, table.roles), y, groups
-
-
-def _divided(
-    split: Split, table: TableData, y: NDArray[Any], groups: NDArray[Any] | None, seed: int
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Train and test rows; drawn ones by whole groups, where there are such."""
-    drawn = table.split is None or split.kind == "random"
-    if groups is None or not drawn or split.kind == "column":
-        return split.indices(len(table.X), y=_strata(y), column=table.split, seed=seed)
-    if len(np.unique(groups)) < 3:
-        raise DatasetError(
-            "Rows of one user are never divided, and there are fewer than three users to draw from: take the "
-            "role 'user' away, or give the data set a split."
-        )
-    drawer = GroupShuffleSplit(1, test_size=split.test_size, random_state=seed)
-    train, test = next(drawer.split(groups, groups=groups))
-    return np.sort(train), np.sort(test)
-
-
-def _strata(y: NDArray[Any]) -> NDArray[Any] | None:
-    return y if y.ndim == 1 and len(np.unique(y.astype(str))) <= max(2, len(y) // 10) else None
+    given = estimator.modalities
+    if given is None:
+        given = modalities_of_roles(rows.roles) or guess_modalities(rows.features)
+    return estimator.set_params(modalities=assign(given, rows.features) if callable(given) else given)

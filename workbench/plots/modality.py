@@ -11,6 +11,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from workbench.plots import scores
+from workbench.plots.modality_race import race
 from workbench.plots.template import CONTROL, PALETTE, figure, plain, translucent
 from workbench.report import Report
 
@@ -97,15 +98,15 @@ def score_overview(table: pd.DataFrame) -> go.Figure:
             plain(n.removeprefix("alone/").replace("_", " ") + (" alone" if "/" in n else ""))
             for n in part.index
         ],
-        error_x={"type": "data", "array": part["error"].fillna(0).tolist()},
+        error_x={"type": "data", "array": (2 * part["error"].fillna(0)).tolist()},
         marker_color=colour,
         text=[f" {value:.3f}" for value in part["mean"]],
         textposition="inside",
         insidetextanchor="start",
-        customdata=part["error"].fillna(0).tolist(),
+        customdata=(2 * part["error"].fillna(0)).tolist(),
         hovertemplate="%{y}: %{x:.3f} ± %{customdata:.3f}<extra></extra>",
     )
-    fig.update_layout(showlegend=False)
+    fig.update_layout(showlegend=False, margin_t=8)
     return fig
 
 
@@ -132,7 +133,7 @@ def retention(table: pd.DataFrame) -> go.Figure:
         hovertemplate="%{y}: %{x:.1f} ± %{customdata:.1f} %<extra></extra>",
     )
     fig.add_vline(x=100, line_dash="dot", line_color=CONTROL)
-    fig.update_layout(showlegend=False)
+    fig.update_layout(showlegend=False, margin_t=8)
     return fig
 
 
@@ -154,25 +155,15 @@ def class_winners(table: pd.DataFrame) -> go.Figure:
         ]
         for label, row in zip(lost.index, cells, strict=True)
     ]
-    fig = figure(x="", y="", height=80 + 30 * len(lost))
-    fig.add_heatmap(
-        z=(-cells).tolist(),
+    return _cells(
+        -cells,
+        text,
         x=[plain(name) for name in names],
         y=[plain(c) for c in lost.index],
-        text=text,
-        texttemplate="%{text}",
-        colorscale=_DIVERGING,
-        zmin=-1,
-        zmax=1,
-        showscale=False,
-        xgap=2,
-        ygap=2,
-        hovertemplate="%{y}, %{x}: recall lost %{text}<extra></extra>",
+        widest=1.0,
+        height=56 + 30 * len(lost),
+        hover="%{y}, %{x}: recall lost %{text}",
     )
-    # Modalities above their columns, the first class at the top.
-    fig.update_xaxes(type="category", side="top", showgrid=False)
-    fig.update_yaxes(type="category", autorange="reversed", showgrid=False)
-    return fig
 
 
 def contributions(table: pd.DataFrame, function: str) -> go.Figure:
@@ -202,7 +193,7 @@ def contributions(table: pd.DataFrame, function: str) -> go.Figure:
         totals_marker_color=CONTROL,
         hovertemplate="%{x}: %{text}<extra></extra>",
     )
-    fig.update_layout(showlegend=False)
+    fig.update_layout(showlegend=False, margin_t=8)
     fig.update_xaxes(type="category", showgrid=False)
     return fig
 
@@ -216,12 +207,35 @@ def interactions(table: pd.DataFrame, function: str) -> go.Figure:
     )
     # A faint colour for what is small, however small the largest is.
     widest = max(0.1, float(np.nanmax(np.abs(square.to_numpy()))))
-    fig = figure(x="", y="", height=140 + 40 * len(names))
-    fig.add_heatmap(
-        z=square.to_numpy().tolist(),
+    cells = square.to_numpy()
+    return _cells(
+        cells,
+        [["" if np.isnan(value) else f"{value:+.3f}" for value in row] for row in cells],
         x=[plain(n) for n in names],
         y=[plain(n) for n in names],
-        texttemplate="%{z:+.3f}",
+        widest=widest,
+        height=116 + 40 * len(names),
+        hover="%{y} with %{x}: %{z:+.3f}",
+    )
+
+
+def _cells(
+    values: np.ndarray,
+    text: list[list[str]],
+    *,
+    x: list[str],
+    y: list[str],
+    widest: float,
+    height: int,
+    hover: str,
+) -> go.Figure:
+    """A heat map from orange (below 0) to blue, columns named above, the first row at the top."""
+    fig = figure(x="", y="", height=height)
+    fig.add_heatmap(
+        z=values.tolist(),
+        x=x,
+        y=y,
+        text=text,
         colorscale=_DIVERGING,
         zmin=-widest,
         zmax=widest,
@@ -229,8 +243,15 @@ def interactions(table: pd.DataFrame, function: str) -> go.Figure:
         xgap=2,
         ygap=2,
         hoverongaps=False,
-        hovertemplate="%{y} with %{x}: %{z:+.3f}<extra></extra>",
+        hovertemplate=f"{hover}<extra></extra>",
     )
+    # plotly's own choice of a colour for the text takes pale cells, which are see-through, for dark ones.
+    for (i, j), value in np.ndenumerate(values):
+        strong = abs(value) > 0.7 * widest
+        fig.add_annotation(
+            x=j, y=i, text=text[i][j], showarrow=False, font={"color": "#FFFFFF"} if strong else None
+        )
+    fig.update_layout(margin_t=8)
     fig.update_xaxes(type="category", side="top", showgrid=False)
     fig.update_yaxes(type="category", autorange="reversed", showgrid=False)
     return fig
@@ -281,7 +302,7 @@ def dynamics(table: pd.DataFrame, quantity: str, *, network: str = "joint") -> g
 
 def information(table: pd.DataFrame) -> go.Figure:
     """Bits about the target by pair: redundant, unique to one, and synergetic; chance is taken off."""
-    fig = figure(x="Information about the target (bits above chance)", y="")
+    fig = figure(x="Bits above chance", y="")
     pairs = [f"{row.modality} | {row.other}" for row in table.itertuples()]
     titles = {
         "redundancy": "in either",
@@ -299,31 +320,7 @@ def information(table: pd.DataFrame) -> go.Figure:
             marker_color=PALETTE[i],
             hovertemplate="%{y}: %{x:.3f} bits<extra>" + title + "</extra>",
         )
-    fig.update_layout(barmode="stack", height=150 + 34 * len(set(pairs)))
-    return fig
-
-
-def race(table: pd.DataFrame) -> go.Figure:
-    """Remedies by their validation score; the grey mark is plain joint training of the same budget."""
-    mean = table.groupby("remedy")[["validation", "baseline"]].mean().sort_values("validation")
-    names = [plain(name.replace("_", " ")) for name in mean.index]
-    fig = figure(x="Score on the validation rows", y="", height=110 + 28 * len(mean))
-    fig.add_bar(
-        orientation="h",
-        name="remedy",
-        x=mean["validation"].tolist(),
-        y=names,
-        marker_color=PALETTE[0],
-        hovertemplate="%{y}: %{x:.3f}<extra></extra>",
-    )
-    fig.add_scatter(
-        x=mean["baseline"].tolist(),
-        y=names,
-        mode="markers",
-        name="plain joint training of the same budget",
-        marker={"color": CONTROL, "symbol": "line-ns-open", "size": 16, "line_width": 3},
-        hovertemplate="baseline %{x:.3f}<extra></extra>",
-    )
+    fig.update_layout(barmode="stack", height=150 + 34 * len(set(pairs)), legend_traceorder="normal")
     return fig
 
 

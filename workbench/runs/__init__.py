@@ -157,19 +157,40 @@ class Runs:
         return [{**dict(row), "slots": json.loads(row["slots"])} for row in rows]
 
     def list(
-        self, state: str | None = None, dataset: str | None = None, limit: int | None = 1000
+        self,
+        state: str | None = None,
+        dataset: str | None = None,
+        text: str = "",
+        limit: int | None = 1000,
+        offset: int = 0,
     ) -> list[Run]:
-        """Runs, the newest first; `dataset` is ``name`` or ``name@version``."""
-        if state is not None and state not in STATES:
-            raise UsageError(f"State {state!r} is not one of {', '.join(STATES)}.")
+        """Runs, the newest first.
+
+        Parameters
+        ----------
+        state : {"queued", "running", "done", "failed", "cancelled"}, optional
+        dataset : str, optional
+            ``name`` or ``name@version``.
+        text : str
+            What the run's id, name, estimator or data set must contain; case does not matter.
+        limit, offset : int
+            So many, after leaving out so many.
+        """
         rows = self._dir.connection.execute(
-            "SELECT * FROM runs WHERE (:state IS NULL OR state = :state)"
-            " AND (:dataset IS NULL OR dataset = :dataset"
-            " OR substr(dataset, 1, length(:dataset) + 1) = :dataset || '@')"
-            " ORDER BY created DESC, rowid DESC LIMIT :limit",
-            {"state": state, "dataset": dataset, "limit": -1 if limit is None else limit},
+            f"SELECT * FROM runs WHERE {_WHERE} ORDER BY created DESC, rowid DESC"  # noqa: S608
+            " LIMIT :limit OFFSET :offset",
+            _wanted(state, dataset, text) | {"limit": -1 if limit is None else limit, "offset": offset},
         )
         return [from_row(self._dir, row) for row in rows]
+
+    def count(self, state: str | None = None, dataset: str | None = None, text: str = "") -> int:
+        """How many runs :meth:`list` would give without a limit."""
+        wanted = _wanted(state, dataset, text)
+        row = self._dir.connection.execute(
+            f"SELECT count(*) FROM runs WHERE {_WHERE}",  # noqa: S608
+            wanted,
+        ).fetchone()
+        return int(row[0])
 
     def frame(self, **filters: Any) -> pd.DataFrame:
         """Runs as a table, with a column ``params.<name>`` or ``scores.<name>`` for each of those."""
@@ -238,6 +259,21 @@ class Runs:
                 else:
                     orders.drop_checkpoint(self._dir, row["id"])
         return freed
+
+
+# A constant; what is looked for goes in as parameters.
+_WHERE = (
+    "(:state IS NULL OR state = :state)"
+    " AND (:dataset IS NULL OR dataset = :dataset"
+    " OR substr(dataset, 1, length(:dataset) + 1) = :dataset || '@')"
+    " AND (:text = '' OR instr(lower(id || ' ' || name || ' ' || estimator || ' ' || dataset), lower(:text)))"
+)
+
+
+def _wanted(state: str | None, dataset: str | None, text: str) -> dict[str, Any]:
+    if state is not None and state not in STATES:
+        raise UsageError(f"State {state!r} is not one of {', '.join(STATES)}.")
+    return {"state": state, "dataset": dataset, "text": text}
 
 
 def new_id() -> str:

@@ -89,7 +89,8 @@ class _Sample:
     def to_table(self) -> TableData:
         whole = self._data.to_table()
         rows = self._rows(len(whole.X), whole.split)
-        return replace(whole, X=whole.X.iloc[rows], y=_at(whole.y, rows), split=_at(whole.split, rows))
+        optional: dict[str, Any] = {n: _at(getattr(whole, n), rows) for n in ("y", "split", "weight")}
+        return replace(whole, X=whole.X.iloc[rows], **optional)
 
     def _rows(self, total: int, split: NDArray[Any] | None) -> NDArray[np.intp]:
         sides = [np.arange(total)] if split is None else [np.flatnonzero(split == s) for s in set(split)]

@@ -13,11 +13,12 @@ from typing import Any
 
 from workbench.datasets.names import identifier, literal
 
-__all__ = ["MISSING", "WHOLE", "Look", "Reading", "look_sql", "looked", "readings_of", "settled"]
+__all__ = ["EXACT", "MISSING", "WHOLE", "Look", "Reading", "look_sql", "looked", "readings_of", "settled"]
 
 #: What stands for a missing value in a column of numbers or dates; in a column of text it is text.
 MISSING = ("NA", "N/A", "n/a", "#N/A", "NULL", "null", "(null)", "None", "none", "\\N", "?", "-", "--", ".")
-_EXACT = "9007199254740992"  # 2**53: whole numbers below are doubles, and no other rounds to them
+#: 2**53: whole numbers below it are doubles, and no other rounds to them.
+EXACT = 1 << 53
 _WORDS = ", ".join(literal(word) for word in MISSING)
 #: Types of whole numbers.
 WHOLE = ("TINYINT", "SMALLINT", "INTEGER", "INT", "BIGINT", "HUGEINT", "UINTEGER", "UBIGINT")
@@ -37,7 +38,8 @@ class Reading:
     type : str
         Its type in the data set.
     how : str
-        ``"plain"``: as DuckDB does. ``"number"``: whole numbers by way of DOUBLE, checked. ``"instant"``:
+        ``"plain"``: as DuckDB does. ``"number"``: whole numbers by way of DOUBLE, checked for
+        fractions; the table has to be checked for numbers of :data:`EXACT` and more. ``"instant"``:
         time stamps with an offset where there is one, as UTC. ``"text"``: by way of text, checked, with the
         words of :data:`MISSING` as missing values.
     format : str, optional
@@ -63,10 +65,9 @@ class Reading:
         column = identifier(name)
         odd = literal(f"odd cell in {name}")
         if self.how == "number":
-            return (
-                f"CASE WHEN {column} IS NULL OR ({column} = trunc({column}) AND abs({column}) < {_EXACT}) "
-                f"THEN {column}::BIGINT ELSE error({odd}) END AS {column}"
-            )
+            # No more than one comparison: this is done for every cell of most columns.
+            fraction = f"{column} <> trunc({column})"
+            return f"CASE WHEN {fraction} THEN error({odd}) ELSE {column}::BIGINT END AS {column}"
         if self.how == "instant":
             return f"make_timestamp(epoch_us({column})) AS {column}"
         if self.how != "text":

@@ -3,6 +3,7 @@
 ::
 
     text_file.py    encoding, line ends, what is no table
+    first_lines.py  what the first lines show
     dialect.py      delimiter, quotes, header, types
     csv_columns.py  columns read so that no cell changes without a word
     csv_faults.py   faults as one sentence each
@@ -20,7 +21,7 @@ import duckdb
 
 from workbench.datasets.files import Build
 from workbench.datasets.importers import Imported, Source
-from workbench.datasets.importers.csv_columns import MISSING, Look, Reading, look_sql, looked, settled
+from workbench.datasets.importers.csv_columns import EXACT, MISSING, Look, Reading, look_sql, looked, settled
 from workbench.datasets.importers.csv_faults import explained, file_of, line_ends_differ
 from workbench.datasets.importers.dialect import OPTIONS, Dialect, sniffed
 from workbench.datasets.importers.text_file import one_line_end, scan
@@ -50,27 +51,27 @@ def read_csv(sources: Sequence[Source], build: Build, options: Mapping[str, Any]
     ]
     if any(each.offsets for each in found):
         dialects = _with(dialects, [_as_instant(reading) for reading in readings])
-    settle = any(each.zero_padded for each in found)
-    same_ends = False
-    for again in (False, True, True):
-        if settle and not again:
+    settle, settled_, same_ends = any(each.zero_padded for each in found), False, False
+    while True:
+        if settle and not settled_:
             dialects, more = _settled(dialects, build)
             notes += more
+            settled_ = True
         try:
             _load(dialects, build)
-            break
+            if settled_ or not _rounded(dialects[0], build):
+                break
+            settle = True
         except duckdb.Error as error:
-            build.connection.execute("DROP TABLE IF EXISTS data")
             odd = "odd cell in" in str(error) or isinstance(error, duckdb.ConversionException)
             if line_ends_differ(error) and not same_ends:
                 same_ends = True
                 dialects = [replace(dialect, path=one_line_end(dialect.path, build)) for dialect in dialects]
-            elif odd and not settle:
+            elif odd and not settled_:
                 settle = True
-                dialects, more = _settled(dialects, build)
-                notes += more
             else:
                 raise _odd_cell(error, dialects, build) or _explained(error, dialects) from error
+        build.connection.execute("DROP TABLE IF EXISTS data")
     notes += _afterwards(dialects[0], build)
     return Imported(notes=tuple(dict.fromkeys(notes)))
 
@@ -101,6 +102,16 @@ def _settled(dialects: Sequence[Dialect], build: Build) -> tuple[list[Dialect], 
         readings[place] = (name, after)
         notes += [note] if note else []
     return _with(dialects, [reading for _, reading in readings]), notes
+
+
+def _rounded(dialect: Dialect, build: Build) -> bool:
+    """Whether a whole number is so large that DOUBLE may have rounded it; DuckDB knows the extremes."""
+    read = [identifier(name) for name, reading in dialect.readings.items() if reading.how == "number"]
+    if not read:
+        return False
+    extremes = ", ".join(f"min({name}), max({name})" for name in read)
+    row = build.connection.execute(f"SELECT {extremes} FROM data").fetchall()[0]
+    return any(value is not None and abs(value) >= EXACT for value in row)
 
 
 def _refuse(name: str, dialects: Sequence[Dialect], build: Build) -> None:
@@ -161,7 +172,14 @@ def _load(dialects: Sequence[Dialect], build: Build) -> None:
             parts.append(f"SELECT ? AS {extra}, {sql}")
             parameters.append(dialect.source.part or dialect.source.stem)
         parameters += values
-    build.run("CREATE TABLE data AS " + " UNION ALL ".join(parts), parameters)
+    sql = "CREATE TABLE data AS " + " UNION ALL ".join(parts)
+    try:
+        build.run(sql, parameters)
+    except duckdb.OutOfMemoryException as error:
+        if "max_temp_directory_size" in str(error):
+            raise  # it is the disk that is full
+        build.spare()
+        build.run(sql, parameters)
 
 
 def _afterwards(dialect: Dialect, build: Build) -> list[str]:

@@ -22,7 +22,6 @@ NOT_UTF8 = "is not UTF-8 text: save it as UTF-8, or name its encoding (for examp
 _CHUNK = 1 << 20
 _SCAN_CHUNK = 1 << 18  # fits the processor's cache: measured
 _THREADS = min(4, os.cpu_count() or 1)
-_BEHIND = re.compile(rb"-\d\d:")
 _MARKS = (  # the longer mark first: that of UTF-32 begins with that of UTF-16
     (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
@@ -145,7 +144,11 @@ def _has_offsets(here: bytes) -> bool:
             codes = np.frombuffer(here, np.uint8)
             if ((codes[1:] == sign[0]) & _digit(codes[:-1])).any():
                 return True
-    return _BEHIND.search(here) is not None
+    codes = np.frombuffer(here, np.uint8)
+    maybe = codes[:-3] == 45
+    maybe &= codes[3:] == 58
+    places = np.flatnonzero(maybe) if maybe.any() else np.empty(0, np.int64)
+    return bool((_digit(codes[places + 1]) & _digit(codes[places + 2])).any())
 
 
 def _ends(codes: NDArray[np.uint8], delimiter: int) -> NDArray[np.bool_]:

@@ -1,0 +1,206 @@
+"""One page of evidence: what is claimed, the command, the last figure, and the peer's of the same run.
+
+::
+
+    make evidence        # writes docs/evidence.md from benchmarks/results
+
+Nothing is measured here. A figure that no results file holds is ``not run``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks._common import table
+
+HERE = Path(__file__).resolve().parent
+PAGE = HERE.parent / "docs" / "evidence.md"
+
+#: What each script prints when it is asked for what it has.
+TABLES = {
+    "Contrastive shapelet learning": "csl.py accuracy --show",
+    "Series: six tasks over several encoders": "units.py show",
+    "Features of click models": "selection.py",
+    "Bidding": "bidding.py",
+    "Modalities": "modality.py",
+    "A large store": "load.py",
+}
+
+
+@dataclass(frozen=True)
+class Found:
+    """A figure beside its peer's."""
+
+    figure: str
+    peer: str
+    machine: str
+    commit: str
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What is claimed, its target, the command that measures it, and where its last figure lies."""
+
+    text: str
+    target: str
+    command: str
+    find: Callable[[], Found | None]
+
+
+def cells(name: str) -> dict[str, Any]:
+    """A results file, empty if there is none."""
+    path = HERE / "results" / f"{name}.json"
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def printed(name: str) -> tuple[dict[str, list[str]], str, str]:
+    """The last table of a printed results file by its first column; the machine's line and the commit."""
+    path = HERE / "results" / f"{name}.txt"
+    if not path.exists():
+        return {}, "", ""
+    text = path.read_text()
+    rows = {}
+    for line in text.splitlines():
+        if line.startswith("|") and not line.startswith("| -"):
+            row = [cell.strip() for cell in line.strip("|").split("|")]
+            rows[row[0]] = row[1:]
+    commit = re.findall(r"commit (\w+\+?)", text)
+    machines = [line for line in text.splitlines() if "Python" in line and "threads" in line]
+    return rows, (machines or [""])[-1], (commit or [""])[-1]
+
+
+def training_step(data: str) -> Callable[[], Found | None]:
+    """Milliseconds of a training step of CSL."""
+
+    def find() -> Found | None:
+        rows, machine, commit = printed("csl_speed")
+        for name, row in rows.items():
+            if name.startswith(data):
+                return Found(f"{row[2]} ms ({row[3]})", f"{row[1]} ms", machine, commit)
+        return None
+
+    return find
+
+
+def csl_memory() -> Found | None:
+    rows, machine, commit = printed("csl_speed")
+    row = next((row for name, row in rows.items() if name.startswith("Cricket")), None)
+    return row and Found(f"{row[8]} MB ({row[9]} less)", f"{row[7]} MB", machine, commit)
+
+
+def csl_accuracy() -> Found | None:
+    """Mean accuracy of the trained encoder over the data sets that ran with three seeds."""
+    found = cells("csl")
+    reference = json.loads((HERE / "csl_reference.json").read_text())["sets"]
+    ours, theirs = [], []
+    for name, published in reference.items():
+        runs = [cell for key, cell in found.items() if key.startswith(f"{name}/trained/")]
+        if len(runs) >= 3 and "trained" in published:
+            ours.append(mean(cell["accuracy"] for cell in runs))
+            theirs.append(float(published["trained"][0]))
+    if not ours:
+        return None
+    commits = sorted({cell["commit"] for cell in found.values()})
+    return Found(f"{mean(ours):.3f} on {len(ours)} data sets", f"{mean(theirs):.3f}", "", ", ".join(commits))
+
+
+def auctions(name: str) -> Callable[[], Found | None]:
+    """Auctions a second."""
+
+    def find() -> Found | None:
+        cell = cells("bidding").get(f"speed/{name}")
+        if cell is None:
+            return None
+        rate, plain = (cell[key] / 1e6 for key in ("auctions_per_second", "plain_per_second"))
+        return Found(
+            f"{rate:.2f} M/s ({cell['ratio']:.1f}×)", f"{plain:.2f} M/s", cell["machine"], cell["commit"]
+        )
+
+    return find
+
+
+CLAIMS = [
+    *(
+        Claim(
+            f"A training step of CSL on {data}, against a plain transcription of the published one",
+            target,
+            "python benchmarks/csl.py speed --data DIR",
+            training_step(data),
+        )
+        for data, target in (("BasicMotions", "8×"), ("UWaveGestureLibrary", "10×"), ("Cricket", "30×"))
+    ),
+    Claim("Memory of that step on Cricket", "1/10", "python benchmarks/csl.py speed --data DIR", csl_memory),
+    Claim(
+        "Accuracy of CSL, mean over UEA data sets, beside the authors' code",
+        "as theirs",
+        "python benchmarks/csl.py accuracy --data DIR",
+        csl_accuracy,
+    ),
+    *(
+        Claim(
+            f"{text}, against {peer}",
+            target,
+            f"python benchmarks/bidding.py --again speed/{name}",
+            auctions(name),
+        )
+        for text, name, target, peer in (
+            (
+                "Auctions with exact budgets, 10 bidders, one thread",
+                "auctions_10",
+                "8 M/s",
+                "a plain numba loop",
+            ),
+            ("The same with 48 bidders", "auctions_48", "3 M/s", "a plain numba loop"),
+            ("The whole loop with 48 PID agents", "auctionnet_loop", ".42 M/s, 20×", "a plain transcription"),
+        )
+    ),
+]
+
+
+def page() -> str:
+    """The page as Markdown."""
+    rows = []
+    for claim in CLAIMS:
+        found = claim.find()
+        tail = (
+            ["not run", "", "", ""]
+            if found is None
+            else [found.figure, found.peer, found.commit, found.machine]
+        )
+        rows.append([claim.text, claim.target, *tail, f"`{claim.command}`"])
+    parts = [
+        "# Evidence",
+        "Written by `make evidence` from [benchmarks/results](../benchmarks/results): what is claimed, the"
+        " peer's figure from the same run, and the command that measures both. Nothing else is claimed.",
+        table(["what", "target", "last figure", "peer's", "commit", "machine", "command"], rows),
+    ]
+    for title, words in TABLES.items():
+        answer = subprocess.run(
+            [sys.executable, str(HERE / words.split()[0]), *words.split()[1:]],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=HERE.parent,
+        )
+        parts += [f"## {title}", f"`python benchmarks/{words}`", _fenced(answer.stdout.strip())]
+    return "\n\n".join(parts) + "\n"
+
+
+def _fenced(text: str) -> str:
+    """Tables as they are; what is not Markdown in a block."""
+    return text if "\n| " in f"\n{text}" else f"```\n{text}\n```"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())
+    print(f"{PAGE.relative_to(HERE.parent)} written")
