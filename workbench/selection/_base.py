@@ -215,7 +215,7 @@ class FieldSelector(TransformerMixin, BaseEstimator, ABC):
     def _host(self, n_rows: int = 0) -> CTRClassifier:
         """A copy of the host model; where none is given, one for so many training rows."""
         if self.estimator is None:
-            return DeepFMClassifier(**host_options(n_rows))
+            return DeepFMClassifier().set_params(**host_options(n_rows))
         return clone(self.estimator)
 
     def _trained_host(self, problem: Problem) -> CTRClassifier:
