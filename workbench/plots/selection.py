@@ -30,7 +30,9 @@ _MODELS = {"full": CONTROL, "pruned": PALETTE[0], "retrained": PALETTE[1]}
 
 
 def gate_paths(table: pd.DataFrame, kept: set[str] | None = None) -> go.Figure:
-    """Every field's gate over the search; dropped ones grey.
+    """Size of every field's gate over the search; dropped ones grey.
+
+    A gate below 0 turns its field's sign, which the next layer makes good: how near it is to 0 counts.
 
     Parameters
     ----------
@@ -38,7 +40,7 @@ def gate_paths(table: pd.DataFrame, kept: set[str] | None = None) -> go.Figure:
     kept : set of str, optional
         Fields that stayed; by default those whose last gate is not 0.
     """
-    fig = figure(x="Step", y="Gate", height=420)
+    fig = figure(x="Step", y="Size of the gate", height=420)
     table = table.sort_values("step", kind="stable")
     last = table.groupby("field", sort=False)["gate"].last()
     stayed = set(last[last != 0].index) if kept is None else kept
@@ -49,7 +51,7 @@ def gate_paths(table: pd.DataFrame, kept: set[str] | None = None) -> go.Figure:
         fig.add_scatter(
             name=plain(field),
             x=part["step"].tolist(),
-            y=part["gate"].tolist(),
+            y=part["gate"].abs().tolist(),
             mode="lines",
             line={"color": next(colours) if there else CONTROL, "width": 2 if there else 1},
             opacity=1.0 if there else 0.6,
@@ -191,7 +193,8 @@ def penalty_path(table: pd.DataFrame) -> go.Figure:
         hovertemplate="penalty %{x:g}: AUC %{y:.4f}, %{text}, %{customdata[0]} bytes, "
         "%{customdata[1]:.2f} ms<extra></extra>",
     )
-    fig.update_xaxes(type="log", dtick=1)
+    tried = table["penalty"].tolist()
+    fig.update_xaxes(type="log", tickvals=tried, ticktext=[f"{penalty:g}" for penalty in tried])
     return fig
 
 

@@ -87,7 +87,7 @@ def search(estimator: Any, data: Data, split: Split, seed: int, reporter: Report
         seeds = _by_seed(selector, encoder, parts[0], seed)
     rankings = {_title(selector): selector.ranking()["field"].tolist()}
     with reporter.stage("peers"):
-        rankings |= _peers(full, encoder, parts[0], alone, seed)
+        rankings |= _peers(host, encoder, parts[0], seed)
     known: dict[frozenset[str], tuple[float, ...]] = {}
     with reporter.stage("retraining"):
         own = int(selector.support_.sum())
@@ -209,18 +209,20 @@ def _title(selector: FieldSelector) -> str:
     return {"LPFSPlusPlus": "LPFS++"}.get(name, name.removesuffix("Selector"))
 
 
-def _peers(
-    full: CTRClassifier, encoder: FieldEncoder, train: Part, alone: pd.DataFrame, seed: int
-) -> dict[str, list[str]]:
-    """Rankings that cost next to nothing, to stand beside."""
+def _peers(host: CTRClassifier, encoder: FieldEncoder, train: Part, seed: int) -> dict[str, list[str]]:
+    """Rankings that cost a training at most, to stand beside.
+
+    SHARK judges by rows that its model has not seen: on the model's own, what it memorised looks useful.
+    """
     from workbench.selection.scores import field_gradients, mutual_information
 
     rng = np.random.default_rng(seed)
-    rows = np.sort(rng.permutation(len(train[1]))[:50_000])
-    part, y = train[0][rows], train[1][rows]
+    order = rng.permutation(len(train[1]))
+    held, rest = np.split(order, [max(len(order) // 5, 1)])
     layout = encoder.layout()
-    shark = field_gradients(full, part, y)
-    shared = mutual_information(layout, part, y)
+    model = fit_on(host, encoder, train[0][rest], train[1][rest], layout.names, seed=seed)
+    shark = field_gradients(model, train[0][held], train[1][held])
+    shared = mutual_information(layout, *train)
     drawn = rng.permutation(layout.names).tolist()
     return {
         **{
