@@ -44,13 +44,15 @@ with st.form("start", border=False):
     with guard():
         params = {"bidders": chosen, **forms.parameters(cls, prefix="bidding", skip={"bidders"})}
     split, seed = forms.split(has_column="split" in dataset.roles)
+    where = forms.launcher(store().queue.launchers())
     start = st.form_submit_button("Start", type="primary")
 
 with guard():
     forms.check(cls, params)
     cls(**params).unfitted()  # refuses what is no bidder, or none at all
     if start:
-        run = store().submit(NAME, dataset, params=params, split=split, seed=seed, owner=access.owner())
+        given = {"params": params, "split": split, "seed": seed, "launcher": where}
+        run = store().submit(NAME, dataset, **given, owner=access.owner())
         navigation.open_page("run", run=run.id)
     python(notebook.snippet(NAME, ref, params, split=split, seed=seed))
 

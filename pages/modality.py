@@ -54,6 +54,7 @@ with st.form("start", border=False):
     with guard():
         params = forms.parameters(cls, prefix=cls.__name__, skip=("modalities",))
     split, seed = forms.split(has_column="split" in dataset.roles)
+    where = forms.launcher(store().queue.launchers())
     apart = cls is RemedyRace and st.checkbox(
         "A run of its own for each remedy",
         help="Trained on the train part and scored on the test part, to compare in the list of runs.",
@@ -71,6 +72,7 @@ with guard():
         modality.submit_each(dataset, params, split, seed)
         navigation.open_page("runs")
     elif start:
-        run = store().submit(name, dataset, params=params, split=split, seed=seed, owner=access.owner())
+        given = {"params": params, "split": split, "seed": seed, "launcher": where}
+        run = store().submit(name, dataset, **given, owner=access.owner())
         navigation.open_page("run", run=run.id)
     python(notebook.snippet(name, ref, params, split=split, seed=seed))

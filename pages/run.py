@@ -66,6 +66,8 @@ if run.state == "done":
             if st.form_submit_button("Keep", type="primary"):
                 with guard():
                     models.keep(run.id, to.strip())
+    if run.dataset and not run.is_recorded and any(each.name == "again" for each in store().pipelines.list()):
+        navigation.link("pipelines", "Put it on a schedule", pipeline="again", **{"again.run": run.id})
     result.body(run, report)
     result.reproduce(run)
 else:

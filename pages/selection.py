@@ -58,6 +58,7 @@ with st.form("start", border=False):
         with guard():
             encoder_params = forms.parameters(FieldEncoder, prefix="FieldEncoder", skip=("kinds", "shared"))
     split, seed = forms.split(has_column="split" in dataset.roles)
+    where = forms.launcher(store().queue.launchers())
     start = st.form_submit_button("Start", type="primary")
 
 with guard():
@@ -70,6 +71,7 @@ with guard():
     params["estimator"] = host(**host_params)
     forms.check(cls, params)
     if start:
-        run = store().submit(name, dataset, params=params, split=split, seed=seed, owner=access.owner())
+        given = {"params": params, "split": split, "seed": seed, "launcher": where}
+        run = store().submit(name, dataset, **given, owner=access.owner())
         navigation.open_page("run", run=run.id)
     python(notebook.snippet(name, ref, params, split=split, seed=seed))

@@ -37,6 +37,7 @@ with st.form("start", border=False):
     with guard():
         params = forms.parameters(cls, prefix=cls.__name__)
     split, seed = forms.split(has_column="split" in dataset.roles)
+    where = forms.launcher(store().queue.launchers())
     n_trials, vary = series_tasks.search_fields(cls)
     with st.container(horizontal=True):
         start = st.form_submit_button("Start", type="primary")
@@ -59,9 +60,11 @@ with guard():
         )
     if start and n_trials:
         asked = {"n_trials": n_trials, "vary": vary, "params": params, "split": split, "seed": seed}
+        asked["launcher"] = where
         found = search.start(store(), name, dataset, **asked, owner=access.owner())
         navigation.open_page("search", search=found)
     elif start:
-        run = store().submit(name, dataset, params=params, split=split, seed=seed, owner=access.owner())
+        given = {"params": params, "split": split, "seed": seed, "launcher": where}
+        run = store().submit(name, dataset, **given, owner=access.owner())
         navigation.open_page("run", run=run.id)
     python(notebook.snippet(name, ref, params, split=split, seed=seed))

@@ -15,6 +15,7 @@ from typing import Any
 import workbench
 from workbench import commands, data_arguments, pipeline_arguments
 from workbench.errors import UsageError, WorkbenchError
+from workbench.runs.launchers import NAMES as LAUNCHERS
 
 __all__ = ["main"]
 
@@ -87,6 +88,8 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--name", help="name of the run")
     sub.add_argument("--priority", type=int, default=0, help="higher goes first")
     sub.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
+    sub.add_argument("--launcher", default="local", choices=LAUNCHERS, help="where it runs (default: local)")
+    sub.add_argument("--processes", type=_positive, default=1, help="that train together (default: 1)")
     sub.add_argument("--wait", action="store_true", help="wait for the end and print the scores")
     sub.add_argument("--json", action="store_true", help="print JSON")
 
@@ -155,6 +158,17 @@ def build_parser() -> argparse.ArgumentParser:
     sub = add(models, "delete", commands.models_delete, "delete a saved model")
     sub.add_argument("ref", metavar="NAME@VERSION")
 
+    exchange = groups.add_parser("mlflow", help="runs from and to MLflow (extra mlflow)").add_subparsers(
+        metavar="ACTION", required=True
+    )
+    sub = add(exchange, "export", commands.mlflow_export, "write finished runs into an MLflow experiment")
+    sub.add_argument("run", nargs="+", metavar="RUN")
+    sub.add_argument("--to", required=True, metavar="URI", help="a folder, sqlite:///FILE, or a server")
+    sub.add_argument("--experiment", default="workbench", metavar="NAME", help="(default: workbench)")
+    sub = add(exchange, "import", commands.mlflow_import, "record the runs of an MLflow experiment here")
+    sub.add_argument("--from", dest="source", required=True, metavar="URI")
+    sub.add_argument("--experiment", required=True, metavar="NAME")
+
     tokens = groups.add_parser("token", help="tokens for the API").add_subparsers(
         metavar="ACTION", required=True
     )
@@ -180,6 +194,8 @@ def build_parser() -> argparse.ArgumentParser:
     sub = groups.add_parser("run", help="the process of one run (started by a worker)")
     sub.add_argument("folder", metavar="RUN_DIR")
     sub.set_defaults(command=commands.run)
+    sub = groups.add_parser("node", help="a run on a machine of a cluster (started by a launcher)")
+    sub.set_defaults(command=commands.node)
     sub = groups.add_parser("step", help="the process of one Python step (started by a pipeline)")
     sub.add_argument("folder", metavar="RUN_DIR")
     sub.add_argument("name", metavar="STEP")

@@ -79,6 +79,12 @@ def run(arguments: argparse.Namespace) -> int:
     return run_process(arguments.folder)
 
 
+def node(arguments: argparse.Namespace) -> int:
+    from workbench.runs.node import main as do_errand
+
+    return do_errand()
+
+
 def step(arguments: argparse.Namespace) -> int:
     from workbench.pipelines.python import main as run_step
 
@@ -102,6 +108,8 @@ def submit(arguments: argparse.Namespace) -> int:
         name=arguments.name,
         priority=arguments.priority,
         device=arguments.device,
+        launcher=arguments.launcher,
+        processes=arguments.processes,
     )
     return _answer(store, run, arguments)
 
@@ -315,6 +323,27 @@ def models_predict(arguments: argparse.Namespace) -> None:
 def models_delete(arguments: argparse.Namespace) -> None:
     _store(arguments).models.delete(arguments.ref)
     print(f"deleted {arguments.ref}")
+
+
+def mlflow_export(arguments: argparse.Namespace) -> None:
+    from workbench.mlflow import export_runs
+
+    store = _store(arguments)
+    runs = [store.run(id_) for id_ in arguments.run]
+    for run, theirs in zip(
+        runs, export_runs(runs, arguments.to, experiment=arguments.experiment), strict=True
+    ):
+        print(f"{run.id} {theirs}")
+
+
+def mlflow_import(arguments: argparse.Namespace) -> None:
+    from workbench.mlflow import import_runs
+
+    made = import_runs(_store(arguments), arguments.source, experiment=arguments.experiment)
+    for run in made:
+        print(f"{run.id} {run.state} {run.name}")
+    if not made:
+        print("nothing new")
 
 
 # --- looking after the store --------------------------------------------------------------------

@@ -30,6 +30,7 @@ __all__ = [
     "draw",
     "leaderboard",
     "objective",
+    "over_seeds",
     "searchable",
     "start",
     "submit_winner",
@@ -124,6 +125,7 @@ def start(
     split: Split | None = None,
     seed: int = 0,
     owner: str = "",
+    launcher: str = "local",
 ) -> str:
     """Queue the trials of a search; returns its name, which every trial's name begins with.
 
@@ -149,9 +151,19 @@ def start(
             split=inner,
             seed=seed,
             owner=owner,
+            launcher=launcher,
             name=f"{search} trial {i:02d} of {cls.__name__}",
         )
     return search
+
+
+def over_seeds(store: Store, estimator: Any, data: Any, seeds: Iterable[int], **options: Any) -> list[Run]:
+    """Queue one run for each seed; `options` are those of :meth:`workbench.facade.Store.submit`.
+
+    With ``launcher="ray"`` or ``"slurm"`` they go on beside each other on as many machines as there are;
+    :meth:`workbench.comparison.Comparison.summary` gives their mean and standard deviation.
+    """
+    return [store.submit(estimator, data, seed=int(seed), **options) for seed in seeds]
 
 
 def trials(store: Store, search: str) -> list[Run]:
@@ -214,5 +226,6 @@ def submit_winner(store: Store, run: Run, *, owner: str = "") -> Run:
         split=replace(Split(**spec["split"]), inner=False),
         seed=spec["seed"],
         owner=owner,
+        launcher=run.launcher,
         name=f"best of {run.name.partition(' trial ')[0]}",
     )

@@ -20,10 +20,11 @@ from pathlib import Path
 from workbench.errors import StoreError, UsageError
 from workbench.store import StoreDir
 
-__all__ = ["KEY_FILE", "Token", "Tokens"]
+__all__ = ["KEY_FILE", "Token", "Tokens", "run_of_token", "run_token"]
 
 KEY_FILE = "token.key"
 _PREFIX = "wb"
+_RUN_PREFIX = "wbn"  # of the tokens of nodes
 _KEY_BYTES = 32
 _USED_EVERY = 60.0  # seconds; a write for every request would be too many
 
@@ -141,6 +142,29 @@ class Tokens:
 
     def _digest(self, secret: str) -> str:
         return hmac.new(_key(self._dir.root / KEY_FILE), secret.encode(), hashlib.sha256).hexdigest()
+
+
+def run_token(dir: StoreDir, run: str, attempt: int) -> str:
+    """What lets a node of a cluster do one attempt of one run; it is not kept anywhere."""
+    return f"{_RUN_PREFIX}_{run}_{attempt}_{_sign(dir, run, attempt)}"
+
+
+def run_of_token(dir: StoreDir, text: str) -> str | None:
+    """The run that `text` opens: one whose token it is, which is running, in that attempt."""
+    prefix, run, attempt, signature = (text.split("_") + [""] * 4)[:4]
+    if prefix != _RUN_PREFIX or not attempt.isdecimal():
+        return None
+    if not hmac.compare_digest(_sign(dir, run, int(attempt)), signature):
+        return None
+    row = dir.connection.execute(
+        "SELECT 1 FROM runs WHERE id = ? AND attempt = ? AND state = 'running'", (run, int(attempt))
+    ).fetchone()
+    return None if row is None else run
+
+
+def _sign(dir: StoreDir, run: str, attempt: int) -> str:
+    key = _key(dir.root / KEY_FILE)
+    return hmac.new(key, f"node {run} {attempt}".encode(), hashlib.sha256).hexdigest()
 
 
 def _token(row: sqlite3.Row) -> Token:

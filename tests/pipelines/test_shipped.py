@@ -174,3 +174,21 @@ def test_a_race_is_a_run_for_each_remedy_and_the_best_on_validation_rows_wins(st
     assert raced[winner.spec["params"]["remedy"]].scores["test_accuracy"] == best
     assert done.scores["test_score"] == winner.scores["test_accuracy"]
     assert done.headline[:30] in page
+
+
+def test_a_single_run_is_done_again_on_the_latest_version(store):
+    frame = signal(200, 0, 0.5, 0)
+    roles = {"field": list("abcd"), "label": ["label"]}
+    store.datasets.publish_frame(frame, "signal", roles=roles)
+    first = store.submit("sklearn.linear_model:LogisticRegression", "signal", params={"C": 0.5}, seed=3)
+    Worker(store.dir, ["cpu"]).run_until_done(first.id)
+    store.datasets.publish_frame(frame.iloc[:150], "signal", roles=roles)
+    run = store.pipelines.run("again", {"run": first.id})
+    Worker(store.dir, ["cpu"]).run_until_done(run.id)
+    assert run.refresh().state == "done", run.refresh().error
+    (second,) = [each for each in store.runs() if each.parent == run.id]
+    assert (second.state, second.dataset) == ("done", "signal@2")
+    assert (second.spec["params"], second.spec["seed"]) == (first.spec["params"], 3)
+    nothing = store.pipelines.run("again", {"run": run.id})
+    Worker(store.dir, ["cpu"]).run_until_done(nothing.id)
+    assert "only an estimator's run" in nothing.refresh().error

@@ -59,8 +59,7 @@ class Access:
         ------
         Refused
         """
-        self._check_host(headers.get("host", ""))
-        _check_origin(headers)
+        self.check_sender(headers)
         given = headers.get("authorization")
         if given is not None:
             return self._check_token(given, method)
@@ -69,6 +68,16 @@ class Access:
         if method not in _READING:
             raise Refused(401, f"A token is needed to change anything: {_HINT} (made with --write).")
         return None
+
+    def check_sender(self, headers: Mapping[str, str]) -> None:
+        """That a request means this server, and that no page of another site sent it.
+
+        Raises
+        ------
+        Refused
+        """
+        self._check_host(headers.get("host", ""))
+        _check_origin(headers)
 
     def _check_host(self, header: str) -> None:
         name = _host_name(header)

@@ -32,6 +32,7 @@ def run(found: Run, *, whole: bool = False) -> dict[str, Any]:
         "git_commit": found.git_commit,
         "priority": found.priority,
         "device": found.device,
+        "launcher": found.launcher,
         "slot": found.slot,
         "attempt": found.attempt,
         "cancelling": found.cancelling,

@@ -39,6 +39,8 @@ _FIELDS: dict[str, tuple[type, ...]] = {
     "name": (str,),
     "priority": (int,),
     "device": (str,),
+    "launcher": (str,),
+    "processes": (int,),
 }
 
 

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 
-from workbench.api import answers, endpoints
+from workbench.api import answers, endpoints, nodes, results
 from workbench.api.access import Access, Refused
 from workbench.api.endpoints import Call
 from workbench.errors import (
@@ -57,6 +57,10 @@ def routes(store: Store, access: Access) -> list[BaseRoute]:
             route("/runs/{id}", endpoints.run),
             route("/runs/{id}/metrics", endpoints.metrics),
             route("/runs/{id}/log", endpoints.log),
+            route("/runs/{id}/report", results.report),
+            route("/runs/{id}/tables/{name}", results.table),
+            route("/runs/{id}/artifacts", results.artifacts),
+            route("/runs/{id}/artifacts/{path:path}", results.artifact),
             route("/runs/{id}/cancel", endpoints.cancel, "POST"),
             route("/models", endpoints.models),
             route("/models/{ref}", endpoints.model),
@@ -73,6 +77,7 @@ def routes(store: Store, access: Access) -> list[BaseRoute]:
     )
     return [
         Route("/api", _Guarded(root, access)),
+        Mount("/api/nodes", nodes.application(store, access, _failed)),
         Mount("/api", _Guarded(inner, access)),
         Route("/metrics", _Guarded(figures, access)),
     ]

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from workbench.training import distributed
+
 __all__ = ["MLP", "Dice", "TargetAttention", "combine", "factorization", "linear", "lookup"]
 
 
@@ -50,8 +52,19 @@ def lookup(table: Tensor, ids: Tensor, values: Tensor) -> Tensor:
     -------
     Tensor, shape (B, S, D)
     """
+    if torch.compiler.is_exporting():
+        return _looked_up(table, ids, values)
     found: Tensor = _Lookup.apply(table, ids, values)
     return found
+
+
+def _looked_up(table: Tensor, ids: Tensor, values: Tensor) -> Tensor:
+    """The same by operators that can be exported."""
+    found = nn.functional.embedding(ids, table)
+    k = values.shape[1]
+    if k == 0:
+        return found
+    return torch.cat([found[:, : found.shape[1] - k], found[:, -k:] * values.unsqueeze(-1)], dim=1)
 
 
 def combine(remainder: Tensor, quotient: Tensor, whole: Tensor, operation: str) -> Tensor:
@@ -96,6 +109,8 @@ def factorization(e: Tensor) -> Tensor:
     ----------
     .. [1] Rendle, "Factorization Machines", ICDM 2010, eq. (5).
     """
+    if torch.compiler.is_exporting():
+        return 0.5 * (e.sum(1).square() - e.square().sum(1)).sum(1)
     found: Tensor = _Factorization.apply(e)
     return found
 
@@ -122,7 +137,10 @@ class Dice(nn.Module):
 
     def forward(self, s: Tensor) -> Tensor:
         if self.training:
-            variance, mean = torch.var_mean(s, dim=0, correction=0)
+            if distributed.world()[1] == 1:
+                variance, mean = torch.var_mean(s, dim=0, correction=0)
+            else:
+                _, mean, variance = distributed.moments(s)
             with torch.no_grad():
                 self.mean.lerp_(mean.to(self.mean.dtype), 0.1)
                 self.variance.lerp_(variance.to(self.variance.dtype), 0.1)
@@ -157,7 +175,7 @@ class MLP(nn.Sequential):
         for wide, narrow in pairwise(sizes):
             layers.append(linear(wide, narrow))
             if batch_norm:
-                layers.append(nn.BatchNorm1d(narrow))
+                layers.append(distributed.BatchNorm(narrow))
             layers.append(Dice(narrow) if activation == "dice" else nn.ReLU())
             if dropout:
                 layers.append(nn.Dropout(dropout))
@@ -206,6 +224,8 @@ class TargetAttention(nn.Module):
         -------
         Tensor, shape (B, D)
         """
+        if torch.compiler.is_exporting():
+            return self._everywhere(query, keys, mask)
         a, b, c, d = self.first.weight.chunk(4, dim=1)
         row, place = mask.nonzero(as_tuple=True)
         there = keys[row, place]
@@ -213,3 +233,9 @@ class TargetAttention(nn.Module):
         hidden = hidden + nn.functional.linear(query, a + c, self.first.bias)[row]
         weight = self.last(self.activation(hidden))
         return torch.zeros_like(query).index_add(0, row, weight * there)
+
+    def _everywhere(self, query: Tensor, keys: Tensor, mask: Tensor) -> Tensor:
+        """The same at every place, the empty ones then left out: for export, which knows no ragged rows."""
+        q = query.unsqueeze(1).expand_as(keys)
+        hidden = self.activation(self.first(torch.cat([q, keys, q - keys, q * keys], dim=2)))
+        return (self.last(hidden) * mask.unsqueeze(2).to(keys.dtype) * keys).sum(1)

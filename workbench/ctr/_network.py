@@ -144,7 +144,7 @@ class Network(nn.Module, ABC):
 
     def _looked_up_list(self, table: Tensor, ids: Tensor, quotients: Tensor) -> Tensor:
         """Rows of a table for the values of a list, (B, L, D)."""
-        none = table.new_empty((len(ids), 0))
+        none = table.new_empty((ids.shape[0], 0))
         found = lookup(table, ids, none)
         if quotients.shape[1] == 0:
             return found

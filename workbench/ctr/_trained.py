@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from workbench.ctr._network import Network
     from workbench.ctr._training import Gated, Schedule
+    from workbench.models.onnx import OnnxForm
 
 __all__ = ["Labelled", "NetworkEstimator"]
 
@@ -214,6 +215,28 @@ class NetworkEstimator(BaseEstimator):
         network = self._network()
         self._load(network, self.weights_)
         return network.eval()
+
+    def _onnx_form(self) -> OnnxForm:
+        """Rows as `FieldEncoder` encodes them to the probability of a click."""
+        from workbench.ctr._onnx import ExportedClicks, example_inputs
+        from workbench.models.onnx import OnnxForm
+
+        network = self.network()
+        fields = network.layout.fields
+        inputs = example_inputs(fields)
+        n = len(next(iter(inputs.values())))
+        encoded = Encoded(
+            inputs.get("ids", np.empty((n, 0))).astype(np.int32),
+            inputs.get("numbers", np.empty((n, 0), np.float32)),
+            [inputs[field.name].astype(np.int32) for field in fields if field.is_list],
+        )
+        expected = 1 / (1 + np.exp(-self.decide_encoded(encoded)))
+        notes = {
+            "inputs": "what FieldEncoder.encode gives: ids of the categorical fields, scaled numbers, lists",
+            "fields": [{"name": field.name, "kind": field.kind, "rows": field.rows} for field in fields],
+            "output": f"probability of {self.classes_[1]!r}",
+        }
+        return OnnxForm(ExportedClicks(network, self.negative_rate), inputs, "probability", expected, notes)
 
     def decide_encoded(
         self, encoded: Encoded, gates: NDArray[np.float64] | None = None

@@ -16,6 +16,7 @@ from workbench.ctr._batch import Batch, make_batch
 from workbench.ctr._network import Network
 from workbench.ctr._networks import NETWORKS
 from workbench.ctr.encoded import Encoded, Layout
+from workbench.training import distributed
 from workbench.training.callbacks import Callback
 from workbench.training.loop import Loop
 from workbench.training.optimizers import unpack_optimizer
@@ -56,10 +57,17 @@ class Rows:
         self, network: nn.Module, indices: Tensor, gates: Callable[[Batch], Tensor] | None = None
     ) -> Tensor:
         """Mean weighted logistic loss of those rows."""
+        whole = len(indices)
+        indices = distributed.share(indices)
         batch = self.batch[indices]
         logits = network(batch, None if gates is None else gates(batch))
         weight = None if self.weight is None else self.weight[indices]
-        return nn.functional.binary_cross_entropy_with_logits(logits, self.y[indices], weight)
+        size = distributed.world()[1]
+        loss = nn.functional.binary_cross_entropy_with_logits
+        if size == 1:
+            return loss(logits, self.y[indices], weight)
+        # The mean over processes of these is the mean over rows, also of shares that are not equal.
+        return loss(logits, self.y[indices], weight, reduction="sum") * (size / whole)
 
 
 def make_rows(
@@ -212,6 +220,8 @@ def train(
         generators={} if gated is None else gated.generators,
         extras={} if gated is None else gated.extras,
         fingerprint=f"{schedule.fingerprint}:{schedule.n_epochs}",
+        parallel=gated is None,  # gates have an optimizer of their own
+        sparse=tuple(network.tables()),
         callbacks=(*bars, *(() if gated is None else gated.callbacks), *callbacks),
     )
     network.requires_grad_(True)

@@ -16,7 +16,7 @@ from workbench.errors import UsageError
 from workbench.gui.text import md
 from workbench.parameters import Parameter, describe, parse_value
 
-__all__ = ["EMPTY", "check", "parameters", "split", "typed"]
+__all__ = ["EMPTY", "check", "launcher", "parameters", "split", "typed"]
 
 #: What a field holds that must be filled in and is not.
 EMPTY = inspect.Parameter.empty
@@ -157,6 +157,17 @@ def split(*, has_column: bool) -> tuple[Split, int]:
     )
     seed = right.number_input("Seed", 0, 2**31 - 1, 0, 1, key="seed", bind="query-params")
     return Split("random" if kind == "random" else "auto", float(size)), int(seed)
+
+
+def launcher(offered: Sequence[str]) -> str:
+    """A field for where the run is done; none where there is no choice."""
+    if len(offered) < 2:
+        return "local"
+    words = {"local": "beside the worker", "ray": "on the Ray cluster", "slurm": "by Slurm"}
+    chosen = st.selectbox(
+        "Where it runs", offered, format_func=words.__getitem__, key="launcher", bind="query-params"
+    )
+    return str(chosen)
 
 
 def check(cls: type, values: dict[str, Any]) -> None:

@@ -22,6 +22,7 @@ from workbench.training.optimizers import OPTIMIZERS
 
 if TYPE_CHECKING:
     from workbench.modality._nets import Architecture, LateFusion
+    from workbench.models.onnx import OnnxForm
 
 __all__ = ["LateFusionClassifier", "LateFusionRegressor", "network_constraints"]
 
@@ -187,6 +188,29 @@ class _LateFusionEstimator(TableEstimator):
         blocks = prepare(self._check_table(X, reset=False), self.plans_)
         found = outputs_of(self._model(), blocks, self.task_, self.votes_)
         return found * self.target_scale_ + self.target_mean_ if self.task_ == "regression" else found
+
+    def _onnx_form(self) -> OnnxForm:
+        """Raw numbers and category codes of each modality to probabilities or values."""
+        from workbench.modality._onnx import ExportedFusion, example_blocks
+        from workbench.modality._rows import outputs_of
+        from workbench.models.onnx import OnnxForm
+
+        check_is_fitted(self, "weights_")
+        inputs, blocks = example_blocks(self.plans_)
+        scaling = (self.target_mean_, self.target_scale_) if self.task_ == "regression" else None
+        expected = outputs_of(self._model(), blocks, self.task_, self.votes_)
+        if scaling is not None:
+            expected = expected * scaling[1] + scaling[0]
+        notes = {
+            "inputs": "present: which modalities a row has; numbers as in the table, NaN where missing; "
+            "codes: 0 for a missing or unknown category, else its place in the list below, from 1",
+            "modalities": {plan["name"]: plan["columns"] for plan in self.plans_},
+            "categories": {c: values for plan in self.plans_ for c, values in plan["categories"].items()},
+            "output": [str(c) for c in self.classes_] if scaling is None else "values",
+        }
+        module = ExportedFusion(self._model(), self.plans_, self.task_, self.votes_, scaling)
+        name = "values" if scaling is not None else "probabilities"
+        return OnnxForm(module, inputs, name, expected, notes)
 
     def embeddings(self, X: ArrayLike) -> pd.DataFrame:
         """What each encoder makes of each row.

@@ -172,6 +172,7 @@ class Flow:
         split: Split | None = None,
         seed: int = 0,
         device: str = "auto",
+        launcher: str = "local",
         priority: int = 0,
         name: str | None = None,
         after: Sequence[Step] = (),
@@ -189,7 +190,7 @@ class Flow:
         policy = {"retries": retries, "delay": delay, "timeout": timeout, "reuse": reuse}
         task = {
             "estimator": estimator, "data": data, "params": params or {}, "recipe": recipe, "split": split,
-            "seed": seed, "device": device, "priority": priority,
+            "seed": seed, "device": device, "launcher": launcher, "priority": priority,
         }  # fmt: skip
         given = estimator if isinstance(estimator, str) else type(estimator).__name__
         return self._ask("run", name or given.rpartition(".")[2].rpartition(":")[2], task, after, policy)
@@ -331,7 +332,8 @@ class Flow:
         if known is None:
             self.store.submit(
                 task["estimator"], task["data"], params=task["params"], recipe=task["recipe"],
-                split=task["split"], seed=task["seed"], device=task["device"], priority=task["priority"],
+                split=task["split"], seed=task["seed"], device=task["device"], launcher=task["launcher"],
+                priority=task["priority"],
                 name=f"{self._spec['pipeline']}: {step.name}", owner=self._spec.get("owner", ""),
                 parent=self.run_id, id=step.child,
             )  # fmt: skip

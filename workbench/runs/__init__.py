@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.errors import RunNotFound, UsageError
 from workbench.runs import orders, queue, requests
+from workbench.runs.launchers import NAMES
 from workbench.runs.requests import Request
 from workbench.runs.run import COLUMNS, Run, from_row
 from workbench.store import StoreDir
@@ -58,6 +59,7 @@ class Runs:
         priority: int = 0,
         device: str = "auto",
         launcher: str = "local",
+        processes: int = 1,
         owner: str = "",
         parent: str | None = None,
         id: str | None = None,
@@ -82,6 +84,12 @@ class Runs:
             Higher goes first.
         device : {"auto", "cpu", "cuda"}
             ``"auto"`` takes a GPU where there is one and the estimator has a parameter ``device``.
+        launcher : {"local", "ray", "slurm"}
+            Where it runs: beside the worker, or on the cluster that the worker was told of. There, a GPU is
+            asked for with ``device="cuda"``.
+        processes : int
+            More than one train together, each on its share of every batch, started by torchrun. On a cluster,
+            each has a GPU of its own where the device is "cuda".
         parent : str, optional
             The pipeline run for which it is done, and with which it is cancelled.
         id : str, optional
@@ -97,8 +105,8 @@ class Runs:
         from workbench.arrays import Split
         from workbench.runs import spec as specs
 
-        if launcher != "local":
-            raise UsageError(f"There is no launcher {launcher!r}. Installed: local.")
+        if launcher not in NAMES:
+            raise UsageError(f"There is no launcher {launcher!r}; there are {', '.join(NAMES)}.")
         if request is not None and (earlier := requests.find(self._dir, request)) is not None:
             return self.get(earlier)
         run = id or new_id()
@@ -119,6 +127,7 @@ class Runs:
                 seed=seed,
                 name=name,
                 device=device,
+                processes=processes,
             )
             run = queue.submit(
                 self._dir,
@@ -155,6 +164,11 @@ class Runs:
             (queue.boot_id(), queue.boot_clock() - 15),
         )
         return [{**dict(row), "slots": json.loads(row["slots"])} for row in rows]
+
+    def launchers(self) -> list[str]:
+        """Where a run can be done just now: "local", and the clusters that a worker was told of."""
+        offered = {slot for worker in self.workers() for slot in worker["slots"]}
+        return [name for name in NAMES if name == "local" or name in offered]
 
     def list(
         self,

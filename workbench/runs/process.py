@@ -6,7 +6,7 @@ It reads ``spec.json`` and writes only under its folder::
     events.jsonl     stages, progress, metrics
     checkpoint/      one folder a training loop
     artifacts/       report/, model/, figures/: complete, or not there
-    usage.json       device and peak memory, of every attempt that was not killed
+    usage.json       device and peak memory, every few seconds
     result.json      the outcome; written last, atomically
 
 The exit code is 0 for done, 1 for failed (``result.json`` says why), 75 when another process holds the
@@ -15,7 +15,6 @@ run, 74 when not even the result could be written, and 143 when it was stopped a
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import json
 import os
@@ -45,6 +44,10 @@ def main(run_dir: str | os.PathLike[str]) -> int:
     """Carry out the run in `run_dir` and return the exit code."""
     die_with_parent()
     folder = Path(run_dir).resolve()
+    if "RANK" not in os.environ:
+        _start_processes(folder)
+    elif os.environ["RANK"] != "0":
+        return _lend_a_hand(folder)
     try:
         lock = _lock(folder)
     except OSError as error:
@@ -60,12 +63,39 @@ def main(run_dir: str | os.PathLike[str]) -> int:
         return _run(folder)
 
 
+def _start_processes(folder: Path) -> None:
+    """Become torchrun, where the run is to be done by several processes that train together."""
+    try:
+        n = int(json.loads((folder / "spec.json").read_text()).get("processes", 1))
+    except (OSError, ValueError):
+        return  # what is wrong with it is said below
+    if n > 1 and read_result(folder) is None:
+        os.environ["WORKBENCH_WORKER_PID"] = str(os.getpid())  # they end with this process, which stays it
+        command = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={n}"]
+        os.execv(sys.executable, [sys.executable, *command, "-m", "workbench", "run", str(folder)])  # noqa: S606
+
+
+def _lend_a_hand(folder: Path) -> int:
+    """Do the same as the first process, for its trainings; what comes of it is that one's to keep."""
+    reporter = RunReporter(folder, silent=True)
+    sys.stdout = open(os.devnull, "w")  # noqa: SIM115  the first says it
+    signal.signal(signal.SIGTERM, lambda number, frame: _on_sigterm(reporter, number, frame))
+    try:
+        _work(specs.load(folder), folder, reporter)
+    except BaseException:
+        if not reporter.stopping:
+            raise
+        return STOPPED
+    return 0
+
+
 def _run(folder: Path) -> int:
     every = float(os.environ.get("WORKBENCH_CHECKPOINT_SECONDS", 5.0))
-    stopped = False
+    stopped, used = False, None
     try:
         reporter = RunReporter(folder, checkpoint_every=every)
         signal.signal(signal.SIGTERM, lambda number, frame: _on_sigterm(reporter, number, frame))
+        used = usage.Keeper(folder)
         try:
             result = _carry_out(folder, reporter)
         finally:
@@ -82,8 +112,8 @@ def _run(folder: Path) -> int:
                 folder / "artifacts.part", ignore_errors=True
             )  # on a full disk, room for the result
             result = {"state": "failed", "error": sentence(error, folder), "headline": "", "scores": {}}
-    with contextlib.suppress(OSError):  # worth knowing, not worth a run
-        usage.write(folder)
+    if used is not None:
+        used.finish()
     if stopped:
         print("stopped; a retry continues from the last checkpoint", flush=True)
         return STOPPED

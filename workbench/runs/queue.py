@@ -186,10 +186,21 @@ def claim(
     return row
 
 
-def claim_expired(dir: StoreDir, worker: str, *, lease: float) -> sqlite3.Row | None:
+def claim_expired(
+    dir: StoreDir, worker: str, *, lease: float, launchers: Sequence[str] = ("local",)
+) -> sqlite3.Row | None:
     """Take over one running run whose lease has run out (its old processes may still be alive)."""
-    query = {"worker": worker, "boot": boot_id(), "now": boot_clock(), "until": boot_clock() + lease}
-    expired = "FROM runs WHERE state = 'running' AND (lease_boot <> :boot OR lease_until < :now)"
+    query = {
+        "worker": worker,
+        "boot": boot_id(),
+        "now": boot_clock(),
+        "until": boot_clock() + lease,
+        "launchers": json.dumps(list(launchers)),
+    }
+    expired = (
+        "FROM runs WHERE state = 'running' AND (lease_boot <> :boot OR lease_until < :now)"
+        " AND launcher IN (SELECT value FROM json_each(:launchers))"
+    )
     if dir.connection.execute(f"SELECT 1 {expired} LIMIT 1", query).fetchone() is None:
         return None
     with dir.write() as db:

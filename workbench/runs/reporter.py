@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,6 +32,8 @@ class RunReporter:
     ----------
     folder : Path
         The run's folder; ``events.jsonl`` is appended to.
+    silent : bool
+        Write nothing: one of several processes that train together, and not the first.
     checkpoint_every : float
         A training loop saves its state at most once in so many seconds.
 
@@ -42,12 +45,13 @@ class RunReporter:
         Whether a loop is running, which will notice `stopping` by itself.
     """
 
-    def __init__(self, folder: Path, checkpoint_every: float = 5.0) -> None:
+    def __init__(self, folder: Path, checkpoint_every: float = 5.0, *, silent: bool = False) -> None:
         self.folder, self.checkpoint_every = folder, checkpoint_every
         self.stopping = False
         self.training = False
-        self._events = open(folder / "events.jsonl", "a", encoding="utf-8")  # noqa: SIM115
-        if self._events.tell() and not (folder / "events.jsonl").read_bytes().endswith(b"\n"):
+        path = Path(os.devnull) if silent else folder / "events.jsonl"
+        self._events = open(path, "a", encoding="utf-8")  # noqa: SIM115
+        if not silent and self._events.tell() and not (folder / "events.jsonl").read_bytes().endswith(b"\n"):
             self._events.write("\n")  # a kill tore the last line
         self._weights: dict[str, float] = {}
         self._done: set[str] = set()

@@ -142,9 +142,9 @@ class Run:
 
     def log(self, tail: int | None = None) -> str:
         """What the run printed, or its last `tail` lines."""
-        from workbench.runs.launchers import LocalLauncher
+        from workbench.runs.launchers.base import read_log
 
-        return LocalLauncher().logs(self.folder, tail)
+        return read_log(self.folder, tail)
 
     @property
     def artifacts(self) -> dict[str, Path]:

@@ -52,6 +52,7 @@ def build(
     seed: int,
     name: str | None,
     device: str,
+    processes: int = 1,
 ) -> dict[str, Any]:
     """Check what was submitted and write ``spec.json`` (and the estimator's source) into `folder`.
 
@@ -62,6 +63,8 @@ def build(
     """
     if device not in _DEVICES:
         raise UsageError(f"Device {device!r} is not one of {', '.join(_DEVICES)}.")
+    if not isinstance(processes, int) or isinstance(processes, bool) or not 1 <= processes <= 64:
+        raise UsageError(f"A run is done by 1 to 64 processes, not {processes!r}.")
     if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
         raise UsageError(f"The seed must be a whole number from 0, not {seed!r}.")
     if isinstance(estimator, str) and estimator.startswith(MODEL):
@@ -96,6 +99,7 @@ def build(
         "seed": seed,
         # Only an estimator that can use a GPU waits for one.
         "device": "cpu" if device == "auto" and "device" not in _param_names(cls, given) else device,
+        **({"processes": processes} if processes > 1 else {}),
         "python": platform.python_version(),
         "versions": versions(cls),
         "git_commit": git_commit(),

@@ -107,7 +107,13 @@ class ActiveRun:
         return RunReporter(self.folder)
 
     def log(
-        self, metrics: Mapping[str, float] | None = None, /, *, step: int | None = None, **named: float
+        self,
+        metrics: Mapping[str, float] | None = None,
+        /,
+        *,
+        step: int | None = None,
+        time: float | None = None,
+        **named: float,
     ) -> None:
         """Add a point to each of the curves that are named; the last values are the run's scores.
 
@@ -117,6 +123,8 @@ class ActiveRun:
             Numbers by name; one that is not finite is kept as missing.
         step : int, optional
             By default one more than the curve's last.
+        time : float, optional
+            When it was measured, in unix seconds; by default now.
 
         Raises
         ------
@@ -134,7 +142,7 @@ class ActiveRun:
             at = self._steps.get(name, 0) + 1 if step is None else int(step)
             self._steps[name], self._scores[name] = at, value
             finite = value if math.isfinite(value) else None
-            event = {"event": "metric", "time": time.time(), "name": name, "step": at, "value": finite}
+            event = {"event": "metric", "time": time or _now(), "name": name, "step": at, "value": finite}
             with self._lock:
                 self._events.write(json.dumps(event) + "\n")
                 self._events.flush()
@@ -143,7 +151,11 @@ class ActiveRun:
         """Add parameters: numbers, text, lists and dictionaries."""
         self._check_open()
         added = {**(params or {}), **named}
-        self._spec["params"].update({name: _plain(value, name) for name, value in added.items()})
+        self.mark({"params": self._spec["params"] | {n: _plain(v, n) for n, v in added.items()}})
+
+    def mark(self, facts: Mapping[str, Any]) -> None:
+        """Change what the run's specification says."""
+        self._spec.update(facts)
         _write_json(self.folder / "spec.json", self._spec)
         with self._dir.write() as db:
             db.execute("UPDATE runs SET spec = ? WHERE id = ?", (json.dumps(self._spec), self.id))
@@ -273,6 +285,10 @@ def _specification(
         "git_commit": git_commit(),
         "created": time.time(),
     }
+
+
+def _now() -> float:
+    return time.time()
 
 
 def _plain(value: Any, name: str) -> Any:

@@ -1,18 +1,24 @@
-"""What a run's process used: written by the process itself into ``usage.json`` of the run's folder."""
+"""What a run's process used: written by the process itself into ``usage.json`` of the run's folder.
+
+It is written every few seconds as well as at the end, so that it is there also of a process that was killed.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
 import resource
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
-__all__ = ["FILE", "measure", "read", "write"]
+__all__ = ["FILE", "Keeper", "measure", "read", "write"]
 
 FILE = "usage.json"
+EVERY = 5.0  # seconds between two looks at what a process that is at work uses
 
 
 def measure() -> dict[str, Any]:
@@ -39,7 +45,42 @@ def measure() -> dict[str, Any]:
 
 def write(folder: Path) -> None:
     """Measure, and keep the larger peak where an earlier attempt of the run had one."""
-    found, earlier = measure(), read(folder)
+    _write(folder, read(folder))
+
+
+class Keeper:
+    """Writes in a thread of its own, at once and then every few seconds, until it is told to finish.
+
+    Parameters
+    ----------
+    folder : Path
+        The run's.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._earlier = folder, read(folder)
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._keep, name="usage", daemon=True)
+        self._thread.start()
+
+    def finish(self) -> None:
+        """Write for the last time."""
+        self._ended.set()
+        self._thread.join()
+        self._try()
+
+    def _keep(self) -> None:
+        self._try()
+        while not self._ended.wait(EVERY):
+            self._try()
+
+    def _try(self) -> None:
+        with contextlib.suppress(OSError):  # worth knowing, not worth a run
+            _write(self._folder, self._earlier)
+
+
+def _write(folder: Path, earlier: dict[str, Any]) -> None:
+    found = measure()
     for name in ("memory_bytes", "gpu_memory_bytes"):
         if earlier.get(name):
             found[name] = max(found[name] or 0, earlier[name])

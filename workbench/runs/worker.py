@@ -21,9 +21,9 @@ from types import FrameType
 from typing import Any
 
 from workbench.errors import StoreError
-from workbench.runs import queue
+from workbench.runs import launchers, queue
 from workbench.runs.clerk import Clerk
-from workbench.runs.launchers import Launcher, LocalLauncher, cores, find_gpus
+from workbench.runs.launchers import Launcher, cores, find_gpus
 from workbench.store import StoreDir
 
 __all__ = ["Worker", "any_alive", "default_slots"]
@@ -77,7 +77,7 @@ class Worker:
         self.id = f"{os.getpid()}-{secrets.token_hex(4)}"
         self.slots = default_slots(slots) if slots is None or isinstance(slots, int) else list(slots)
         self.lease, self.max_deaths = lease, max_deaths
-        self.launchers: dict[str, Launcher] = {"local": LocalLauncher()}
+        self.launchers = launchers.configured(dir)
         self.stopping = False
         self._active: dict[str, _Active] = {}
         self._renew_at = 0.0
@@ -87,6 +87,10 @@ class Worker:
         if any(slot.startswith("cuda") for slot in self.slots):
             self._devices["cpu"] = ("cpu",)  # a run that could use the GPU waits for it
         self._devices[PIPELINE] = ("none",)
+        # What a cluster is given waits there for its place, not here.
+        self._clusters = [name for name, launcher in self.launchers.items() if launcher.places]
+        for name in self._clusters:
+            self._devices[name] = ("auto", "cpu", "cuda")
 
     def run_forever(self) -> None:
         """Work until SIGTERM or SIGINT; then put the running runs back, with a checkpoint each."""
@@ -147,7 +151,7 @@ class Worker:
             row = (
                 self.id,
                 os.getpid(),
-                json.dumps(self.slots),
+                json.dumps([*self.slots, *self._clusters]),
                 time.time(),
                 queue.boot_id(),
                 queue.boot_clock(),
@@ -165,6 +169,8 @@ class Worker:
     def _start_more(self) -> None:
         # Pipelines have places of their own, or they could fill the slots that their steps wait for.
         places = [*self.slots, *[PIPELINE] * PIPELINES]
+        for name in self._clusters:
+            places += [name] * self.launchers[name].places
         free = Counter(places) - Counter(run.slot for run in self._active.values())
         nothing: set[str] = set()  # kinds of slots for which nothing waits
         for slot in sorted(free.elements(), key=lambda name: not name.startswith("cuda")):
@@ -176,7 +182,7 @@ class Worker:
                 slot,
                 self._devices[slot.partition(":")[0]],
                 lease=self.lease,
-                launchers=tuple(self.launchers),
+                launchers=(slot,) if slot in self._clusters else ("local",),
             )
             if row is not None:
                 self._start(self._activate(row), row["attempt"])
@@ -203,10 +209,13 @@ class Worker:
             queue.set_job(self.dir, run.id, self.id, run.job)
 
     def _take_over(self) -> None:
-        while (row := queue.claim_expired(self.dir, self.id, lease=self.lease)) is not None:
+        known = tuple(self.launchers)
+        while (row := queue.claim_expired(self.dir, self.id, lease=self.lease, launchers=known)) is not None:
             logger.warning("taking over run %s", row["id"])
             run = self._activate(row)
-            run.launcher.sweep(run.folder)
+            if run.launcher.attach(row["job"], run.folder):
+                run.job = row["job"]
+                continue
             self._settle(run, code=-signal.SIGKILL, cancel=bool(row["cancel"]))
 
     def _follow(self, run: _Active, *, cancel: bool) -> None:
@@ -215,6 +224,9 @@ class Worker:
         gone = not (run.folder / "spec.json").exists()
         if code is None and gone:
             run.launcher.stop(run.job, force=True)
+        elif code is None and self.stopping and run.launcher.lasting and not cancel:
+            self._drop(run)  # it goes on, and another worker takes it over
+            return
         elif code is None and (cancel or self.stopping):
             self._ask_to_stop(run)
         if not gone:

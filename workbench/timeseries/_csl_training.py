@@ -15,6 +15,7 @@ from workbench.timeseries._shapelets import ShapeletEncoder
 from workbench.timeseries._training import Schedule, encoded, run
 from workbench.timeseries.augmentations import two_views
 from workbench.timeseries.preprocessing import z_normalize
+from workbench.training import distributed
 from workbench.training.callbacks import Callback
 from workbench.training.loop import Loop
 
@@ -69,9 +70,10 @@ def pretrain(
     running = RunningGram(objective.decay)
 
     def step(indices: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        # Every process draws both views of the whole batch, so that all generators stay alike.
         query, key = two_views(X[indices], None, noise, order)
         losses = csl_loss(
-            *encoder.forward_views(query, key),
+            *encoder.forward_views(distributed.share(query), distributed.share(key)),
             n_scales,
             running,
             temperature=objective.temperature,
@@ -88,6 +90,7 @@ def pretrain(
         schedule,
         drop_last=True,
         order=order,
+        parallel=True,
         generators={"noise": noise},
         extras={"gram": running},
         callbacks=(_Restart(running),),

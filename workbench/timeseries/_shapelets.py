@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from workbench.timeseries._shapelet_kernels import HardPool
 from workbench.timeseries._shapelet_search import Layout, SearchPath, search
+from workbench.training.distributed import gather
 
 __all__ = ["MEASURES", "Measure", "ShapeletEncoder", "scale_lengths"]
 
@@ -172,9 +173,13 @@ class ShapeletEncoder(nn.Module):
         return torch.relu(encoding) if self.nonneg else encoding
 
     def forward_views(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
-        """Encodings of two views of one batch, each normalised by its own statistics (query first)."""
+        """Encodings of two views of one batch, each normalised by its own statistics (query first).
+
+        Where processes share the batch, each matches its share, and all get the encodings of the whole.
+        """
         if max(query.numel(), key.numel()) > LARGEST_TOGETHER:
-            return self(query), self(key)
+            q, k = self.distances(query), self.distances(key)
+            return self._normalised(gather(q)), self._normalised(gather(k))
         # The shorter view (cropped) is padded, and searched up to its own end only.
         self._check(query)
         self._check(key)
@@ -182,7 +187,7 @@ class ShapeletEncoder(nn.Module):
         x = query.new_zeros(2, *query.shape[:2], max(ends))
         x[0, ..., : ends[0]], x[1, ..., : ends[1]] = query, key
         q, k = self._match(x.flatten(0, 1), ends)[1].chunk(2)
-        return self._normalised(q), self._normalised(k)
+        return self._normalised(gather(q)), self._normalised(gather(k))
 
     def _check(self, x: Tensor) -> None:
         layout = self.layout

@@ -88,7 +88,7 @@ def run(
     parameters : iterable, optional
         What the optimizer is given, e.g. groups; default: all parameters of `model`.
     **state
-        ``generators`` and ``extras`` of `Loop`.
+        ``generators``, ``extras`` and ``parallel`` of `Loop`.
     """
     optimizer = make_optimizer(
         schedule.optimizer,

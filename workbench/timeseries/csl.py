@@ -18,6 +18,7 @@ from workbench.training.fingerprint import fingerprint
 from workbench.training.optimizers import OPTIMIZERS
 
 if TYPE_CHECKING:
+    from workbench.models.onnx import OnnxForm
     from workbench.timeseries._csl_training import Objective
     from workbench.timeseries._training import Schedule
     from workbench.timeseries.classifier import CSLClassifier
@@ -322,14 +323,16 @@ class CSL(TransformerMixin, ShapeletEstimator):
     def _n_features_out(self) -> int:
         return len(self.lengths_) * self.n_shapelets
 
-    def _onnx_module(self) -> tuple[Any, NDArray[np.float32], NDArray[np.float32]]:
-        """What :func:`workbench.models.onnx.export` writes, an example for it, and its features by torch."""
+    def _onnx_form(self) -> OnnxForm:
+        """Series (n, n_timestamps_, n_channels_) to features."""
+        from workbench.models.onnx import OnnxForm
         from workbench.timeseries._onnx import ExportedShapelets
 
         check_is_fitted(self)
         shape = (7, self.n_timestamps_, self.n_channels_)
         example = np.random.default_rng(0).normal(size=shape).cumsum(axis=1).astype(np.float32)
-        return ExportedShapelets(self._build_encoder(), self.n_timestamps_), example, self.transform(example)
+        module = ExportedShapelets(self._build_encoder(), self.n_timestamps_)
+        return OnnxForm(module, {"series": example}, "features", self.transform(example))
 
     def _objective(self) -> Objective:
         from workbench.timeseries._csl_training import Objective

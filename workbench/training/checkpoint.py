@@ -59,7 +59,7 @@ class Checkpoint(Callback):
         self._trainings += 1
         self._home.mkdir(parents=True, exist_ok=True)
         for rubbish in self._home.glob(".writing-*"):
-            shutil.rmtree(rubbish)
+            shutil.rmtree(rubbish, ignore_errors=True)  # or another process of this training did
         states = _states(self._home)
         self._number = int(states[-1].name) if states else 0
         if states:
@@ -89,6 +89,9 @@ class Checkpoint(Callback):
             self._save(loop)
 
     def _save(self, loop: Loop) -> None:
+        self._saved_at = time.monotonic()
+        if int(os.environ.get("RANK", "0")):  # of processes that train together only the first writes
+            return
         values, tensors = loop.state()
         self._number += 1
         _write(self._home / f"{self._number:08d}", values, tensors)

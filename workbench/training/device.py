@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from workbench.errors import UsageError
@@ -29,7 +30,7 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
     import torch
 
     if str(device) == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return _own_gpu() if torch.cuda.is_available() else torch.device("cpu")
     try:
         found = torch.device(device)
         torch.empty(0, device=found)
@@ -37,4 +38,16 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
         raise UsageError(
             f"There is no usable device {str(device)!r} here; take 'auto', or 'cpu', which always works."
         ) from error
+    return _own_gpu() if str(found) == "cuda" else found
+
+
+def _own_gpu() -> torch.device:
+    """The GPU of this process: its own one where several train together."""
+    import torch
+
+    place = os.environ.get("LOCAL_RANK")
+    if place is None:
+        return torch.device("cuda")
+    found = torch.device("cuda", int(place) % torch.cuda.device_count())
+    torch.cuda.set_device(found)
     return found

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from workbench.errors import RunError, UsageError
+from workbench.training import distributed
 from workbench.training.callbacks import Callback, active_callbacks
 from workbench.training.optimizers import pack_optimizer, unpack_optimizer
 
@@ -68,6 +69,11 @@ class Loop:
         Every other thing the step remembers between batches.
     fingerprint : str
         Identifies the work (see `workbench.training.fingerprint`); a checkpoint of other work is refused.
+    parallel : bool
+        Whether `step` takes its own share of the row numbers where several processes train together; see
+        `workbench.training.distributed`. Where it does not, every process does the whole.
+    sparse : tuple of Parameter
+        Those whose gradients are sparse.
     callbacks : tuple of Callback
         Run before those that the caller added with `workbench.training.callbacks`.
 
@@ -100,6 +106,8 @@ class Loop:
         generators: Mapping[str, torch.Generator] | None = None,
         extras: Mapping[str, Stateful] | None = None,
         fingerprint: str = "",
+        parallel: bool = False,
+        sparse: tuple[torch.nn.Parameter, ...] = (),
         callbacks: tuple[Callback, ...] = (),
     ) -> None:
         self.model, self.optimizer, self.step = model, optimizer, step
@@ -121,6 +129,11 @@ class Loop:
         self.history: list[dict[str, float]] = []
         self.stop = self.finished = False
         self._interrupted = False
+        self._sparse = sparse
+        self._parallel = parallel and distributed.asked_for() > 1
+        if self._parallel:
+            distributed.join(self.device)
+            self.step = distributed.parallel_step(model, step, sparse)
         self._order = torch.empty(0, dtype=torch.int64)
         self._totals: dict[str, Tensor] = {}
 
@@ -138,12 +151,14 @@ class Loop:
         RunError
             If the loss stopped being a number.
         """
-        seed = int(torch.randint(2**62, (), generator=self.generators["order"]))
+        self._seed = seed = int(torch.randint(2**62, (), generator=self.generators["order"]))
         forked = [self.device] if self.device.type == "cuda" else []
         with torch.random.fork_rng(devices=forked):
             torch.manual_seed(seed)
             self.model.train()
             self._tell("on_train_begin")
+            if self._parallel:
+                distributed.wait_for_all()  # all have read the checkpoint before the first writes another
             while self.epoch < self.n_epochs and not self.finished:
                 self._run_epoch()
             self.finished = True
@@ -163,6 +178,8 @@ class Loop:
             self._tell("on_batch_end")
             self._check_interrupt()
         means = {name: float(total) / self.n_batches for name, total in self._totals.items()}
+        if self._parallel:
+            means = distributed.mean_of(means)
         if not all(map(math.isfinite, means.values())):
             raise RunError(
                 f"The loss is no longer a number in epoch {self.epoch + 1}: lower the learning rate, "
@@ -174,6 +191,8 @@ class Loop:
         self.finished = self.stop
 
     def _train_batch(self, indices: Tensor) -> None:
+        if self._parallel:  # dropout differs between the shares, and is the same after a restart
+            torch.manual_seed(hash((self._seed, self.epoch, self.batch, distributed.rank())) % 2**62)
         # Parts of at least two samples: one has no variance to normalise by.
         n_parts = min(getattr(self.optimizer, "micro_batches", 1), len(indices) // 2)
         if n_parts > 1:
@@ -183,6 +202,7 @@ class Loop:
                 loss, parts = self.step(indices)
             self.optimizer.zero_grad(set_to_none=True)
             self._scaler.scale(loss).backward()
+            self._sum_rows()
         if self.max_grad_norm is not None:
             self._scaler.unscale_(self.optimizer)
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.max_grad_norm)
@@ -201,11 +221,16 @@ class Loop:
                 loss, parts = self.step(part)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
+            self._sum_rows()
             self.optimizer.collect()  # type: ignore[attr-defined]
             losses.append(loss.detach())
             named.append(parts)
         means = {name: torch.stack([parts[name].detach() for parts in named]).mean() for name in named[0]}
         return torch.stack(losses).mean(), means
+
+    def _sum_rows(self) -> None:
+        if self._parallel and self._sparse:
+            distributed.sum_rows(self._sparse)
 
     def _precision(self) -> AbstractContextManager[Any]:
         if self._autocast is None:
@@ -213,7 +238,7 @@ class Loop:
         return torch.autocast(self.device.type, dtype=self._autocast)
 
     def _check_interrupt(self) -> None:
-        if self._interrupted:
+        if distributed.any_of(self._interrupted) if self._parallel else self._interrupted:
             self._tell("on_interrupt")
             raise Stopped(f"Stopped in epoch {self.epoch + 1} of {self.n_epochs}; run again to continue.")
 

@@ -57,6 +57,17 @@ class Sleeper(Plain):
         return self
 
 
+class Looker(Plain):
+    """Tells what it sees in a folder."""
+
+    def __init__(self, folder=""):
+        self.folder = folder
+
+    def fit(self, X=None, y=None):
+        self.environment_ = sorted(os.listdir(self.folder))
+        return self
+
+
 class Failing(Plain):
     """Fails in the way that is asked for."""
 

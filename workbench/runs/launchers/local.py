@@ -1,9 +1,4 @@
-"""How a run's process is started, watched and stopped.
-
-A launcher knows nothing of the queue: it is given a run's folder and says whether the process has
-ended. :class:`LocalLauncher` starts a process group on this host; other engines implement
-:class:`Launcher` with their own job ids.
-"""
+"""Runs as process groups of this host, which end with the worker that started them."""
 
 from __future__ import annotations
 
@@ -14,11 +9,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar
 
 import workbench
+from workbench.runs.launchers.base import read_log
 
-__all__ = ["PATIENT", "Launcher", "LocalLauncher", "cores", "find_gpus"]
+__all__ = ["PATIENT", "LocalLauncher", "cores", "find_gpus"]
 
 # Every process of a run carries its folder in this variable, which survives fork and exec: what a
 # killed worker left behind is found by it, also when it left the process group.
@@ -26,33 +22,15 @@ MARK = "WORKBENCH_RUN_DIR"
 #: A thread that waits sleeps: where something else wants the cores, two that spin make a training of small
 #: networks ten times as long.
 PATIENT = {"OMP_WAIT_POLICY": "PASSIVE"}
-SECRET = "WORKBENCH_NOTIFY_"  # noqa: S105  how variables begin that no run is given
-
-
-class Launcher(Protocol):
-    """Starts runs somewhere; a job is named by a string that outlives the worker."""
-
-    def start(self, folder: Path, *, slot: str, threads: int, attempt: int) -> str:
-        """Start the run in `folder` and return the job's name."""
-
-    def poll(self, job: str) -> int | None:
-        """The exit code (negative: killed by that signal), or None while it runs."""
-
-    def stop(self, job: str, *, force: bool = False) -> None:
-        """Ask the job to save a checkpoint and end; with `force` end it and all its processes now."""
-
-    def abandon(self, job: str) -> None:
-        """Kill what this launcher started, and nothing else: the run is another worker's now."""
-
-    def sweep(self, folder: Path) -> None:
-        """Kill whatever is still alive of the run in `folder`, whoever started it."""
-
-    def logs(self, folder: Path, tail: int | None = None) -> str:
-        """The text that the run wrote, or its last `tail` lines."""
+#: How variables begin that no run is given: passwords, and what else is the worker's business.
+SECRET = ("WORKBENCH_NOTIFY_", "WORKBENCH_RAY_", "WORKBENCH_SLURM_", "WORKBENCH_NODE_", "RAY_AUTH_")
 
 
 class LocalLauncher:
     """Runs as process groups of this host, which die with the worker that started them."""
+
+    places: ClassVar[int] = 0
+    lasting: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self._children: dict[str, tuple[subprocess.Popen[bytes], Path]] = {}
@@ -73,6 +51,10 @@ class LocalLauncher:
             )
         self._children[str(child.pid)] = child, folder
         return str(child.pid)
+
+    def attach(self, job: str, folder: Path) -> bool:
+        self.sweep(folder)
+        return False
 
     def poll(self, job: str) -> int | None:
         child, folder = self._children[job]
@@ -97,6 +79,7 @@ class LocalLauncher:
         child.wait()
 
     def sweep(self, folder: Path) -> None:
+        """Kill whatever is still alive of the run in `folder`, whoever started it."""
         deadline = time.monotonic() + 5
         while pids := _marked(folder):
             for pid in pids:
@@ -107,17 +90,12 @@ class LocalLauncher:
             time.sleep(0.01)
 
     def logs(self, folder: Path, tail: int | None = None) -> str:
-        try:
-            text = (folder / "log.txt").read_text(errors="replace")
-        except FileNotFoundError:
-            return ""
-        return text if tail is None else "\n".join(text.splitlines()[-tail:] if tail > 0 else [])
+        return read_log(folder, tail)
 
 
 def _environment(folder: Path, slot: str, threads: int) -> dict[str, str]:
     paths = [os.path.abspath(p) for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p]
     home = str(Path(workbench.__file__).parent.parent)
-    # Where notices go to, with its passwords, is the worker's business.
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(SECRET)}
     return {
         **PATIENT,
