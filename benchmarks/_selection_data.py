@@ -115,7 +115,7 @@ def table(name: str, data: Path, seed: int) -> Table:
     elif name == "madelon":
         X, y, useful = madelon(data)
         encoder = FieldEncoder(numeric="bins", n_bins=8)
-        model = host(seed, []).set_params(encoder=encoder, n_epochs=8, batch_size=64)
+        model = host(seed, []).set_params(encoder=encoder, n_epochs=8, batch_size=64, learning_rate=5e-3)
         ks = (5, 20)
     else:
         X, y = criteo(data)

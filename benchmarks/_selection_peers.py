@@ -15,14 +15,15 @@ from workbench.ctr import metrics
 from workbench.selection._base import FieldSelector
 from workbench.selection.evaluation import fit_on, judge
 
-__all__ = ["PEERS", "run_peer"]
+__all__ = ["CONTROLS", "PEERS", "run_peer"]
+
+#: Rankings that need no search: what chance finds, and what knowing the answer would give.
+CONTROLS = ("at random", "the useful, drawn")
 
 #: Each method at its defaults on the host's epochs, given the host and the number of fields.
 PEERS: dict[str, Callable[[Any, int], FieldSelector]] = {
     "LPFS": lambda model, n: selection.LPFS(model),
-    "LPFS++": lambda model, n: selection.LPFSPlusPlus(
-        model, anneal=True, held_out_gates=True, validation_fraction=0.2
-    ),
+    "LPFS++": lambda model, n: selection.LPFSPlusPlus(model),
     "SHARK absolute": lambda model, n: selection.SharkSelector(model, drop_per_round=-(-n // 10)),
     "SHARK signed": lambda model, n: selection.SharkSelector(model, signed=True, drop_per_round=-(-n // 10)),
     "AutoField": lambda model, n: selection.AutoFieldSelector(model),
@@ -44,8 +45,10 @@ def run_peer(data: Path, name: str, method: str, seed: int) -> dict[str, Any]:
     encoder = given.model._fitted_encoder(given.X.iloc[train])
     rows, judged = encoder.encode(given.X.iloc[train]), encoder.encode(given.X.iloc[test])
     began = time.perf_counter()
-    if method == "at random":
+    if method in CONTROLS:
         ranked = np.random.default_rng(seed).permutation(list(given.X.columns)).tolist()
+        if method != CONTROLS[0]:
+            ranked.sort(key=lambda field: field not in given.useful)
     else:
         search = PEERS[method](given.model, given.X.shape[1])
         # A ranking is asked for, so that a method that keeps nothing by itself is judged too.

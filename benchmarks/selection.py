@@ -5,6 +5,7 @@
     python benchmarks/selection.py --data ../shared/data            # what is missing, then the tables
     python benchmarks/selection.py --data ../shared/data --only peers-madelon
     python benchmarks/selection.py                                  # print the tables only
+    python benchmarks/selection.py --speed --data ../shared/data --peers /tmp/peers
 
 A *cell* is one method on one data set and seed; each is written to ``results/selection.json`` when it is done
 and not run again. Cells not run print ``not run``.
@@ -19,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -29,8 +31,10 @@ import numpy as np
 import torch
 from _common import command, commit, machine, table
 from _selection_data import adult, host
-from _selection_extras import BEAUTY, run_beauty, run_shark, run_stream
-from _selection_peers import PEERS, run_peer
+from _selection_extras import BEAUTY, run_beauty, run_shark
+from _selection_peers import CONTROLS, PEERS, run_peer
+from _selection_speed import report
+from _selection_stream import run_stream
 
 from workbench.ctr import FieldsError, metrics
 from workbench.ctr._base import CTRClassifier
@@ -42,7 +46,12 @@ SEEDS = (0, 1, 2)
 TABLES = {"adult": (7, 13), "madelon": (5, 20), "criteo": (10, 20)}
 METHODS = (
     *("no gate, 23 fields", "no gate, 13 fields", "LPFS .005", "LPFS++ .01", "LPFS++ .01 annealed"),
-    *("LPFS++ .01 held-out", "LPFS++ .01 annealed held-out", "LPFS++ .02 annealed held-out"),
+    *(
+        "LPFS++ (defaults)",
+        "LPFS++ .01 held-out",
+        "LPFS++ .01 annealed held-out",
+        "LPFS++ .02 annealed held-out",
+    ),
 )
 
 
@@ -59,18 +68,7 @@ def run_adult(data: Path, method: str, seed: int) -> dict[str, Any]:
         model: CTRClassifier = host(seed, columns).fit(X.iloc[train][columns], y[train])
         kept, extra = columns, {}
     else:
-        kind, penalty = LPFSPlusPlus if "++" in method else LPFS, float(method.split()[1])
-        n_steps = 4 * -(-len(train) // 128)
-        search = kind(
-            host(seed, columns),
-            penalty=penalty,
-            gate_learning_rate=816 / n_steps,
-            anneal="annealed" in method,
-            settle=0.0,
-            held_out_gates="held-out" in method,
-            validation_fraction=0.2 if "held-out" in method else 0.02,
-            random_state=seed,
-        ).fit(X.iloc[train], y[train])
+        search = _search(method, host(seed, columns), len(train), seed).fit(X.iloc[train], y[train])
         model, kept = search.prune(), search.get_feature_names_out().tolist()
         gated = search.decision_function(X.iloc[test])
         again = search.refit(X.iloc[train], y[train])
@@ -89,11 +87,30 @@ def run_adult(data: Path, method: str, seed: int) -> dict[str, Any]:
     }
 
 
+def _search(method: str, model: CTRClassifier, n: int, seed: int) -> LPFS:
+    """LPFS or LPFS++ as a row of Adult's table names it."""
+    if method.endswith("(defaults)"):
+        return LPFSPlusPlus(model, random_state=seed)
+    kind = LPFSPlusPlus if "++" in method else LPFS
+    return kind(
+        model,
+        penalty=float(method.split()[1]),
+        gate_learning_rate=816 / (4 * -(-n // 128)),
+        anneal="annealed" in method,
+        settle=0.0,
+        held_out_gates="held-out" in method,
+        validation_fraction=0.2 if "held-out" in method else 0.02,
+        random_state=seed,
+    )
+
+
 def load() -> dict[str, Any]:
     return json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
 
 
-def cells(data: Path | None, megabytes: int) -> dict[str, dict[str, Callable[[], dict[str, Any]]]]:
+def cells(
+    data: Path | None, megabytes: int, threads: int
+) -> dict[str, dict[str, Callable[[], dict[str, Any]]]]:
     """Every cell's name and what runs it, by subject."""
     folder = data or Path()
     made: dict[str, dict[str, Callable[[], dict[str, Any]]]] = {
@@ -107,13 +124,17 @@ def cells(data: Path | None, megabytes: int) -> dict[str, dict[str, Callable[[],
         made[f"peers-{name}"] = {
             f"peers-{name}/{method}/{seed}": partial(run_peer, folder, name, method, seed)
             for seed in SEEDS
-            for method in (*PEERS, "at random")
+            for method in (*PEERS, *CONTROLS)
         }
-    made["shark"] = {f"shark/{seed}": partial(run_shark, folder, seed) for seed in SEEDS}
+    made["shark"] = {
+        f"shark-{name}/{seed}": partial(run_shark, folder, name, seed)
+        for name in ("criteo", "planted")
+        for seed in SEEDS
+    }
     made["beauty"] = {
         f"beauty/{name}/{seed}": partial(run_beauty, folder, name, seed) for seed in SEEDS for name in BEAUTY
     }
-    made["stream"] = {f"stream/{megabytes} MB": partial(run_stream, folder, 0, megabytes)}
+    made["stream"] = {f"stream/{megabytes} MB": partial(run_stream, megabytes, threads)}
     return made
 
 
@@ -163,7 +184,7 @@ def show_adult(results: dict[str, Any]) -> str:
 def show_peers(results: dict[str, Any], name: str) -> str:
     ks = TABLES[name]
     rows = []
-    for method in (*PEERS, "at random"):
+    for method in (*PEERS, *CONTROLS):
         each = [results.get(f"peers-{name}/{method}/{seed}") for seed in SEEDS]
         done = [cell for cell in each if cell and "error" not in cell]
         row = [method]
@@ -184,7 +205,7 @@ def show_peers(results: dict[str, Any], name: str) -> str:
 def show_extras(results: dict[str, Any]) -> str:
     rows = []
     for key in sorted(results):
-        if key.startswith(("shark/", "beauty/", "stream/")):
+        if key.startswith(("shark", "beauty/", "stream/")):
             cell = results[key]
             own = {n: v for n, v in cell.items() if n not in ("commit", "command", "machine", "seconds")}
             text = ", ".join(f"{n} {v:.4g}" if isinstance(v, float) else f"{n} {v}" for n, v in own.items())
@@ -196,14 +217,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, help="folder of the real data; without it only print")
     parser.add_argument("--only", help="run the cells whose name begins so, e.g. peers-madelon or shark/0")
+    parser.add_argument("--seeds", help="only these, e.g. 0 or 1,2")
     parser.add_argument("--again", action="store_true", help="run cells that are already there")
     parser.add_argument("--megabytes", type=int, default=5000, help="size of the streamed log")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--speed", action="store_true", help="rows a second beside other packages, 2 threads")
+    parser.add_argument("--peers", type=Path, help="folder with deepctr-torch and torch-rechub")
+    parser.add_argument("--rows", type=int, default=200_000, help="rows of the speed table")
+    parser.add_argument("--repeats", type=int, default=3, help="the speed table's medians are of so many")
     options = parser.parse_args()
+    if options.speed:
+        sys.path[:0] = [] if options.peers is None else [str(options.peers)]
+        report(options.data, options.rows, options.repeats)
+        return
     torch.set_num_threads(options.threads)
     if options.data is not None:
-        every = {k: v for part in cells(options.data, options.megabytes).values() for k, v in part.items()}
-        run({k: v for k, v in every.items() if k.startswith(options.only or "")}, options.again)
+        every = {
+            k: v
+            for part in cells(options.data, options.megabytes, options.threads).values()
+            for k, v in part.items()
+        }
+        chosen = {k: v for k, v in every.items() if k.startswith(options.only or "")}
+        if options.seeds is not None:
+            chosen = {k: v for k, v in chosen.items() if k.rpartition("/")[2] in options.seeds.split(",")}
+        run(chosen, options.again)
     results = load()
     print(show_adult(results), *(show_peers(results, name) for name in TABLES), sep="\n\n")
     print()

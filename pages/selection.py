@@ -9,6 +9,7 @@ from workbench.gui.context import store
 from workbench.gui.failures import guard
 from workbench.gui.panels import python
 from workbench.selection.roles import guessed_kinds
+from workbench.selection.steps import host_options
 
 st.title("Feature selection")
 st.caption("Find out which fields a click model needs, watch it happen, and keep the smaller model.")
@@ -47,7 +48,10 @@ with st.form("start", border=False):
         params = forms.parameters(cls, prefix=cls.__name__, skip=("estimator",))
     st.subheader("Host model")
     with guard():
-        host_params = forms.parameters(host, prefix=host.__name__, skip=("encoder",))
+        trained_on = round(0.7 * dataset.n_rows)
+        host_params = forms.parameters(
+            host, prefix=host.__name__, skip=("encoder",), suggested=host_options(trained_on)
+        )
     with st.expander("Fields"):
         st.caption("How each field is read. Numbers that are codes or identifiers should be categorical.")
         changed = selection.kinds(guessed_kinds(dataset.roles, dataset.columns), key=f"kinds.{ref}")

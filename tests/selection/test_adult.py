@@ -19,7 +19,7 @@ def test_lpfs_plus_drops_the_noise_and_keeps_the_answers(request):
         pytest.skip("name the folder of the files with --data")
     import selection as benchmark
 
-    method = "LPFS++ .01 annealed held-out"
+    method = "LPFS++ (defaults)"
     cells = [benchmark.run_adult(data, method, seed) for seed in benchmark.SEEDS]
     plain = [benchmark.run_adult(data, "no gate, 23 fields", seed)["auc"] for seed in benchmark.SEEDS]
     areas = [cell["auc"] for cell in cells]

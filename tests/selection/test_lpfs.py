@@ -13,6 +13,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from workbench import models, training
 from workbench.ctr import DeepFMClassifier, DINClassifier, DLRMClassifier, FieldEncoder, FieldsError, metrics
 from workbench.selection import LPFS, LPFSPlusPlus
+from workbench.selection.steps import host_options
 
 TINY = DeepFMClassifier(embedding_dim=2, hidden=(4,), batch_size=32, learning_rate=0.01, random_state=0)
 
@@ -165,6 +166,28 @@ def test_too_large_a_penalty_says_what_to_set(log, host):
         FieldsError, match=r"All fields were dropped: the penalty 5 is too large; set it to 1\.25"
     ):
         LPFS(host, penalty=5.0).fit(X, y)
+
+
+def test_without_a_host_a_search_has_steps_enough(log):
+    X, y = log
+    search = LPFSPlusPlus(random_state=0).fit(X[:1500], y[:1500])
+    assert search.gate_steps_[-1] >= 250
+    assert {"a", "b", "x"} <= set(search.get_feature_names_out())
+
+
+def test_too_few_steps_say_what_to_set(log):
+    X, y = log
+    with pytest.raises(FieldsError, match="has 1 steps, too few to tell fields apart; set the host model's"):
+        LPFSPlusPlus(DeepFMClassifier(hidden=(8,))).fit(X, y)
+
+
+@pytest.mark.parametrize("n", [1, 40, 2500, 26_000, 800_000, 3_000_000, 10**8])
+def test_a_default_host_makes_several_hundred_steps(n):
+    options = host_options(n)
+    steps = options["n_epochs"] * -(-n // options["batch_size"])
+    assert options["n_epochs"] == 8 or steps >= 800
+    assert 32 <= options["batch_size"] <= 4096
+    assert options["n_epochs"] == 1 or steps < 2000
 
 
 def test_an_interrupted_search_ends_like_one_that_was_not(log, host, tmp_path):

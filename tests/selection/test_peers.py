@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.special import expit
 from scipy.stats import spearmanr
 from sklearn.feature_selection import mutual_info_classif
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from workbench.ctr import DeepFMClassifier, DLRMClassifier, FieldsError, LRClassifier, metrics
+from workbench.ctr import (
+    DeepFMClassifier,
+    DLRMClassifier,
+    FieldsError,
+    FMClassifier,
+    LRClassifier,
+    metrics,
+)
 from workbench.selection import (
     BoostingSelector,
     GradientSelector,
@@ -101,14 +109,37 @@ def test_the_first_order_term_by_finite_differences(trained):
             return torch.nn.functional.binary_cross_entropy_with_logits(logits, labels).item()
 
         expected = [(loss(1e-5, i) - loss(-1e-5, i)) / 2e-5 for i in range(6)]
-    np.testing.assert_allclose(field_gradients(model, rows, y)["signed"], expected, rtol=1e-3, atol=1e-7)
+    found = field_gradients(model, rows, y, order=1)["signed"]
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-7)
+
+
+@pytest.mark.parametrize("kind", [LRClassifier, FMClassifier])
+def test_the_second_order_is_that_of_all_pairs_of_rows(log, kind):
+    """The logit of these models is linear in each field, so the change of a row is that of the logits."""
+    X, y = log
+    model = kind(n_epochs=4, batch_size=64, learning_rate=0.02, random_state=0).fit(X[:2000], y[:2000])
+    rows, labels = model.encoder_.encode(X[2000:2060]), y[2000:2060].astype(float)
+    logits = model.decide_encoded(rows)
+    p = expit(logits)
+    expected = []
+    for name in model.encoder_.layout().names:
+        total = 0.0
+        for shift in range(len(labels)):  # every row's cell meets every row once
+            order = np.roll(np.arange(len(labels)), shift)
+            d = model.decide_encoded(rows.shuffled(model.encoder_.layout(), name, order)) - logits
+            total += ((p - labels) * d + p * (1 - p) / 2 * d**2).mean()
+        expected.append(total / len(labels))
+    np.testing.assert_allclose(field_gradients(model, rows, labels)["signed"], expected, rtol=1e-3, atol=1e-6)
 
 
 def test_the_estimate_ranks_like_permutation(trained):
     model, rows, y = trained
     layout = model.encoder_.layout()
     truth = permutation_importance(model, layout, rows, y, n_repeats=5)
-    assert spearmanr(field_gradients(model, rows, y)["absolute"], truth).statistic >= 0.7
+    scores = field_gradients(model, rows, y)
+    assert spearmanr(scores["absolute"], truth).statistic >= 0.7
+    assert spearmanr(scores["signed"], truth).statistic >= 0.8
+    np.testing.assert_allclose(scores["signed"], truth, atol=0.05)
     assert set(np.array(layout.names)[truth > 0.02]) == {"a", "b", "x"}
 
 

@@ -47,6 +47,8 @@ HOST = DeepFMClassifier(
     embedding_dim=4, hidden=(16,), batch_norm=True, n_epochs=4, batch_size=128, learning_rate=1e-2
 )
 
+FAST = clone(HOST).set_params(n_epochs=1)
+
 
 @pytest.fixture(scope="module")
 def searched(log):
@@ -105,6 +107,55 @@ def test_faults_of_fields_are_sentences(searched):
     alone = report.tables["fields"].set_index("field")
     assert alone.loc["row", "train_auc"] > 0.99
     assert alone.loc["row", "test_auc"] == pytest.approx(0.5, abs=0.05)
+
+
+def test_searches_with_other_seeds_stand_beside_the_choice(searched):
+    report, _, _ = searched
+    seeds, importance = report.tables["seeds"], report.tables["importance"].set_index("component")
+    assert seeds["seed"].nunique() == 3
+    counted = seeds.groupby("field")["kept"].sum()
+    assert importance["seeds"].to_dict() == counted[importance.index].to_dict()
+    assert (importance.loc[["a", "b", "x"], "seeds"] == 3).all()
+    own = seeds[seeds["seed"] == 0].set_index("field")
+    assert own["kept"].to_dict() == importance["kept"].to_dict()
+    assert 0 < report.scores["seed_overlap"] <= 1
+
+
+def test_what_pruning_costs_has_an_interval(searched):
+    models = searched[0].tables["models"].set_index("model")
+    assert models.loc["full", ["gain", "gain_low", "gain_high"]].tolist() == [0, 0, 0]
+    pruned = models.loc["pruned"]
+    assert pruned["gain"] == pytest.approx(pruned["auc"] - models.loc["full", "auc"])
+    assert pruned["gain_low"] <= pruned["gain"] <= pruned["gain_high"]
+    curve = searched[0].tables["curve"]
+    assert curve.groupby("method")["bytes"].apply(lambda b: b.is_monotonic_increasing)["LPFS++"]
+
+
+@pytest.mark.parametrize(
+    ("column", "sentence"),
+    [
+        (lambda n: np.arange(n), "'n' is an identifier: every row has a whole number of its own"),
+        (lambda n: np.where(np.arange(n) % 50, np.arange(n) % 7, -1), "looks like a count but is below 0 in"),
+        (lambda n: np.arange(n) % 7 - 3, None),  # a quantity that may be negative
+        (lambda n: np.arange(n) / 3, None),
+    ],
+)
+def test_whole_numbers_that_are_no_quantity_are_named(log, column, sentence):
+    X, y = log
+    given = Held(X[["a"]].assign(n=column(len(X))), y)
+    notes = search(MutualInformationSelector(FAST, max_fields=1), given, Split(), 0, NullReporter())
+    found = [note for note in notes.tables["notes"]["note"] if "'n'" in note]
+    assert len(found) == (sentence is not None)
+    assert sentence is None or sentence in found[0]
+
+
+def test_values_new_to_the_test_rows_are_named(log):
+    X, y = log
+    day = np.where(np.arange(len(X)) < 0.8 * len(X), "early", "late")
+    data = Held(X[["a"]].assign(day=day), y)
+    data.table = TableData(data.table.X, y, np.where(day == "early", "train", "test"), data.table.roles)
+    notes = search(MutualInformationSelector(FAST, max_fields=1), data, Split("column"), 0, NullReporter())
+    assert "100% of the test rows hold a value of 'day'" in "\n".join(notes.tables["notes"]["note"])
 
 
 def test_a_field_that_holds_the_answer_is_named(log):

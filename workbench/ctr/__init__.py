@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from workbench.ctr import metrics, splits
 from workbench.ctr._columns import FieldsError
+from workbench.ctr.audit import UnseenValuesWarning
 from workbench.ctr.encoder import FieldEncoder
 from workbench.ctr.models import (
     DCNv2Classifier,
@@ -24,6 +25,7 @@ __all__ = [
     "FieldEncoder",
     "FieldsError",
     "LRClassifier",
+    "UnseenValuesWarning",
     "metrics",
     "progressive_evaluation",
     "splits",

@@ -12,10 +12,12 @@ from sklearn.base import ClassifierMixin, clone
 from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted
 
-from workbench.ctr._columns import Again, FieldsError, as_columns, batches_of, n_rows
+from workbench.ctr._columns import Again, FieldsError, as_columns, n_rows
 from workbench.ctr._labels import binary_codes, probabilities
 from workbench.ctr._parameters import TRAINING
-from workbench.ctr._trained import NetworkEstimator
+from workbench.ctr._stream import ahead, blocks_of, check_columns, labels_of
+from workbench.ctr._trained import Labelled, NetworkEstimator
+from workbench.ctr.audit import warn_unseen
 from workbench.ctr.encoder import FieldEncoder
 
 __all__ = ["CTRClassifier"]
@@ -88,7 +90,7 @@ class CTRClassifier(ClassifierMixin, NetworkEstimator):
             self._load(network, self.weights_)
         encoded = self.encoder_._encode(columns)
         self._seen = getattr(self, "_seen", 0) + 1
-        history = self._train(
+        history, _ = self._train(
             network,
             (encoded, codes.astype(np.float32), weights),
             seed + self._seen,
@@ -98,15 +100,16 @@ class CTRClassifier(ClassifierMixin, NetworkEstimator):
         self.history_ = history if first else [*self.history_, *history]
         return self
 
-    def fit_batches(self, batches: Iterable[Any], label: str, *, weight: str | None = None) -> Self:
+    def fit_batches(self, batches: Any, label: str, *, weight: str | None = None) -> Self:
         """Train on a log that does not fit into memory, read as a stream of Arrow batches.
 
-        One pass learns the encoder, then each epoch is a pass; rows are shuffled inside a batch. For hours
-        of training in a capped process use batches of about 100,000 rows.
+        One pass learns the encoder, then each epoch is a pass. Rows are shuffled in blocks of about 130,000,
+        whatever the size of the batches; the next block is read and encoded while the last is learned.
 
         Parameters
         ----------
-        batches : re-iterable of pyarrow RecordBatch or Table
+        batches : pyarrow.dataset.Dataset, or re-iterable of pyarrow RecordBatch or Table
+            ``pyarrow.dataset.dataset("folder")`` reads the Parquet or CSV files of a folder.
         label : str
             Name of the column with the label.
         weight : str, optional
@@ -115,13 +118,20 @@ class CTRClassifier(ClassifierMixin, NetworkEstimator):
         Returns
         -------
         self
+
+        Raises
+        ------
+        FieldsError
+            If a batch lacks a column, the label has gaps or not two classes, or the batches can be read
+            only once.
         """
         self._validate_params()
         left_out = [label] if weight is None else [label, weight]
         classes: set[Any] = set()
 
         def fields() -> Iterable[pa.Table]:
-            for table in batches_of(batches):
+            for table in blocks_of(batches, self.batch_size):
+                check_columns(table, label, weight)
                 classes.update(table[label].unique().to_pylist())
                 yield table.drop_columns(left_out)
 
@@ -131,26 +141,35 @@ class CTRClassifier(ClassifierMixin, NetworkEstimator):
         self._learn_classes(np.array(sorted(classes)), None)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         network = self._network(seed)
-        self.history_ = []
+
+        def rows(table: pa.Table) -> Labelled:
+            weights = None if weight is None else table[weight].to_numpy().astype(np.float64)
+            encoded = encoder._encode(as_columns(encoder, table.drop_columns(left_out), reset=False))
+            return encoded, labels_of(table, label, self.classes_), weights
+
+        self.history_, optimizer = [], None
         for epoch in range(self.n_epochs):
-            for i, table in enumerate(batches_of(batches)):
-                codes = np.searchsorted(self.classes_, table[label].to_numpy()).astype(np.float32)
-                weights = None if weight is None else table[weight].to_numpy().astype(np.float64)
-                encoded = encoder._encode(as_columns(encoder, table.drop_columns(left_out), reset=False))
+            losses = []
+            for i, block in enumerate(ahead(rows, blocks_of(batches, self.batch_size))):
                 step_seed = (seed + 7919 * epoch + i) % (2**31 - 1)
-                self.history_ += self._train(
-                    network, (encoded, codes, weights), step_seed, n_epochs=1, state=self._moments
-                )
+                (means,), optimizer = self._train(network, block, step_seed, n_epochs=1, optimizer=optimizer)
+                losses.append((len(block[1]), means["loss"]))
+            sizes, values = zip(*losses, strict=True)
+            self.history_.append({"loss": float(np.average(values, weights=sizes))})
         return self
 
     def _fitted_encoder(self, X: Any) -> FieldEncoder:
         return (clone(self.encoder) if self.encoder is not None else FieldEncoder()).fit(X)
 
     def decision_function(self, X: Any) -> NDArray[np.float64]:
-        """Log odds of the click, (n,), with the correction for `negative_rate`."""
+        """Log odds of the click, (n,), with the correction for `negative_rate`.
+
+        Warns (`UnseenValuesWarning`) of values that were rare or absent in the training rows.
+        """
         check_is_fitted(self, "weights_")
-        columns = as_columns(self, X, reset=False)
-        return self.decide_encoded(self.encoder_._encode(columns))
+        encoded = self.encoder_._encode(as_columns(self, X, reset=False))
+        warn_unseen(self.encoder_, encoded)
+        return self.decide_encoded(encoded)
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Probability of no click and of a click, (n, 2)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,9 @@ from sklearn.utils.validation import _check_feature_names, _check_n_features, va
 from workbench.errors import DatasetError
 
 __all__ = ["Again", "Columns", "FieldsError", "as_columns", "batches_of", "is_stream", "n_rows", "to_float"]
+
+#: Rows that are read of a file at a time.
+_READ = 65_536
 
 #: Name of a column → its values, all of one length.
 Columns = dict[str, pa.Array]
@@ -33,12 +37,20 @@ def is_stream(X: Any) -> bool:
     """Whether `X` is an iterable of Arrow batches rather than one table."""
     if isinstance(X, (list, tuple)):
         return len(X) > 0 and isinstance(X[0], (pa.RecordBatch, pa.Table))
+    if hasattr(X, "to_batches") and hasattr(X, "scanner"):  # a pyarrow Dataset
+        return True
     known = isinstance(X, (dict, str)) or hasattr(X, "shape") or hasattr(X, "__array__")
     return isinstance(X, Iterable) and not known
 
 
 def batches_of(X: Iterable[Any]) -> Iterator[pa.Table]:
     """The tables of a stream; it is asked for a new pass each time."""
+    if isinstance(X, (pa.Table, pa.RecordBatch)):
+        X = [X]
+    if hasattr(X, "to_batches"):  # a pyarrow Dataset, whose own readahead would hold millions of rows
+        X = Again(partial(X.to_batches, batch_size=_READ, batch_readahead=2, fragment_readahead=1))
+    if not isinstance(X, Iterable):
+        raise FieldsError(f"A stream of Arrow batches is needed, not {type(X).__name__}.")
     if iter(X) is X:
         raise FieldsError(
             "The batches can be read only once: give a list or an object whose iteration starts anew."

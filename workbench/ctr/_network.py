@@ -34,6 +34,8 @@ class Network(nn.Module, ABC):
         Length of a field's vector.
     options : mapping
         The model's own settings.
+    blank : bool
+        Leave the tables as memory gives them, for weights that are loaded next.
     """
 
     scale: Tensor
@@ -41,14 +43,16 @@ class Network(nn.Module, ABC):
     has_vectors = True  #: a vector a value
     embeds_numbers = True  #: whether numbers are turned into vectors
 
-    def __init__(self, layout: Layout, dim: int, options: Mapping[str, Any]) -> None:
+    def __init__(self, layout: Layout, dim: int, options: Mapping[str, Any], *, blank: bool = False) -> None:
         super().__init__()
         self.layout, self.dim, self.options = layout, dim, dict(options)
         self.bias = nn.Parameter(torch.zeros(1))
         if self.has_linear:
-            self.weight = nn.Parameter(self._around_one(torch.zeros(layout.n_rows, 1)))
+            weight = torch.empty if blank else torch.zeros
+            self.weight = nn.Parameter(self._around_one(weight(layout.n_rows, 1)))
         if self.has_vectors:
-            self.table = nn.Parameter(self._around_one(self._initial(layout.n_rows)))
+            table = torch.empty(layout.n_rows, dim) if blank else self._initial(layout.n_rows)
+            self.table = nn.Parameter(self._around_one(table))
         # What gates are left as after pruning; in double precision, so that nothing is lost by pruning twice.
         self.register_buffer("scale", torch.ones(len(layout.fields), dtype=torch.float64))
         tables = layout.tables
@@ -197,7 +201,7 @@ class Network(nn.Module, ABC):
         """
         layout = self.layout.keep(keep)
         options = {**self.options, "scaled": gates is not None or self.options.get("scaled", False)}
-        pruned = type(self)(layout, self.dim, options).to(self.bias.dtype)
+        pruned = type(self)(layout, self.dim, options, blank=True).to(self.bias.dtype)
         pruned.scale = pruned.scale.double()
         own, other = self.state_dict(), pruned.state_dict()
         kept = torch.from_numpy(np.flatnonzero(keep))

@@ -16,6 +16,8 @@ from workbench.ctr.encoder import FieldEncoder
 from workbench.training.fingerprint import fingerprint
 
 if TYPE_CHECKING:
+    from torch.optim import Optimizer
+
     from workbench.ctr._network import Network
     from workbench.ctr._training import Gated, Schedule
     from workbench.models.onnx import OnnxForm
@@ -88,7 +90,8 @@ class NetworkEstimator(BaseEstimator):
             if not counted.all():
                 encoded, codes, weights = encoded[counted], codes[counted], weights[counted]
             weights = weights / weights.mean()
-        self.history_ = self._train(network, (encoded, codes.astype(np.float32), weights), seed, gated=gated)
+        rows = (encoded, codes.astype(np.float32), weights)
+        self.history_, _ = self._train(network, rows, seed, gated=gated)
         return self
 
     def _adopt(self, encoder: FieldEncoder) -> None:
@@ -110,23 +113,28 @@ class NetworkEstimator(BaseEstimator):
         *,
         n_epochs: int | None = None,
         state: Any = None,
+        optimizer: Optimizer | None = None,
         gated: Gated | None = None,
-    ) -> list[dict[str, float]]:
+    ) -> tuple[list[dict[str, float]], Optimizer]:
+        """Train `network`, going on with `optimizer` itself or with the moments that one left."""
         from workbench.ctr._training import make_rows, train
+        from workbench.training.optimizers import pack_optimizer
 
         encoded, codes, weights = rows
         schedule = self._schedule(seed, n_epochs or self.n_epochs, rows)
         network.to(schedule.device)
-        history, self._moments = train(
+        history, optimizer = train(
             network,
             make_rows(encoded, network.layout, codes, weights, schedule.device),
             schedule,
             self.encoder_.counts_,
             gated=gated,
+            optimizer=optimizer,
             optimizer_state=state,
         )
+        self._moments = pack_optimizer(optimizer)
         self._keep(network)
-        return history
+        return history, optimizer
 
     def _schedule(self, seed: int, n_epochs: int, rows: Labelled) -> Schedule:
         from workbench.ctr._training import Schedule
@@ -165,8 +173,8 @@ class NetworkEstimator(BaseEstimator):
                 f"The weights are not those of a {type(self).__name__} with these parameters and fields."
             ) from error
 
-    def _network(self, seed: int = 0) -> Network:
-        """A network of this model's shape, its weights drawn from `seed`."""
+    def _network(self, seed: int | None = None) -> Network:
+        """A network of this model's shape, its weights drawn from `seed`, or its tables left blank."""
         from workbench.ctr._training import build
 
         layout = Layout.from_list(self.layout_)
@@ -220,7 +228,7 @@ class NetworkEstimator(BaseEstimator):
         encoded = Encoded(
             inputs.get("ids", np.empty((n, 0))).astype(np.int32),
             inputs.get("numbers", np.empty((n, 0), np.float32)),
-            [inputs[field.name].astype(np.int32) for field in fields if field.is_list],
+            tuple(inputs[field.name].astype(np.int32) for field in fields if field.is_list),
         )
         expected = 1 / (1 + np.exp(-self.decide_encoded(encoded)))
         notes = {

@@ -19,7 +19,7 @@ from workbench.ctr.encoded import Encoded, Layout
 from workbench.training import distributed
 from workbench.training.callbacks import Callback
 from workbench.training.loop import Loop
-from workbench.training.optimizers import pack_optimizer, unpack_optimizer
+from workbench.training.optimizers import unpack_optimizer
 from workbench.training.progress import ProgressBar, in_notebook
 from workbench.training.rowwise import RowAdagrad, RowAdam, RowLion, RowSGD
 from workbench.training.signal_to_noise import GSNR
@@ -142,9 +142,15 @@ def fitting_threads(n_numbers: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def build(kind: str, layout: Layout, dim: int, options: Mapping[str, Any], seed: int) -> Network:
-    """A network with weights drawn from `seed`; torch's own generator is left as it was."""
+def build(kind: str, layout: Layout, dim: int, options: Mapping[str, Any], seed: int | None) -> Network:
+    """A network with weights drawn from `seed`; torch's own generator is left as it was.
+
+    Without a seed its tables are blank: drawing millions of numbers to load others over them takes longer
+    than answering a request.
+    """
     with torch.random.fork_rng(devices=[]):
+        if seed is None:
+            return NETWORKS[kind](layout, dim, options, blank=True)
         torch.manual_seed(seed)
         return NETWORKS[kind](layout, dim, options)
 
@@ -163,9 +169,10 @@ def train(
     counts: Mapping[str, NDArray[np.int64]],
     *,
     gated: Gated | None = None,
+    optimizer: torch.optim.Optimizer | None = None,
     optimizer_state: Any = None,
     callbacks: tuple[Callback, ...] = (),
-) -> tuple[list[dict[str, float]], Any]:
+) -> tuple[list[dict[str, float]], torch.optim.Optimizer]:
     """Train `network` in place.
 
     Parameters
@@ -177,15 +184,18 @@ def train(
     counts : mapping of str to ndarray
         How often each index of each table occurs in the training rows, for `l2_by_frequency`.
     gated : Gated, optional
+    optimizer : torch.optim.Optimizer, optional
+        What an earlier call with the same network returned, to go on with.
     optimizer_state : optional
-        What an earlier call returned, to go on with the same moments.
+        Its packed state, where the network has been built anew.
 
     Returns
     -------
     history : list of dict
-    optimizer_state
+    optimizer
     """
-    optimizer = _optimizer(network, schedule, counts)
+    if optimizer is None:
+        optimizer = _optimizer(network, schedule, counts)
     if optimizer_state is not None:
         unpack_optimizer(optimizer, *optimizer_state)
     order = torch.Generator().manual_seed(schedule.seed)
@@ -218,7 +228,7 @@ def train(
     with fitting_threads(batch_size * len(network.layout.fields) * network.dim):
         loop.run()
     network.eval()
-    return loop.history, pack_optimizer(optimizer)
+    return loop.history, optimizer
 
 
 def _optimizer(

@@ -25,6 +25,7 @@ class VocabularyBuilder:
     def __init__(self, name: str) -> None:
         self.name = name
         self._table: pa.Table | None = None
+        self._parts: list[pa.Table] = []
         self._nulls = 0
 
     def add(self, array: pa.Array, kind: str, separator: str) -> None:
@@ -34,21 +35,27 @@ class VocabularyBuilder:
         keys = _keys(array)
         self._nulls += keys.null_count
         counted = keys.drop_null().value_counts()
-        part = pa.table({"value": counted.field("values"), "count": counted.field("counts")})
-        if self._table is None:
-            self._table = part
-            return
-        if part["value"].type != self._table["value"].type:  # numbers in one batch, text in another
-            part, self._table = (
-                t.set_column(0, "value", pc.cast(t["value"], pa.string())) for t in (part, self._table)
-            )
-        merged = pa.concat_tables([self._table, part]).group_by("value").aggregate([("count", "sum")])
-        self._table = merged.rename_columns({"count_sum": "count"})
+        self._parts.append(pa.table({"value": counted.field("values"), "count": counted.field("counts")}))
+        # Merged when the parts have grown as long as the whole, so each value is merged a few times only.
+        if sum(map(len, self._parts)) >= (0 if self._table is None else len(self._table)):
+            self._merge()
+
+    def _merge(self) -> None:
+        tables = [*([] if self._table is None else [self._table]), *self._parts]
+        self._parts = []
+        if len({table["value"].type for table in tables}) > 1:  # numbers in one batch, text in another
+            tables = [t.set_column(0, "value", pc.cast(t["value"], pa.string())) for t in tables]
+        if len(tables) > 1:
+            merged = pa.concat_tables(tables).group_by("value").aggregate([("count", "sum")])
+            tables = [merged.rename_columns({"count_sum": "count"})]
+        self._table = tables[0] if tables else None
 
     def finish(
         self, min_count: int, n_buckets: int | None
     ) -> tuple[NDArray[Any], NDArray[np.int64], dict[str, Any]]:
         """Values by falling frequency, counts by index, and how they are hashed (empty if they are not)."""
+        if self._parts:
+            self._merge()
         if self._table is None:
             raise FieldsError(f"The field {self.name!r} has no rows.")
         values, counts = self._table["value"].combine_chunks(), self._table["count"].to_numpy()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,16 +11,26 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from workbench.ctr import metrics
-from workbench.ctr._vocabulary import MISSING
+from workbench.ctr._vocabulary import MISSING, UNSEEN
 from workbench.ctr.encoded import Encoded
 from workbench.ctr.encoder import FieldEncoder
 
-__all__ = ["audit_fields"]
+__all__ = ["UnseenValuesWarning", "audit_fields", "audit_numbers", "warn_unseen"]
 
 #: Share of rows with a value of their own from which a field is an identifier.
 _UNIQUE = 0.9
 #: AUC of a single field from which it is suspected to know the label.
 _LEAK = 0.99
+#: Share of negative whole numbers up to which they look like a sign for something else.
+_FEW = 0.05
+#: Share of test rows with unseen values from which it is said.
+_UNSEEN_SHARE = 0.1
+#: How much larger a share of unseen values may be in rows to predict than it was in training.
+_MORE_UNSEEN = 0.01
+
+
+class UnseenValuesWarning(UserWarning):
+    """Rows to predict hold values that the training rows did not."""
 
 
 def audit_fields(
@@ -63,6 +75,7 @@ def audit_fields(
         alone = metrics.auc(y, scores[0]), metrics.auc(z, scores[1])
         rows.append((field.name, field.kind, n_values, missing, *alone))
         if not field.is_list:
+            notes += _unseen_note(field.name, field.kind, encoder, ids if field.kind == "categorical" else ())
             notes += _notes(field.name, field.kind, n_values, len(y), alone)
     columns = ["field", "kind", "values", "missing", "train_auc", "test_auc"]
     return pd.DataFrame(rows, columns=columns), notes
@@ -89,3 +102,72 @@ def _notes(name: str, kind: str, n_values: int, n: int, alone: tuple[float, floa
             "leave it out if it is not known when the prediction is made."
         ]
     return []
+
+
+def _unseen_note(name: str, kind: str, encoder: FieldEncoder, ids: Any) -> list[str]:
+    """What happens to values of the test rows that are new; rare values of `min_count` are not meant."""
+    if kind != "categorical" or encoder.kinds_[name] == "numeric":
+        return []
+    train, test = (float(np.mean(part == UNSEEN)) for part in ids)
+    if test - train < _UNSEEN_SHARE:
+        return []
+    return [
+        f"{test - train:.0%} of the test rows hold a value of {name!r} that the training rows do not: the "
+        "models read it as no value; hash the field (n_buckets), or train on later rows."
+    ]
+
+
+def audit_numbers(frame: pd.DataFrame, kinds: Mapping[str, str]) -> list[str]:
+    """Whole numbers that are no quantity: an identifier, or a count with negative values.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        The training rows.
+    kinds : mapping of str to str
+        Kind of each field; only numeric ones are looked at.
+    """
+    notes = []
+    for name in frame.columns:
+        column = frame[name]
+        if kinds.get(str(name)) != "numeric" or not pd.api.types.is_numeric_dtype(column):
+            continue
+        values = column.dropna().to_numpy(dtype=np.float64, na_value=np.nan)
+        if len(values) < 2 or not np.array_equal(values, np.round(values)):
+            continue
+        if len(values) > 20 and len(np.unique(values)) == len(values):
+            notes.append(
+                f"The field {name!r} is an identifier: every row has a whole number of its own, so what is "
+                "learned from it holds for no other row; leave it out, or make it categorical and hash it."
+            )
+        elif 0 < np.mean(values < 0) < _FEW:
+            row = column.index[int(np.flatnonzero(column.to_numpy(na_value=np.nan) < 0)[0])]
+            notes.append(
+                f"The field {name!r} looks like a count but is below 0 in {np.sum(values < 0)} rows, first "
+                f"in row {row} ({values[values < 0][0]:g}): if that means a missing one, leave it empty."
+            )
+    return notes
+
+
+def warn_unseen(encoder: FieldEncoder, encoded: Encoded) -> None:
+    """Say in one sentence which fields hold values to predict from that were not learned."""
+    fields = [field for field in encoder.layout().fields if field.kind == "categorical"]
+    shares = (encoded.ids == UNSEEN).mean(axis=0)
+    if not shares.any():
+        return
+    found = []
+    for field, share in zip(fields, shares, strict=True):
+        counts = encoder.counts_.get(field.table)  # numbers in bins have none, and nothing unseen
+        usual = 0.0 if counts is None else counts[UNSEEN] / max(counts.sum(), 1)  # of `min_count`
+        if share > usual + _MORE_UNSEEN:
+            found.append(f"{field.name!r} ({share:.0%})")
+    if not found:
+        return
+    named = ", ".join(found[:5])
+    more = f" and {len(found) - 5} more" if len(found) > 5 else ""
+    warnings.warn(
+        f"Rows hold values that were rare or absent in the training rows, in {named}{more}: they count as "
+        "no value.",
+        UnseenValuesWarning,
+        stacklevel=3,
+    )

@@ -154,9 +154,9 @@ def bootstrap(
 
     Parameters
     ----------
-    metric : {"auc", "gauc", "logloss", "normalized_entropy", "rela_impr"} or callable
-        A callable is given (y, score, sample_weight). ``"rela_impr"`` is that of the AUC over `base`'s; both
-        models are judged on the same resampled rows.
+    metric : {"auc", "auc_gain", "gauc", "logloss", "normalized_entropy", "rela_impr"} or callable
+        A callable is given (y, score, sample_weight). ``"auc_gain"`` is the AUC less `base`'s, and
+        ``"rela_impr"`` its relative improvement; both models are judged on the same resampled rows.
     y, score : array-like, shape (n,)
     base : array-like, shape (n,), optional
         The base model's scores.
@@ -193,10 +193,12 @@ def _weighted_metric(
         return lambda weight: float(metric(y, score, weight))
     if metric == "auc":
         return _auc_of_weights(y, score)
-    if metric == "rela_impr":
+    if metric in ("auc_gain", "rela_impr"):
         if base is None:
-            raise DatasetError("The relative improvement needs the base model's scores: give `base`.")
+            raise DatasetError("A comparison with a base model needs its scores: give `base`.")
         ours, theirs = _auc_of_weights(y, score), _auc_of_weights(y, np.asarray(base, dtype=float))
+        if metric == "auc_gain":
+            return lambda weight: ours(weight) - theirs(weight)
         return lambda weight: rela_impr(ours(weight), theirs(weight))
     if metric == "gauc":
         if user is None:
@@ -206,7 +208,7 @@ def _weighted_metric(
         chosen = logloss if metric == "logloss" else normalized_entropy
         return lambda weight: chosen(y, score, weight)
     raise DatasetError(
-        f"There is no metric {metric!r}; take auc, gauc, logloss, normalized_entropy or rela_impr."
+        f"There is no metric {metric!r}; take auc, auc_gain, gauc, logloss, normalized_entropy or rela_impr."
     )
 
 

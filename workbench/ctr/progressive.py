@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -13,6 +14,7 @@ from workbench.ctr import metrics
 from workbench.ctr._base import CTRClassifier
 from workbench.ctr._columns import FieldsError
 from workbench.ctr._labels import binary_codes
+from workbench.ctr.audit import UnseenValuesWarning
 
 __all__ = ["progressive_evaluation"]
 
@@ -59,7 +61,9 @@ def progressive_evaluation(model: CTRClassifier, parts: Iterable[tuple[Any, Arra
         _, codes = binary_codes(labels, classes=classes)
         row: dict[str, Any] = {"part": part, "n": len(codes), "clicks": int(codes.sum())}
         if known:
-            p = model.predict_proba(X)[:, 1]
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UnseenValuesWarning)  # new values are what a new day brings
+                p = model.predict_proba(X)[:, 1]
             row |= {
                 "predicted": float(p.mean()),
                 "observed": float(codes.mean()),

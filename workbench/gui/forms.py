@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import streamlit as st
@@ -27,7 +28,9 @@ _SHOWN = 6  #: parameters before the rest are folded away
 _COLUMNS = 3
 
 
-def parameters(cls: type, *, prefix: str, skip: Collection[str] = ()) -> dict[str, Any]:
+def parameters(
+    cls: type, *, prefix: str, skip: Collection[str] = (), suggested: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Draw a field a hyper-parameter and return what differs from the defaults.
 
     Parameters
@@ -36,6 +39,8 @@ def parameters(cls: type, *, prefix: str, skip: Collection[str] = ()) -> dict[st
         Begins the query parameters in which the fields are kept.
     skip : collection of str
         Parameters that the page asks for in its own way.
+    suggested : mapping of str to object, optional
+        Values to begin with in place of the defaults, where the data set speaks for others.
 
     Raises
     ------
@@ -43,10 +48,11 @@ def parameters(cls: type, *, prefix: str, skip: Collection[str] = ()) -> dict[st
         If a value typed as text does not read as what the parameter takes.
     """
     described = [p for p in describe(cls) if p.name not in SET_ELSEWHERE and p.name not in skip]
-    values = _grid(described[:_SHOWN], prefix)
-    if described[_SHOWN:]:
+    begun = [replace(p, default=(suggested or {}).get(p.name, p.default)) for p in described]
+    values = _grid(begun[:_SHOWN], prefix)
+    if begun[_SHOWN:]:
         with st.expander("More parameters"):
-            values |= _grid(described[_SHOWN:], prefix)
+            values |= _grid(begun[_SHOWN:], prefix)
     return {p.name: values[p.name] for p in described if values[p.name] != p.default}
 
 

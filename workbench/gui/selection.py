@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import streamlit as st
@@ -47,7 +47,7 @@ def view(run: Run, report: Report) -> None:
     for note in tables["notes"]["note"]:
         st.warning(md(note))
     result.score_cards(report, hidden=[*_HIDDEN, *(n for n in report.scores if n.startswith("full_"))])
-    _lists(tables["importance"])
+    _lists(tables["importance"], tables["seeds"]["seed"].unique().tolist() if "seeds" in tables else [])
     left, right = st.columns(2)
     with left:
         st.subheader("Scores")
@@ -69,7 +69,7 @@ def view(run: Run, report: Report) -> None:
         st.caption("New models on the best fields of each ranking. The band: 95 % over the test rows.")
     with right:
         st.subheader("Before and after")
-        plot(plots.before_after(tables["models"]), "models", data=tables["models"])
+        plot(plots.before_after(tables["models"], tables["curve"]), "models", data=tables["models"])
         _difference(tables["models"])
     if "path" in tables and len(tables["path"]) > 1:
         st.subheader("The path of penalties")
@@ -85,17 +85,25 @@ def view(run: Run, report: Report) -> None:
     sql = str(tables["sql"]["sql"].iloc[0])
     st.subheader("The kept columns")
     st.code(sql, language="sql")
-    navigation.link("sql", "Run it in the SQL box", sql=sql)
+    with st.container(horizontal=True):
+        st.download_button(
+            "Query", f"{sql};\n", f"{run.id}-fields.sql", icon=":material/download:", on_click="ignore"
+        )
+        navigation.link("sql", "Run it in the SQL box", sql=sql)
     result.tables(report)
 
 
-def _lists(importance: pd.DataFrame) -> None:
+def _lists(importance: pd.DataFrame, seeds: list[int]) -> None:
     left, right = st.columns(2)
     for place, title, mask in (
         (left, "Kept", importance["kept"].astype(bool)),
         (right, "Dropped", ~importance["kept"].astype(bool)),
     ):
         part = importance.loc[mask, ["component", "score", "cost"]]
+        if seeds:
+            part = part.assign(
+                **{"kept by": [f"{n} of {len(seeds)} seeds" for n in importance["seeds"][mask]]}
+            )
         with place:
             st.subheader(f"{title} ({len(part)})")
             if len(part):
@@ -112,6 +120,13 @@ def _difference(models: pd.DataFrame) -> None:
         f"{full['n_fields'] - pruned['n_fields']} fields less: "
         f"{bytes_(full['bytes'])} → {bytes_(pruned['bytes'])}, "
         f"{full['latency_ms']:.2f} → {pruned['latency_ms']:.2f} ms a request of 100 rows, "
-        f"AUC {full['auc']:.4f} → {pruned['auc']:.4f}, log loss {full['logloss']:.4f} → "
-        f"{pruned['logloss']:.4f}."
+        f"AUC {full['auc']:.4f} → {pruned['auc']:.4f}{_gain(pruned)}, "
+        f"log loss {full['logloss']:.4f} → {pruned['logloss']:.4f}."
     )
+
+
+def _gain(pruned: dict[Any, Any]) -> str:
+    """The difference with its interval; runs of earlier versions have none."""
+    if "gain" not in pruned:
+        return ""
+    return f" ({pruned['gain']:+.4f}, 95 % {pruned['gain_low']:+.4f} to {pruned['gain_high']:+.4f})"

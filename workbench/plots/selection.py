@@ -23,11 +23,16 @@ __all__ = [
 #: What begins the name of a metric that is a field's gate.
 _GATE = "gate/"
 
+#: Where the milliseconds stand, so that those of the pruned and the retrained model do not meet.
+_TEXT = {"full": "middle left", "pruned": "middle right", "retrained": "bottom right"}
+
 _MODELS = {"full": CONTROL, "pruned": PALETTE[0], "retrained": PALETTE[1]}
 
 
 def gate_paths(table: pd.DataFrame, kept: set[str] | None = None) -> go.Figure:
-    """Every field's gate over the search; dropped ones grey.
+    """Size of every field's gate over the search; dropped ones grey.
+
+    A gate below 0 turns its field's sign, which the next layer makes good: how near it is to 0 counts.
 
     Parameters
     ----------
@@ -35,7 +40,7 @@ def gate_paths(table: pd.DataFrame, kept: set[str] | None = None) -> go.Figure:
     kept : set of str, optional
         Fields that stayed; by default those whose last gate is not 0.
     """
-    fig = figure(x="Step", y="Gate", height=420)
+    fig = figure(x="Step", y="Size of the gate", height=420)
     table = table.sort_values("step", kind="stable")
     last = table.groupby("field", sort=False)["gate"].last()
     stayed = set(last[last != 0].index) if kept is None else kept
@@ -46,7 +51,7 @@ def gate_paths(table: pd.DataFrame, kept: set[str] | None = None) -> go.Figure:
         fig.add_scatter(
             name=plain(field),
             x=part["step"].tolist(),
-            y=part["gate"].tolist(),
+            y=part["gate"].abs().tolist(),
             mode="lines",
             line={"color": next(colours) if there else CONTROL, "width": 2 if there else 1},
             opacity=1.0 if there else 0.6,
@@ -91,14 +96,28 @@ def auc_by_k(table: pd.DataFrame) -> go.Figure:
     return fig
 
 
-def before_after(table: pd.DataFrame) -> go.Figure:
-    """Size against AUC of the model with all fields, of the pruned and of the retrained one.
+def before_after(table: pd.DataFrame, curve: pd.DataFrame | None = None) -> go.Figure:
+    """Size against AUC, and milliseconds a request, of the full, the pruned and the retrained model.
 
     Parameters
     ----------
     table : DataFrame with the columns model, n_fields, auc, low, high, bytes and latency_ms
+    curve : DataFrame, optional
+        As `auc_by_k` takes it; the new models of its first method are drawn as a line behind.
     """
     fig = figure(x="Size of the model (kB)", y="AUC on the test rows")
+    if curve is not None and "bytes" in curve:
+        part = curve[curve["method"] == curve["method"].iloc[0]].sort_values("bytes")
+        fig.add_scatter(
+            name="the best k fields",
+            x=(part["bytes"] / 1e3).tolist(),
+            y=part["auc"].tolist(),
+            customdata=part[["k", "latency_ms"]].to_numpy().tolist(),
+            mode="lines+markers",
+            line={"color": CONTROL, "width": 1},
+            hovertemplate="%{customdata[0]} fields, %{x:.1f} kB, %{customdata[1]:.2f} ms a request, "
+            "AUC %{y:.4f}<extra>%{fullData.name}</extra>",
+        )
     for row in table.to_dict("records"):
         fig.add_scatter(
             name=plain(row["model"]),
@@ -110,7 +129,10 @@ def before_after(table: pd.DataFrame) -> go.Figure:
                 "array": [row["high"] - row["auc"]],
                 "arrayminus": [row["auc"] - row["low"]],
             },
-            mode="markers",
+            mode="markers+text",
+            text=[f"{row['latency_ms']:.2f} ms"],
+            textposition=_TEXT.get(row["model"], "top center"),
+            cliponaxis=False,
             marker={"color": _MODELS.get(row["model"], PALETTE[2]), "size": 14},
             hovertemplate=f"{row['n_fields']} fields, %{{x:.1f}} kB, {row['latency_ms']:.2f} ms a request, "
             "AUC %{y:.4f}<extra>%{fullData.name}</extra>",
@@ -171,7 +193,8 @@ def penalty_path(table: pd.DataFrame) -> go.Figure:
         hovertemplate="penalty %{x:g}: AUC %{y:.4f}, %{text}, %{customdata[0]} bytes, "
         "%{customdata[1]:.2f} ms<extra></extra>",
     )
-    fig.update_xaxes(type="log", dtick=1)
+    tried = table["penalty"].tolist()
+    fig.update_xaxes(type="log", tickvals=tried, ticktext=[f"{penalty:g}" for penalty in tried])
     return fig
 
 
@@ -231,7 +254,7 @@ def figures(report: Report) -> dict[str, go.Figure]:
         kept = set(importance.loc[importance["kept"].astype(bool), "component"])
         drawn["gates"] = gate_paths(tables["gates"], kept)
     drawn["auc_by_k"] = auc_by_k(tables["curve"])
-    drawn["before_after"] = before_after(tables["models"])
+    drawn["before_after"] = before_after(tables["models"], tables["curve"])
     if "path" in tables and len(tables["path"]) > 1:
         drawn["penalty_path"] = penalty_path(tables["path"])
     drawn["calibration"] = calibration(tables["calibration"])

@@ -22,11 +22,13 @@ from workbench.ctr._parameters import documented, keep_parameters
 from workbench.ctr.encoded import Encoded, Layout
 from workbench.ctr.encoder import FieldEncoder
 from workbench.ctr.models import DeepFMClassifier
+from workbench.selection.steps import host_options
 
 __all__ = ["FieldSelector", "Problem", "selector_documented"]
 
 _COMMON = """estimator : CTR classifier, default=None
-        The host model; its encoder reads the fields. A `DeepFMClassifier` by default.
+        The host model; its encoder reads the fields. By default a `DeepFMClassifier` whose batches and epochs
+        give some 800 steps.
     max_fields : int, default=None
         Keep so many of the best fields; by default those with a score above 0.
     validation_fraction : float, default=0.1
@@ -210,8 +212,11 @@ class FieldSelector(TransformerMixin, BaseEstimator, ABC):
     def _nothing_left(self) -> str:
         return "No field has a score above 0, so none is left: set max_fields to keep the best ones."
 
-    def _host(self) -> CTRClassifier:
-        return DeepFMClassifier() if self.estimator is None else clone(self.estimator)
+    def _host(self, n_rows: int = 0) -> CTRClassifier:
+        """A copy of the host model; where none is given, one for so many training rows."""
+        if self.estimator is None:
+            return DeepFMClassifier().set_params(**host_options(n_rows))
+        return clone(self.estimator)
 
     def _trained_host(self, problem: Problem) -> CTRClassifier:
         """The host model, trained on all fields of the problem."""
@@ -222,7 +227,7 @@ class FieldSelector(TransformerMixin, BaseEstimator, ABC):
         )
 
     def _seeded_host(self, problem: Problem) -> CTRClassifier:
-        host = self._host()
+        host = self._host(len(problem.rows))
         if host.random_state is None:
             host.set_params(random_state=problem.seed)
         return host

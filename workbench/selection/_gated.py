@@ -126,7 +126,7 @@ class PruningSelector(GatedSelector):
 
     def refit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> CTRClassifier:
         """A host model trained from scratch on the kept fields, as benchmarks of selection judge it."""
-        host = self._host()
+        host = self._host(len(X))
         if host.random_state is None:
             host.set_params(random_state=self.random_state)
         if host.encoder is not None:

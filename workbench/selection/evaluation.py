@@ -13,10 +13,16 @@ from sklearn.base import clone
 
 from workbench.ctr import metrics
 from workbench.ctr._base import CTRClassifier
+from workbench.ctr._columns import FieldsError
 from workbench.ctr.encoded import Encoded
 from workbench.ctr.encoder import FieldEncoder
+from workbench.selection._base import FieldSelector
+from workbench.selection._size import latency_ms, n_bytes
 
-__all__ = ["auc_by_k", "default_ks", "fit_on", "judge", "overlap"]
+__all__ = ["REQUEST", "auc_by_k", "default_ks", "fit_on", "judge", "overlap", "repeated"]
+
+#: Rows of the request whose latency is measured.
+REQUEST = 100
 
 
 def fit_on(
@@ -65,7 +71,7 @@ def auc_by_k(
     *,
     seed: int,
     around: Callable[[str], Any],
-    known: dict[frozenset[str], tuple[float, float, float, float]] | None = None,
+    known: dict[frozenset[str], tuple[float, ...]] | None = None,
 ) -> pd.DataFrame:
     """AUC of new models on the best k fields of a ranking.
 
@@ -80,11 +86,12 @@ def auc_by_k(
 
     Returns
     -------
-    DataFrame with the columns k, auc, low, high, seconds
+    DataFrame with the columns k, auc, low, high, bytes, latency_ms, seconds
         The interval is of the test rows (bootstrap), not of the training.
     """
     known = {} if known is None else known
     rows = []
+    layout = encoder.layout()
     for k in ks:
         names = frozenset(ranked[:k])
         if names not in known:
@@ -94,9 +101,12 @@ def auc_by_k(
                 area = metrics.bootstrap(
                     "auc", test[1], judge(model, encoder, *test), n_resamples=200, random_state=seed
                 )
-                known[names] = (*area, time.perf_counter() - began)
+                seconds = time.perf_counter() - began
+                own = np.isin(layout.names, [field["name"] for field in model.layout_])
+                request = test[0][:REQUEST].keep(layout, own)
+                known[names] = (*area, n_bytes(model), latency_ms(model, request), seconds)
         rows.append((k, *known[names]))
-    return pd.DataFrame(rows, columns=["k", "auc", "low", "high", "seconds"])
+    return pd.DataFrame(rows, columns=["k", "auc", "low", "high", "bytes", "latency_ms", "seconds"])
 
 
 def overlap(sets: Sequence[Iterable[str]]) -> float:
@@ -106,3 +116,28 @@ def overlap(sets: Sequence[Iterable[str]]) -> float:
     if not pairs:
         return float("nan")
     return float(np.mean([len(a & b) / max(len(a | b), 1) for a, b in pairs]))
+
+
+def repeated(
+    selector: FieldSelector,
+    encoder: FieldEncoder,
+    train: tuple[Encoded, NDArray[Any]],
+    seeds: Iterable[int],
+) -> pd.DataFrame:
+    """Searches with other seeds: other first weights, and other rows kept for judging.
+
+    Returns
+    -------
+    DataFrame with the columns seed, field, score and kept
+        A search that left no field has scores of 0.
+    """
+    parts = []
+    for seed in seeds:
+        search = clone(selector).set_params(random_state=seed)
+        search.classes_ = np.array([0, 1])
+        try:
+            found = search.fit_encoded(encoder, *train).ranking()[["field", "score", "kept"]]
+        except FieldsError:
+            found = pd.DataFrame({"field": list(encoder.kinds_), "score": 0.0, "kept": False})
+        parts.append(found.assign(seed=seed))
+    return pd.concat(parts, ignore_index=True)[["seed", "field", "score", "kept"]]

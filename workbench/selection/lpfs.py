@@ -18,6 +18,7 @@ from workbench.ctr.encoded import Layout
 from workbench.selection._base import FieldSelector, Problem
 from workbench.selection._gated import PruningSelector, spread, tensor
 from workbench.selection._size import latency_ms, n_bytes
+from workbench.selection.steps import FEW_STEPS, host_options
 
 if TYPE_CHECKING:
     from workbench.selection.gates import FieldGates
@@ -40,7 +41,8 @@ class LPFS(PruningSelector):
     Parameters
     ----------
     estimator : CTR classifier, default=None
-        The host model; its epochs are those of the search. A `DeepFMClassifier` by default.
+        The host model; its epochs are those of the search. By default a `DeepFMClassifier` whose batches and
+        epochs give some 800 steps.
     penalty : float, default=0.005
         Pull of every gate towards zero. A field is dropped when its use is less; more drops more fields.
     max_fields : int, default=None
@@ -217,6 +219,7 @@ class LPFS(PruningSelector):
     def _make_gates(self, problem: Problem, layout: Layout, n_steps: int, stage: int) -> FieldGates:
         from workbench.selection.gates import FieldGates
 
+        self._n_steps, self._n_rows = n_steps, len(problem.rows)
         return FieldGates(
             len(layout.fields),
             n_steps=n_steps,
@@ -270,6 +273,13 @@ class LPFS(PruningSelector):
         )
 
     def _nothing_left(self) -> str:
+        if self._n_steps < FEW_STEPS:
+            options = host_options(self._n_rows)
+            return (
+                f"All fields were dropped: the search has {self._n_steps} steps, too few to tell fields "
+                f"apart; set the host model's batch_size to {options['batch_size']} and its n_epochs to "
+                f"{options['n_epochs']}."
+            )
         return (
             f"All fields were dropped: the penalty {self.penalty:g} is too large; "
             f"set it to {self.penalty / 4:g} or less."
@@ -280,7 +290,15 @@ def _inherited() -> str:
     """The parameters of `LPFS` with the defaults of `LPFSPlusPlus`."""
     doc = (LPFS.__doc__ or "").partition("    Attributes\n")[0]
     text = doc[doc.find("estimator : CTR") :].rstrip()
-    return text.replace("float, default=0.005", "float, default=0.01").replace("default=4.0", "default=8.0")
+    for theirs, ours in (
+        ("float, default=0.005", "float, default=0.01"),
+        ("default=4.0", "default=8.0"),
+        ("anneal : bool, default=False", "anneal : bool, default=True"),
+        ("held_out_gates : bool, default=False", "held_out_gates : bool, default=True"),
+        ("validation_fraction : float, default=0.1", "validation_fraction : float, default=0.2"),
+    ):
+        text = text.replace(theirs, ours)
+    return text
 
 
 @documented(parameters=_inherited())
@@ -289,6 +307,11 @@ class LPFSPlusPlus(LPFS):
 
     Where the gate of `LPFS` is flat at zero, this one has a slope, so a field that was dropped too early
     still learns. See `LPFS` for the search itself and for the attributes.
+
+    By default the gates learn from rows of their own and end near 0 or 1. Public re-implementations learn
+    them from the network's rows and leave their scale to the next layer, which on small logs now and then
+    keeps noise of many values, since the network memorises it:
+    ``LPFSPlusPlus(held_out_gates=False, anneal=False)``.
 
     Parameters
     ----------
@@ -329,10 +352,10 @@ class LPFSPlusPlus(LPFS):
         epsilon_end: float = 1e-3,
         epsilon_fraction: float = 0.6,
         start: float = 1.0,
-        anneal: bool = False,
+        anneal: bool = True,
         settle: float = 0.1,
-        held_out_gates: bool = False,
-        validation_fraction: float = 0.1,
+        held_out_gates: bool = True,
+        validation_fraction: float = 0.2,
         n_probes: int = 0,
         random_state: int | np.random.RandomState | None = None,
         alpha: float = 10.0,

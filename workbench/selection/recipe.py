@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,14 +15,14 @@ from workbench.arrays import Data, Split, TableData
 from workbench.ctr import metrics
 from workbench.ctr._base import CTRClassifier
 from workbench.ctr._labels import binary_codes
-from workbench.ctr.audit import audit_fields
+from workbench.ctr.audit import audit_fields, audit_numbers
 from workbench.ctr.encoded import Encoded
 from workbench.ctr.encoder import FieldEncoder
 from workbench.errors import DatasetError
 from workbench.report import Report, Reporter
 from workbench.selection._base import FieldSelector
 from workbench.selection._size import field_bytes, latency_ms, n_bytes
-from workbench.selection.evaluation import auc_by_k, default_ks, fit_on, judge
+from workbench.selection.evaluation import REQUEST, auc_by_k, default_ks, fit_on, judge, overlap, repeated
 from workbench.selection.roles import ROLE_KINDS
 from workbench.training import Callback, callbacks
 
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["search", "select_sql"]
 
-#: Rows of the request whose latency is measured.
-_REQUEST = 100
+#: Searches with further seeds, which show how far the choice is one of chance.
+_MORE_SEEDS = 2
 
 Part = tuple[Encoded, NDArray[np.float64]]
 
@@ -45,19 +46,20 @@ def search(estimator: Any, data: Data, split: Split, seed: int, reporter: Report
     data : Data
         A table with a label of two classes; rows without a label take no part.
     split, seed, reporter
-        Stages: full model, search, peers, one a retraining.
+        Stages: full model, search, the same search with other seeds, peers, one a retraining.
 
     Returns
     -------
     Report
-        Tables importance (fields), fields (each alone), gates (over the search), path (penalties tried),
+        Tables importance (fields, and by how many seeds each is kept), seeds (scores of each seed's
+        search), fields (each alone), gates (over the search), path (penalties tried),
         curve (AUC by number of fields, this method and its peers), models (full, pruned, retrained: AUC,
         log loss, bytes, latency), calibration, sql and notes.
     """
     table, codes = _labelled(data)
     train, test = split.indices(len(table.X), y=codes, column=table.split, seed=seed)
-    selector = _prepared(estimator, table.roles, list(table.X.columns), seed)
-    host = selector._host()
+    selector = _prepared(estimator, table.roles, list(table.X.columns), len(train), seed)
+    host = selector._host(len(train))
     if host.random_state is None:
         host.set_params(random_state=seed)
     encoder = clone(host.encoder) if host.encoder is not None else FieldEncoder()
@@ -66,8 +68,11 @@ def search(estimator: Any, data: Data, split: Split, seed: int, reporter: Report
         (encoder.encode(table.X.iloc[rows]), codes[rows].astype(np.float64)) for rows in (train, test)
     )
     ks = default_ks(len(encoder.kinds_))
-    reporter.plan({"full model": 1.0, "search": 2.0, "peers": 0.5, "retraining": 1.0 * len(ks)})
+    reporter.plan(
+        {"full model": 1.0, "search": 2.0, "other seeds": 4.0, "peers": 0.5, "retraining": 1.0 * len(ks)}
+    )
     alone, notes = audit_fields(encoder, *parts)
+    notes += audit_numbers(table.X.iloc[train], encoder.kinds_)
     for note in notes:
         reporter.log(note)
     began = time.perf_counter()
@@ -78,10 +83,12 @@ def search(estimator: Any, data: Data, split: Split, seed: int, reporter: Report
         selector.classes_ = np.array([0, 1])
         selector.fit_encoded(encoder, parts[0][0], parts[0][1])
         search_seconds = time.perf_counter() - start
+    with reporter.stage("other seeds"):
+        seeds = _by_seed(selector, encoder, parts[0], seed)
     rankings = {_title(selector): selector.ranking()["field"].tolist()}
     with reporter.stage("peers"):
-        rankings |= _peers(full, encoder, parts[0], alone, seed)
-    known: dict[frozenset[str], tuple[float, float, float, float]] = {}
+        rankings |= _peers(host, encoder, parts[0], seed)
+    known: dict[frozenset[str], tuple[float, ...]] = {}
     with reporter.stage("retraining"):
         own = int(selector.support_.sum())
         curve = pd.concat(
@@ -111,7 +118,8 @@ def search(estimator: Any, data: Data, split: Split, seed: int, reporter: Report
         if score > 0 and hasattr(selector, "gates_") and hasattr(selector, "penalty"):
             notes.append(f"Probe {probe}, which holds nothing, was kept: raise the penalty.")
     tables = {
-        "importance": _importance(selector, full),
+        "importance": _importance(selector, full, seeds),
+        "seeds": seeds,
         "fields": alone,
         "curve": curve,
         "models": compared,
@@ -127,6 +135,7 @@ def search(estimator: Any, data: Data, split: Split, seed: int, reporter: Report
     if hasattr(selector, "path_") and "penalty" in selector.path_:
         tables["path"] = pd.DataFrame(selector.path_)
     scores = _scores(compared, selector, search_seconds, time.perf_counter() - began)
+    scores["seed_overlap"] = overlap([part.loc[part["kept"], "field"] for _, part in seeds.groupby("seed")])
     before, after = scores["full_test_auc"], scores["test_auc"]
     headline = (
         f"{len(kept)} of {len(selector.fields_)} fields are kept; test AUC {after:.4f} with them, "
@@ -149,26 +158,32 @@ class _LiveGates(Callback):
     def __init__(self, reporter: Reporter) -> None:
         self.reporter = reporter
         self._told = -1
+        self._before = self._last = 0  # steps of the trainings before this one, of a path of penalties
 
     def on_batch_end(self, loop: Loop) -> None:
         learner = loop.extras.get("gates")
         if learner is None:
             return
         step, gates = learner.last()  # type: ignore[attr-defined]
+        if step < self._last:
+            self._before += self._last
+        self._last = step
         if step != self._told and (step == 0 or step % learner.every_told == 0):  # type: ignore[attr-defined]
             self._told = step
             for name, value in gates.items():
-                self.reporter.metric(f"gate/{name}", value, step)
+                self.reporter.metric(f"gate/{name}", value, self._before + step)
 
 
-def _prepared(estimator: Any, roles: dict[str, list[str]], names: list[str], seed: int) -> FieldSelector:
+def _prepared(
+    estimator: Any, roles: dict[str, list[str]], names: list[str], n_rows: int, seed: int
+) -> FieldSelector:
     """The selector with its seed set, and with kinds where the data set's roles give them."""
     selector: FieldSelector = clone(estimator)
     if selector.random_state is None:
         selector.set_params(random_state=seed)
     kinds = {c: kind for role, kind in ROLE_KINDS.items() for c in roles.get(role, []) if c in names}
     if kinds:
-        host = selector._host()
+        host = selector._host(n_rows)
         encoder = host.encoder if host.encoder is not None else FieldEncoder()
         shared = encoder.shared
         if shared is None and roles.get("item") and roles.get("history"):
@@ -194,18 +209,20 @@ def _title(selector: FieldSelector) -> str:
     return {"LPFSPlusPlus": "LPFS++"}.get(name, name.removesuffix("Selector"))
 
 
-def _peers(
-    full: CTRClassifier, encoder: FieldEncoder, train: Part, alone: pd.DataFrame, seed: int
-) -> dict[str, list[str]]:
-    """Rankings that cost next to nothing, to stand beside."""
+def _peers(host: CTRClassifier, encoder: FieldEncoder, train: Part, seed: int) -> dict[str, list[str]]:
+    """Rankings that cost a training at most, to stand beside.
+
+    SHARK judges by rows that its model has not seen: on the model's own, what it memorised looks useful.
+    """
     from workbench.selection.scores import field_gradients, mutual_information
 
     rng = np.random.default_rng(seed)
-    rows = np.sort(rng.permutation(len(train[1]))[:50_000])
-    part, y = train[0][rows], train[1][rows]
+    order = rng.permutation(len(train[1]))
+    held, rest = np.split(order, [max(len(order) // 5, 1)])
     layout = encoder.layout()
-    shark = field_gradients(full, part, y)
-    shared = mutual_information(layout, part, y)
+    model = fit_on(host, encoder, train[0][rest], train[1][rest], layout.names, seed=seed)
+    shark = field_gradients(model, train[0][held], train[1][held])
+    shared = mutual_information(layout, *train)
     drawn = rng.permutation(layout.names).tolist()
     return {
         **{
@@ -215,6 +232,14 @@ def _peers(
         "Mutual information": [layout.names[i] for i in (-shared).argsort(kind="stable")],
         "At random": drawn,
     }
+
+
+def _by_seed(selector: FieldSelector, encoder: FieldEncoder, train: Part, seed: int) -> pd.DataFrame:
+    """Scores and choice of this search and of some with other seeds."""
+    own = selector.random_state if isinstance(selector.random_state, Integral) else seed
+    first = selector.ranking()[["field", "score", "kept"]].assign(seed=int(own))
+    others = repeated(selector, encoder, train, [int(own) + i for i in range(1, 1 + _MORE_SEEDS)])
+    return pd.concat([first, others], ignore_index=True)[["seed", "field", "score", "kept"]]
 
 
 def _compare(
@@ -229,8 +254,11 @@ def _compare(
     for name, model in models.items():
         p = predictions[name]
         area = metrics.bootstrap("auc", test[1], p, n_resamples=200, random_state=seed)
+        gain = metrics.bootstrap(
+            "auc_gain", test[1], p, base=predictions["full"], n_resamples=200, random_state=seed
+        )
         own = np.isin(layout.names, [field["name"] for field in model.layout_])
-        request = test[0][:_REQUEST].keep(layout, own)
+        request = test[0][:REQUEST].keep(layout, own)
         rows.append(
             (
                 name,
@@ -241,14 +269,17 @@ def _compare(
                 metrics.calibration_error(test[1], p),
                 n_bytes(model),
                 latency_ms(model, request),
+                *gain,
             )
         )
     columns = ["model", "n_fields", "auc", "low", "high", "logloss", "normalized_entropy"]
-    return pd.DataFrame(rows, columns=[*columns, "calibration_error", "bytes", "latency_ms"])
+    columns += ["calibration_error", "bytes", "latency_ms", "gain", "gain_low", "gain_high"]
+    return pd.DataFrame(rows, columns=columns)
 
 
-def _importance(selector: FieldSelector, full: CTRClassifier) -> pd.DataFrame:
+def _importance(selector: FieldSelector, full: CTRClassifier, seeds: pd.DataFrame) -> pd.DataFrame:
     cost = field_bytes(full)
+    times_kept = seeds.groupby("field")["kept"].sum()
     table = pd.DataFrame(
         {
             "component": selector.fields_,
@@ -256,6 +287,7 @@ def _importance(selector: FieldSelector, full: CTRClassifier) -> pd.DataFrame:
             "score": selector.importance_,
             "cost": [float(cost[name]) for name in selector.fields_],
             "kept": selector.support_,
+            "seeds": times_kept[selector.fields_].to_numpy(dtype=np.int64),
         }
     )
     return table.sort_values("score", ascending=False, ignore_index=True)

@@ -62,22 +62,39 @@ def _loss(model: CTRClassifier, rows: Encoded, y: NDArray[np.float64]) -> float:
     return metrics.logloss(y, expit(model.decide_encoded(rows) - np.log(model.negative_rate)))
 
 
-def field_gradients(model: CTRClassifier, rows: Encoded, y: NDArray[np.float64]) -> dict[str, Floats]:
-    """SHARK's F-Permutation: the first-order change of the loss when a field is replaced by its mean.
+def field_gradients(
+    model: CTRClassifier, rows: Encoded, y: NDArray[np.float64], *, order: int = 2
+) -> dict[str, Floats]:
+    """SHARK's F-Permutation: an estimate of how the loss changes when a field's cells are shuffled.
 
-    For each row and field, the loss's gradient by the field's vector times (mean vector - vector), plus the
-    same of its linear part. ``"signed"`` is the mean over rows, the literal expectation of what permutation
-    does; ``"absolute"`` the mean of the absolute values, which public reproductions take. The absolute one
-    measures how far an overfitted table is spread, and ranks noise fields of many values high. The signed one
-    vanishes for every field where training has converged: the gradient by the size of a field's vectors is
-    zero there.
+    With e the part of a row that comes from one field (its vector and its linear weight), z the row's logit
+    and e' the same part of another row, the logit changes by about d = <dz/de, e' - e>, and the logistic loss
+    by (p - y)·d + p(1 - p)·d²/2. Over all other rows e' this has the expectation ::
 
-    One pass for the means and one for the gradients, against (number of fields x shuffles) for permutation.
+        (p - y)·<g, m - e>  +  p(1 - p)/2 · (<g, m - e>² + g' C g)
+
+    with g = dz/de, and m and C the mean and covariance of e over the rows. ``"signed"`` is its mean over
+    rows up to `order`. The first term alone is the published score; it vanishes for every field where
+    training has converged, as the gradient by the size of a field's vectors is zero there, and what is left
+    of it is noise. The second does not, and costs one product with a small matrix more.
+
+    ``"absolute"`` is the mean of the absolute first term, which public reproductions take. It measures how
+    far an overfitted table is spread, and ranks noise fields of many values high.
+
+    One pass for the moments and one for the gradients, against (number of fields x shuffles) for permutation.
+
+    Parameters
+    ----------
+    order : {1, 2}
+
+    Returns
+    -------
+    dict with "signed" and "absolute", each an ndarray of shape (n_fields,)
 
     References
     ----------
     Zhang et al., "SHARK: A Lightweight Model Compression Approach for Large-scale Recommender Systems",
-    CIKM 2023, arXiv 2308.09395.
+    CIKM 2023, arXiv 2308.09395, for the first order. The second is an addition of this package.
     """
     import torch
 
@@ -87,50 +104,89 @@ def field_gradients(model: CTRClassifier, rows: Encoded, y: NDArray[np.float64])
     network = model.network()
     layout = network.layout
     chunks = [slice(i, i + _CHUNK) for i in range(0, len(rows), _CHUNK)]
-    sums: list[Any] = [None, None, None]
-    for chunk in chunks:
-        for i, value in enumerate(_activations(network, make_batch(rows[chunk], layout))):
-            if value is not None:
-                total = value.detach().double().sum(0)
-                sums[i] = total if sums[i] is None else sums[i] + total
-    means = [None if total is None else (total / len(rows)).float() for total in sums]
+    groups = _groups(network)
+    moments = _moments(network, rows, chunks, covariance=order > 1)
     signed, absolute = (torch.zeros(len(layout.fields), dtype=torch.float64) for _ in range(2))
     for chunk in chunks:
         batch = make_batch(rows[chunk], layout)
-        activations = [
-            None if value is None else value.detach().requires_grad_()
-            for value in _activations(network, batch)
-        ]
-        if activations[2] is not None:
-            batch = replace(batch, values=activations[2])
-        gates = network._gates(None, None)
-        logits = network.head(activations[0], activations[1], batch, gates)
-        torch.nn.functional.binary_cross_entropy_with_logits(
-            logits, torch.from_numpy(y[chunk]).float(), reduction="sum"
-        ).backward()
-        terms = torch.zeros(len(logits), len(layout.fields), dtype=torch.float64)
-        for value, mean, places in zip(activations, means, _places(network), strict=True):
-            if value is not None and value.grad is not None:
-                change = (value.grad * (mean - value.detach())).double()
-                terms[:, places] += change.sum(-1) if change.ndim == 3 else change
-        signed += terms.sum(0)
-        absolute += terms.abs().sum(0)
+        parts = [part.detach().requires_grad_() for part in _parts(network, batch)]
+        logits = _head(network, parts, batch)
+        logits.sum().backward()
+        p = torch.sigmoid(logits.detach()).double()
+        change, spread = (torch.zeros(len(logits), len(layout.fields), dtype=torch.float64) for _ in range(2))
+        for part, (mean, covariance), places in zip(parts, moments, groups, strict=True):
+            gradient = part.grad
+            if gradient is None:
+                continue
+            change[:, places] += (gradient * (mean - part.detach())).sum(-1).double()
+            if covariance is not None:
+                along = torch.einsum("nfd,fde->nfe", gradient, covariance)
+                spread[:, places] += (along * gradient).sum(-1).double()
+        first = (p - torch.from_numpy(y[chunk]))[:, None] * change
+        absolute += first.abs().sum(0)
+        if order > 1:
+            first = first + (p * (1 - p) / 2)[:, None] * (change.square() + spread)
+        signed += first.sum(0)
     return {"signed": (signed / len(rows)).numpy(), "absolute": (absolute / len(rows)).numpy()}
 
 
-def _activations(network: Network, batch: Batch) -> tuple[Any, Any, Any]:
-    """Vectors, linear parts, and the numbers that reach the head as they are."""
-    vectors, parts = network.embed(batch, network._gates(None, None))
-    plain = network.has_vectors and not network.embeds_numbers and batch.values.shape[1] > 0
-    return vectors, parts, batch.values if plain else None
-
-
-def _places(network: Network) -> tuple[list[int], list[int], list[int]]:
-    """The fields of each kind of activation."""
+def _groups(network: Network) -> list[list[int]]:
+    """Fields whose parts of a row lie in one tensor: those with embeddings, then numbers without."""
     fields = network.layout.fields
-    numbers = [i for i, field in enumerate(fields) if field.kind == "numeric"]
     every = list(range(len(fields)))
-    return (every if network.embeds_numbers else [i for i in every if i not in numbers]), every, numbers
+    if not network.has_vectors or network.embeds_numbers:
+        return [every]
+    numbers = [i for i, field in enumerate(fields) if field.kind == "numeric"]
+    return [[i for i in every if i not in numbers], *([numbers] if numbers else [])]
+
+
+def _parts(network: Network, batch: Batch) -> list[Any]:
+    """What each field gives to the head, one tensor (n, fields of the group, width) a group of `_groups`."""
+    import torch
+
+    vectors, linear = network.embed(batch, network._gates(None, None))
+    given = ([] if vectors is None else [vectors]) + ([] if linear is None else [linear.unsqueeze(-1)])
+    numbers = [batch.values.unsqueeze(-1)] if len(_groups(network)) > 1 else []
+    return [torch.cat(given, dim=-1), *numbers]
+
+
+def _head(network: Network, parts: list[Any], batch: Batch) -> Any:
+    """Logits from what `_parts` gave, (n,)."""
+    vectors, linear = parts[0], None
+    if network.has_linear:
+        vectors, linear = parts[0][..., :-1], parts[0][..., -1]
+    if len(parts) > 1:
+        batch = replace(batch, values=parts[1].squeeze(-1))
+    return network.head(vectors if network.has_vectors else None, linear, batch, network._gates(None, None))
+
+
+def _moments(
+    network: Network, rows: Encoded, chunks: list[slice], *, covariance: bool
+) -> list[tuple[Any, Any]]:
+    """Mean (fields, width) and, if asked for, covariance (fields, width, width) of each group's parts."""
+    import torch
+
+    from workbench.ctr._batch import make_batch
+
+    sums: list[Any] = []
+    squares: list[Any] = []
+    with torch.no_grad():
+        for chunk in chunks:
+            parts = [part.double() for part in _parts(network, make_batch(rows[chunk], network.layout))]
+            if not sums:
+                sums = [torch.zeros_like(part[0]) for part in parts]
+                squares = [part.new_zeros((*part.shape[1:], part.shape[2])) for part in parts]
+            for total, square, part in zip(sums, squares, parts, strict=True):
+                total += part.sum(0)
+                if covariance:
+                    by_field = part.transpose(0, 1)
+                    square += by_field.transpose(1, 2) @ by_field
+    found = []
+    for total, square in zip(sums, squares, strict=True):
+        mean = total / len(rows)
+        spread = square / len(rows) - mean.unsqueeze(-1) * mean.unsqueeze(-2)
+        found.append((mean.float(), spread.float() if covariance else None))
+    return found
 
 
 def gate_gradients(

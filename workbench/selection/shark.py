@@ -1,4 +1,4 @@
-"""SHARK: drop the fields that matter least by a first-order estimate, fine-tuning in between."""
+"""SHARK: drop the fields that matter least by an estimate from one pass, fine-tuning in between."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils._param_validation import Interval
+from sklearn.utils._param_validation import Interval, Options
 
 from workbench.ctr import metrics
 from workbench.ctr._base import CTRClassifier
@@ -21,7 +21,7 @@ __all__ = ["SharkSelector"]
 
 @selector_documented
 class SharkSelector(FieldSelector):
-    """Drop the fields that a first-order estimate calls least useful, and fine-tune, until a target is met.
+    """Drop the fields that one pass over the rows calls least useful, and fine-tune, until a target is met.
 
     Each round scores all remaining fields in one pass over the validation rows (F-Permutation), drops the
     lowest, and trains the pruned model for another epoch. Set a target: without one, fields with a score
@@ -35,7 +35,10 @@ class SharkSelector(FieldSelector):
     signed : bool, default=False
         Score by the mean of the estimated change of the loss itself, in place of the mean of its absolute
         values, which public reproductions take. The absolute one ranks noise of many values high in an
-        overfitted model; the signed one is near 0 for every field of a model at its optimum.
+        overfitted model; the signed one is what permutation importance estimates.
+    order : {1, 2}, default=2
+        Terms of the signed score: 1 is the published one, which is near 0 for every field of a model at its
+        optimum; the second term is what is left there.
     drop_per_round : int, default=1
         Fields dropped between two fine-tunings.
     fine_tune : bool, default=True
@@ -56,6 +59,7 @@ class SharkSelector(FieldSelector):
 
     max_bytes: int | None
     signed: bool
+    order: int
     drop_per_round: int
     fine_tune: bool
 
@@ -63,6 +67,7 @@ class SharkSelector(FieldSelector):
         **FieldSelector._parameter_constraints,
         "max_bytes": [Interval(Integral, 1, None, closed="left"), None],
         "signed": ["boolean"],
+        "order": [Options(Integral, {1, 2})],
         "drop_per_round": [Interval(Integral, 1, None, closed="left")],
         "fine_tune": ["boolean"],
     }
@@ -78,6 +83,7 @@ class SharkSelector(FieldSelector):
         signed: bool = False,
         drop_per_round: int = 1,
         fine_tune: bool = True,
+        order: int = 2,
     ) -> None:
         keep_parameters(self, locals())
 
@@ -121,7 +127,7 @@ class SharkSelector(FieldSelector):
         return final, alive
 
     def _terms(self, host: CTRClassifier, rows: Any, y: NDArray[np.float64]) -> NDArray[np.float64]:
-        return field_gradients(host, rows, y)["signed" if self.signed else "absolute"]
+        return field_gradients(host, rows, y, order=self.order)["signed" if self.signed else "absolute"]
 
     def _met(self) -> bool:
         fields = self.max_fields is None or self.path_["n_fields"][-1] <= self.max_fields

@@ -1,0 +1,196 @@
+"""Rows a second of training: our models, other packages and plain transcriptions on the same rows."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from _common import commit, machine, table
+from _selection_data import ADULT
+from _selection_logs import SIZES, log
+from _selection_rivals import EMBEDDING, HIDDEN, RATE, Columns, deepctr, plain_dlrm, plain_one_table, rechub
+
+from workbench.ctr import (
+    DCNv2Classifier,
+    DeepFMClassifier,
+    DINClassifier,
+    DLRMClassifier,
+    FieldEncoder,
+    metrics,
+)
+from workbench.ctr.encoded import Encoded, Layout
+
+__all__ = ["report"]
+
+BATCH, HISTORY = 4096, 50
+OURS = {
+    "DeepFM": DeepFMClassifier,
+    "DCNv2": DCNv2Classifier,
+    "DLRM": DLRMClassifier,
+    "DIN, history 50": DINClassifier,
+}
+#: Model, what it is compared with, how many times as fast it is meant to be.
+PAIRS = (
+    ("DeepFM", "deepctr-torch", 3.5),
+    ("DeepFM", "torch-rechub", 25.0),
+    ("DeepFM", "plain, one sparse table", None),
+    ("DCNv2", "deepctr-torch", 1.5),
+    ("DIN, history 50", "deepctr-torch", 3.0),
+    ("DLRM", "plain transcription", 2.0),
+)
+
+
+def wide(n: int) -> Columns:
+    """The planted log's 26 categories and 13 numbers."""
+    rows = log(n, seed=0)
+    return Columns(rows.codes, SIZES, rows.numbers, rows.click)
+
+
+def sequences(n: int, seed: int = 0) -> Columns:
+    """A user, a category and an item with histories that are all full: nothing is saved on padding."""
+    rng = np.random.default_rng(seed)
+    sizes = (100_000, 500, 100_000)
+    codes = np.stack([size * rng.random(n) ** 3.3 for size in sizes], axis=1).astype(np.int32)
+    history = (1 + sizes[-1] * rng.random((n, HISTORY)) ** 3.3).astype(np.int32)
+    click = (rng.random(n) < 0.2 + 0.3 * (codes[:, 1] % 2)).astype(np.int8)
+    return Columns(codes, sizes, np.empty((n, 0), dtype=np.float32), click, history)
+
+
+def ours(kind: str, rows: Columns) -> tuple[float, float]:
+    """Seconds of an epoch on encoded rows, and of `fit` on the table, encoder and all; Adam, as the peers."""
+    names = [f"c{i}" for i in range(len(rows.sizes))]
+    frame = pd.DataFrame(dict(zip(names, rows.codes.T, strict=True)))
+    for i in range(rows.numbers.shape[1]):
+        frame[f"n{i}"] = rows.numbers[:, i]
+    kinds, shared = dict.fromkeys(names, "categorical"), None
+    if rows.history is not None:
+        frame["history"] = list(rows.history - 1)
+        kinds, shared = {**kinds, "history": "sequence"}, {"history": names[-1]}
+    encoder = FieldEncoder(kinds=kinds, shared=shared, numeric="standard", max_length=HISTORY)
+    model = OURS[kind](
+        embedding_dim=EMBEDDING,
+        hidden=HIDDEN,
+        batch_size=BATCH,
+        learning_rate=RATE,
+        encoder=encoder,
+        random_state=0,
+        device="cpu",
+    )
+    fitted = encoder.fit(frame)
+    encoded = fitted.encode(frame)
+    model.fit_encoded(fitted, encoded[: 2 * BATCH], rows.click[: 2 * BATCH])  # compiles what is compiled
+    began = time.perf_counter()
+    model.fit_encoded(fitted, encoded, rows.click)
+    epoch = time.perf_counter() - began
+    began = time.perf_counter()
+    model.fit(frame, rows.click)
+    return epoch, time.perf_counter() - began
+
+
+def rival(kind: str, name: str, rows: Columns) -> float:
+    if name == "torch-rechub":
+        return rechub(rows, BATCH)
+    if name.startswith("plain"):
+        return plain_dlrm(rows, BATCH) if kind == "DLRM" else plain_one_table(rows, BATCH)
+    return deepctr(kind.partition(",")[0], rows, BATCH)[0]
+
+
+def report(data: Path | None, n: int, repeats: int) -> None:
+    """Print rows a second and ratios, the median of `repeats`, and the log loss on Adult.
+
+    Ours and theirs take turns, so that a machine that slows down slows both.
+    """
+    torch.set_num_threads(2)
+    print(machine(2), f"commit {commit()}", sep="\n")
+    print(
+        f"{n} rows, embedding {EMBEDDING}, perceptron {HIDDEN}, batches of {BATCH}, Adam ({RATE}), 1 epoch\n"
+    )
+    logs = {"DIN, history 50": sequences(n)}
+    plain = wide(n)
+    lines = []
+    for kind, other, target in PAIRS:
+        rows = logs.get(kind, plain)
+        # torch-rechub takes minutes: fewer rows give the same rate.
+        theirs_on = rows.part(slice(0, n // 5)) if other == "torch-rechub" else rows
+        rival(kind, other, rows.part(slice(0, 2 * BATCH)))
+        mine, whole, their = [], [], []
+        for _ in range(repeats):
+            epoch, fit = ours(kind, rows)
+            mine.append(n / epoch)
+            whole.append(n / fit)
+            their.append(len(theirs_on.click) / rival(kind, other, theirs_on))
+        speed, rate = statistics.median(mine), statistics.median(their)
+        lines.append(
+            [
+                *(kind, f"{speed:,.0f}", f"{statistics.median(whole):,.0f}", other, f"{rate:,.0f}"),
+                *(f"{speed / rate:.1f}x", "" if target is None else f"{target:g}x"),
+            ]
+        )
+        print(" | ".join(lines[-1]), flush=True)
+    header = ["model", "ours, rows/s", "with the encoder", "beside", "rows/s", "ratio", "wanted"]
+    print("\n" + table(header, lines))
+    if data is not None:
+        print("\n" + held_out(data))
+
+
+def held_out(data: Path, seeds: tuple[int, ...] = (0, 1, 2, 3, 4)) -> str:
+    """Log loss on Adult's test file, of the speed table's settings in batches of 256 for three epochs."""
+    parts = []
+    for name in ("train", "test"):
+        path = data / "ctr" / f"adult_{name}.csv"
+        skip = 1 if path.open().readline().startswith("|") else 0
+        parts.append(pd.read_csv(path, header=None, names=ADULT, skipinitialspace=True, skiprows=skip))
+    y, z = (part.pop("income").str.contains(">50K").to_numpy(int) for part in parts)
+    frames = [part.drop(columns="fnlwgt").astype(str) for part in parts]
+    encoder = FieldEncoder(kinds=dict.fromkeys(frames[0], "categorical"), min_count=2).fit(frames[0])
+    train, test = (encoder.encode(frame) for frame in frames)
+    layout = encoder.layout()
+    rows, judged = (_columns(part, layout, labels) for part, labels in ((train, y), (test, z)))
+    options: dict[str, Any] = {"embedding_dim": EMBEDDING, "hidden": HIDDEN, "learning_rate": RATE}
+    found = []
+    for kind in ("DeepFM", "DCNv2"):
+        runs: list[Callable[[int], float]] = [
+            lambda seed, kind=kind: metrics.logloss(
+                z,
+                _expit(
+                    OURS[kind](n_epochs=3, batch_size=256, random_state=seed, device="cpu", **options)
+                    .fit_encoded(encoder, train, y)
+                    .decide_encoded(test)
+                ),
+            ),
+            lambda seed, kind=kind: metrics.logloss(
+                z, deepctr(kind, rows, 256, epochs=3, seed=seed)[1](judged)
+            ),
+        ]
+        values = [[run(seed) for seed in seeds] for run in runs]
+        means = [float(np.mean(each)) for each in values]
+        found.append(
+            [
+                kind,
+                *(f"{m:.4f} ± {np.std(v):.4f}" for m, v in zip(means, values, strict=True)),
+                *(f"{means[0] - means[1]:+.4f}", "within +0.001"),
+            ]
+        )
+    header = [
+        f"Adult's test file, {len(seeds)} seeds",
+        "ours, log loss",
+        "deepctr-torch",
+        "difference",
+        "wanted",
+    ]
+    return table(header, found)
+
+
+def _columns(encoded: Encoded, layout: Layout, y: Any) -> Columns:
+    sizes = tuple(field.rows for field in layout.fields)
+    return Columns(encoded.ids, sizes, np.empty((len(y), 0), dtype=np.float32), y)
+
+
+def _expit(logits: Any) -> Any:
+    return 1 / (1 + np.exp(-logits))
