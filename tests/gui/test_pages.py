@@ -116,9 +116,7 @@ def test_runs_that_fill_several_pages_are_all_reached(filled, open_page):
     with filled.dir.write() as db:  # the same run 400 times more, each a second younger
         db.execute("CREATE TEMP TABLE copy AS SELECT * FROM runs")
         for i in range(400):
-            db.execute(
-                "UPDATE copy SET id = ?, created = created + 1, name = ?", (f"{i:010x}", f"copy {i}")
-            )
+            db.execute("UPDATE copy SET id = ?, created = created + 1, name = ?", (f"{i:010x}", f"copy {i}"))
             db.execute("INSERT INTO runs SELECT * FROM copy")
         db.execute("DROP TABLE copy")
     assert len(open_page("runs").dataframe[0].value) == 200

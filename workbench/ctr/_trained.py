@@ -220,7 +220,7 @@ class NetworkEstimator(BaseEstimator):
         encoded = Encoded(
             inputs.get("ids", np.empty((n, 0))).astype(np.int32),
             inputs.get("numbers", np.empty((n, 0), np.float32)),
-            [inputs[field.name].astype(np.int32) for field in fields if field.is_list],
+            tuple(inputs[field.name].astype(np.int32) for field in fields if field.is_list),
         )
         expected = 1 / (1 + np.exp(-self.decide_encoded(encoded)))
         notes = {
