@@ -279,8 +279,9 @@ def test_a_query_is_shared_explained_and_exported(page, browser, server: Server,
     page.get_by_role("button", name="Run", exact=True).click()
     expect(page.get_by_text(re.compile("^3 rows"))).to_be_visible(timeout=SLOW)
     for word, suffix in (("CSV", "csv"), ("Parquet", "parquet")):
+        page.get_by_role("button", name=f"Whole result as {word}").click()
         with page.expect_download(timeout=SLOW) as downloading:
-            page.get_by_role("button", name=f"Whole result as {word}").click()
+            page.get_by_role("button", name=f"Save query.{suffix}").click()
         downloading.value.save_as(tmp_path / f"out.{suffix}")
     assert pd.read_csv(tmp_path / "out.csv")["who"].tolist() == ["'=1+1", "Ann", "'@SUM(A1)"]
     assert pd.read_parquet(tmp_path / "out.parquet")["who"].tolist() == ["=1+1", "Ann", "@SUM(A1)"]

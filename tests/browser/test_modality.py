@@ -100,6 +100,25 @@ def test_the_result_fits_and_is_photographed(page, server: Server, width: int):
     photograph(page, f"/run?run={run.id}", "modality-run", width)
 
 
+def test_a_race_shows_each_remedy_beside_its_baseline(page, server: Server, data: str):
+    params = {"remedies": ["none", "auxiliary", "umt"], "n_epochs": 6, "hidden": 8, "depth": 1}
+    run = wb.open(server.store).submit("modality.RemedyRace", data, params=params, seed=0).wait(timeout=600)
+    assert run.state == "done", run.error
+    go(page, f"/run?run={run.id}")
+    expect(page.get_by_text(run.headline[:40]).first).to_be_visible(timeout=4 * SLOW)
+    expect(page.get_by_role("heading", name="What was raced")).to_be_visible(timeout=4 * SLOW)
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('.js-plotly-plot')].some(p => p.data)", timeout=4 * SLOW
+    )
+    drawn = page.evaluate("[...document.querySelector('.js-plotly-plot').data].map(t => [t.name, t.x, t.y])")
+    dots = {name: dict(zip(y, x, strict=True)) for name, x, y in drawn if name}
+    mean = run.report().tables["race"].set_index("remedy")
+    assert dots["remedy"] == pytest.approx(mean["validation"].to_dict())
+    assert dots["plain, same budget"] == pytest.approx(mean["baseline"].to_dict())
+    for width in (1280, 390):
+        photograph(page, f"/run?run={run.id}", "modality-race", width)
+
+
 def test_what_cannot_be_analysed_is_one_sentence_before_a_run(page, server: Server):
     store = wb.open(server.store)
     notes = pd.DataFrame({"note_text": [f"patient {i} slept well again" for i in range(40)]})

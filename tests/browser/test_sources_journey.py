@@ -85,7 +85,7 @@ def test_a_database_is_asked_refreshed_and_its_password_forgotten(page, server: 
         form = page.get_by_test_id("stPopoverBody")
         expect(form.get_by_text('SELECT * FROM "Messung"')).to_be_visible(timeout=SLOW)
         form.get_by_label("User").fill("ann")
-        form.get_by_label("Password").fill(PASSWORD)
+        form.get_by_label("Password", exact=True).fill(PASSWORD)
         form.get_by_role("button", name="Refresh").click()
         expect(page.get_by_text("Imported messung@2")).to_be_visible(timeout=SLOW)
         assert store.dataset("messung").n_rows == 300
@@ -98,9 +98,13 @@ def test_an_object_is_fetched_refreshed_and_its_key_forgotten(page, server: Serv
     store = wb.open(server.store)
     with s3_server() as port:
         system = fs.S3FileSystem(
-            KEY, SECRET, endpoint_override=f"127.0.0.1:{port}", scheme="http", region="us-east-1",
+            access_key=KEY,
+            secret_key=SECRET,
+            endpoint_override=f"127.0.0.1:{port}",
+            scheme="http",
+            region="us-east-1",
             allow_bucket_creation=True,
-        )  # fmt: skip
+        )
         system.create_dir("plant")
         with system.open_output_stream("plant/a ü.csv") as out:
             out.write("x,wört\n1,ä\n2,ö\n".encode())
@@ -127,7 +131,7 @@ def test_an_object_is_fetched_refreshed_and_its_key_forgotten(page, server: Serv
         page.get_by_role("button", name="Refresh").click()
         form = page.get_by_test_id("stPopoverBody")
         form.get_by_label(re.compile("^Access key")).fill(KEY)
-        form.get_by_label("Secret key").fill(SECRET)
+        form.get_by_label("Secret key", exact=True).fill(SECRET)
         form.get_by_role("button", name="Refresh").click()
         expect(page.get_by_text("Imported from the store@2")).to_be_visible(timeout=SLOW)
         assert store.dataset("from the store").n_rows == 3

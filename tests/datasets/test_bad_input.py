@@ -97,6 +97,9 @@ FAULTS = {
     "only a header": ("a.csv", "a,b,c\n", None, None, "header but no rows"),
     "short row": ("a.csv", "a,b,c\n1,2,3\n1,2\n", 3, None, "has 2 columns where line 1 has 3"),
     "short row late": ("a.csv", "a,b\n" + "1,2\n" * 30_000 + "1\n", 30_002, None, "has 1 columns where 2"),
+    "long row": ("a.csv", "a,b,c\n1,2,3\n4,5,6,7\n8,9,10\n", 3, None, "has 4 columns where line 1 has 3"),
+    "long rows to the end": ("a.csv", "a,b\n1,2\n1,2,3\n", 3, None, "has 3 columns where line 2 has 2"),
+    "header too short": ("a.csv", "a,b\n1,2,3\n4,5,6\n", 2, None, "has 3 columns where line 1 has 2"),
     "other delimiter": ("a.csv", "a^b\n1^2\n", 1, None, "'^' stands in line 1"),
     "latin-1": ("a.csv", "a,b\nx,1\ncafé,2\n".encode("latin-1"), 3, 4, "is not UTF-8"),
     "latin-1 late": (
@@ -144,6 +147,7 @@ FAULTS = {
     "JSON list cut short": ("a.json", '[{"a": 1}, {"a": 2', None, None, "JSON"),
     "broken JSON": ("a.jsonl", '{"a": 1}\n{"a": \n', 2, None, "not one JSON object a line"),
     "one JSON object": ("a.json", '{"a": {"b": 1}}', None, None, "one JSON object"),
+    "one JSON object over many lines": ("a.json", '{\n  "a": {"b": 1}\n}\n', None, None, "one JSON object"),
     "unknown suffix": ("a.docx", "x", None, None, "its suffix is none of"),
     "ts channels": ("a.ts", TS + "1,2:3:b\n", 7, None, "channel 2 has 1 values where channel 1 has 2"),
     "ts dimensions": ("a.ts", TS + "1:2:3:b\n", 7, None, "3 channels where @dimensions says 2"),
@@ -212,6 +216,16 @@ def test_npy_shorter_than_its_header(datasets, tmp_path):
     (tmp_path / "a.npy").write_bytes((tmp_path / "a.npy").read_bytes()[:-8])
     with pytest.raises(ImportFailed, match="shorter than its header says"):
         datasets.import_files(tmp_path / "a.npy")
+
+
+def test_a_named_delimiter_that_parts_nothing(datasets, tmp_path):
+    (tmp_path / "a.csv").write_text("a;b\n1;2\n")
+    with pytest.raises(ImportFailed, match="',', does not stand in line 1, but ';' does") as caught:
+        datasets.import_files(tmp_path / "a.csv", options={"delimiter": ","})
+    assert caught.value.line == 1
+    with pytest.raises(UsageError, match="lines to skip are a number"):
+        datasets.import_files(tmp_path / "a.csv", options={"skip": "two"})
+    assert datasets.list() == []
 
 
 def test_bombs(datasets, tmp_path):

@@ -97,6 +97,9 @@ def test_a_late_cell_that_is_no_number_is_refused_with_its_place(datasets, tmp_p
         ("a,b\n+49123,1\n+49124,2\n", {}, ["+49123", "+49124"]),
         ("a,b\n1_000,1\n2_000,2\n", {}, ["1_000", "2_000"]),
         ("a,b\n1E5,1\nAB7,2\n", {}, ["1E5", "AB7"]),
+        ("a;b\nA;hello, world\nB;foo, bar, baz\n", {}, ["A", "B"]),
+        ("sep=;\na;b\n1;2\n3;4\n", {}, [1, 3]),
+        ("Pump,7,Nord\nmade,2024,x\na,b\n1,2\n", {"skip": "2"}, [1]),
     ],
 )
 def test_ways_of_writing(datasets, tmp_path, content, options, values):
@@ -120,6 +123,7 @@ def _plain(value):
         ("1,2\n3,4\n", "has no header line"),
         ("Report of March\n\na,b\n1,2\n3,4\n5,6\n", "2 lines were skipped"),
         ("# made by x\na,b\n1,2\n", "line was skipped"),
+        ("Pump,7\n\na,b,c\n1,2,3\n4,5,6\n", "2 lines were skipped"),
         ("a,b\n1,2\n3,4\nTotal,6\n", "'a' is text, because 1 cell is not numbers ('Total')"),
         ('a,b\n"1,234",2\n"5,678,901",3\n', "look like numbers ('1,234')"),
         ("a,b\n10%,1\n20%,2\n", "look like numbers ('10%')"),
@@ -137,6 +141,31 @@ def test_fractions_are_never_rounded_to_the_type_asked_for(datasets, tmp_path):
     with pytest.raises(ImportFailed, match=r"'1\.5' in column 'a' is not INTEGER") as caught:
         _import(datasets, tmp_path, "a,b\n1,1\n1.5,2\n", types={"a": "INTEGER"})
     assert (caught.value.line, caught.value.column) == (3, 1)
+
+
+@pytest.mark.parametrize(
+    ("format_", "remarked"),
+    [
+        ("%d.%m.%Y %H:%M", False),
+        ("%d/%m/%Y %H:%M", False),
+        ("%m/%d/%Y %H:%M", False),
+        ("%m/%d/%Y %I:%M %p", False),
+        ("%d-%b-%Y %H:%M:%S", False),
+        ("%Y%m%dT%H%M%S", False),
+        ("%d.%m.%y", True),
+        ("%d.%m.%y %H:%M", True),
+        ("%b %d, %Y", False),
+    ],
+)
+def test_times_as_people_write_them(datasets, tmp_path, format_, remarked):
+    times = [dt.datetime(2024, 1, 25, 13, 5) + i * dt.timedelta(hours=17) for i in range(300)]
+    rows = "".join(f"{time.strftime(format_)};{i}\n" for i, time in enumerate(times))
+    dataset = _import(datasets, tmp_path, f"a;b\n{rows}")
+    dated = "H" not in format_ and "I" not in format_
+    assert dataset.columns[0].type == ("DATE" if dated else "TIMESTAMP")
+    found = [value.to_pydatetime() for value in dataset.frame(["a"])["a"]]
+    assert found == [dt.datetime.combine(time, dt.time()) if dated else time for time in times]
+    assert any("another order" in note for note in dataset.notes) == remarked
 
 
 def test_dates_that_tell_are_not_remarked_on(datasets, tmp_path):

@@ -182,6 +182,29 @@ def test_a_very_wide_csv(datasets, tmp_path):
     _fails(datasets, tmp_path / "too.csv", header + "\n1\n", "has 25,001 columns, and 25,000 are the most", 1)
 
 
+def test_values_of_several_kinds_become_json_and_that_is_said(datasets, tmp_path):
+    (tmp_path / "mixed.jsonl").write_text('{"a": 1}\n{"a": "x"}\n{"a": [1]}\n')
+    dataset = datasets.import_files(tmp_path / "mixed.jsonl")
+    assert dataset.frame()["a"].tolist() == ["1", '"x"', "[1]"]
+    assert dataset.notes == ['"a" holds values of several kinds, and became text that is JSON.']
+
+
+def test_an_arrow_stream(datasets, tmp_path):
+    import pyarrow as pa
+
+    table = pa.table({"a": [1, 2, None], "w": ["x", None, "z"]})
+    with pa.ipc.new_stream(str(tmp_path / "s.arrow"), table.schema) as stream:
+        stream.write_table(table)
+    frame = datasets.import_files(tmp_path / "s.arrow").frame()
+    assert frame["a"].sum() == 3
+    assert frame["w"].isna().tolist() == [False, True, False]
+
+
+def test_one_row_of_json_is_a_table(datasets, tmp_path):
+    (tmp_path / "one.jsonl").write_text('{"a": 1, "b": "x"}\n')
+    assert datasets.import_files(tmp_path / "one.jsonl").frame().to_dict("list") == {"a": [1], "b": ["x"]}
+
+
 def test_fractions_far_down_in_many_columns(datasets, tmp_path):
     """Types that rest on the first rows are settled for all columns together, and nothing is rounded."""
     rows = ["1,2,3,7"] * 30_000 + ["1.5,2,2.25,9007199254740993"]

@@ -6,7 +6,7 @@ import pytest
 
 from tests.datasets.conftest import leftovers
 from tests.servers import postgres_server, s3_server
-from workbench.datasets.sources import bare, import_database, import_objects, refresh
+from workbench.datasets.sources import _quoted, bare, import_database, import_objects, refresh
 from workbench.errors import DatasetError, ImportFailed, UsageError
 
 PASSWORD = "s3cret-word"  # noqa: S105
@@ -24,6 +24,14 @@ def _nowhere(datasets, *secrets):
 def test_addresses_are_bared():
     assert bare("postgresql+psycopg://u:p@h:5432/db?sslkey=x#y") == "postgresql+psycopg://h:5432/db"
     assert bare("s3://key:secret@bucket/a/b.csv?endpoint_override=x") == "s3://bucket/a/b.csv"
+
+
+@pytest.mark.parametrize(
+    ("key", "path"),
+    [("a b/ü.csv", "a%20b/%C3%BC.csv"), ("a%20b.csv", "a%20b.csv"), ("100%.csv", "100%25.csv")],
+)
+def test_keys_are_quoted_once(key, path):
+    assert _quoted(f"s3://k:s%2F@plant/{key}?region=x") == f"s3://k:s%2F@plant/{path}?region=x"
 
 
 def test_sqlite_as_a_database(datasets, tmp_path):

@@ -85,11 +85,10 @@ def test_the_answer_is_kept_as_a_data_set(filled, open_page):
     assert filled.dataset("first steps").parent == "Italy@1"
 
 
-def test_an_export_is_made_then_saved_or_refused_in_a_sentence(filled, open_page):
+def test_an_export_is_made_then_saved_or_refused_in_a_sentence(filled, pump, open_page):
     app = _answered(open_page("sql", sql='SELECT * FROM "Italy" WHERE time = 0'))
     _press(app, "Whole result as CSV")
-    (made,) = (value for key, value in app.session_state.filtered_state.items() if key == "export.query")
-    assert made.content.count(b"\n") == 1097
+    assert app.session_state["export.query"].content.count(b"\n") == 1097
     assert app.get("download_button")
     filled.datasets.delete("Italy")
     _press(app, "Whole result as Parquet")

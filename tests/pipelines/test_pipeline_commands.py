@@ -31,6 +31,7 @@ def test_list_and_show(call):
         "select_retrain",
         "bidding_sweep",
         "modality_report",
+        "remedy_race",
         "quick",
     } <= names
     shown = call("pipelines", "show", "nightly", "--json")

@@ -138,17 +138,42 @@ def test_bidders_are_tried_in_every_setting(store):
     assert done.scores["best_gmv"] == table["gmv"].max()
 
 
-def test_modalities_are_reported_on_one_page(store):
+@pytest.fixture
+def views(store):
+    """Three classes, of which each of two modalities tells one."""
     rng = np.random.default_rng(0)
     y = rng.integers(3, size=240)
-    views = {f"a_{i}": rng.normal(size=240) + 2.5 * (y == 0) for i in range(3)}
-    views |= {f"m_{i}": rng.normal(size=240) + 2.5 * (y == 1) for i in range(3)}
-    frame = pd.DataFrame(views).assign(label=np.array(["rest", "walk", "talk"])[y])
+    parts = {f"a_{i}": rng.normal(size=240) + 2.5 * (y == 0) for i in range(3)}
+    parts |= {f"m_{i}": rng.normal(size=240) + 2.5 * (y == 1) for i in range(3)}
+    frame = pd.DataFrame(parts).assign(label=np.array(["rest", "walk", "talk"])[y])
     roles = {f"modality:{part}": [f"{part}_{i}" for i in range(3)] for part in "am"} | {"label": ["label"]}
     store.datasets.publish_frame(frame, "views", roles=roles)
+
+
+def test_modalities_are_reported_on_one_page(store, views):
     done, page = work(store, "modality_report", {"data": "views", "epochs": 2, "seeds": 1})
     assert done.headline.split(".")[0] in page
     assert "plotly" in page
+
+
+def test_a_race_is_a_run_for_each_remedy_and_the_best_on_validation_rows_wins(store, views):
+    params = {"data": "views", "remedies": "none auxiliary umt", "epochs": 4}
+    done, page = work(store, "remedy_race", params)
+    runs = {run.name.rpartition(": ")[2]: run for run in store.runs(state="done") if run.id != done.id}
+    raced = {
+        run.spec["params"].get("remedy", "none"): run for run in runs.values() if run.spec["split"]["inner"]
+    }
+    assert set(raced) == {"none", "auxiliary", "umt"}
+    budgets = {
+        run.spec["params"].get("n_epochs") for run in runs.values() if "remedy" not in run.spec["params"]
+    }
+    assert 8 in budgets  # umt's own baseline
+    (winner,) = [run for run in runs.values() if not run.spec["split"]["inner"]]
+    best = max(run.scores["test_accuracy"] for run in raced.values())
+    assert done.scores["validation_score"] == best
+    assert raced[winner.spec["params"]["remedy"]].scores["test_accuracy"] == best
+    assert done.scores["test_score"] == winner.scores["test_accuracy"]
+    assert done.headline[:30] in page
 
 
 def test_a_single_run_is_done_again_on_the_latest_version(store):

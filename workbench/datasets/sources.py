@@ -38,6 +38,7 @@ __all__ = [
 ]  # fmt: skip
 
 _BATCH_ROWS = 50_000
+_IN_PATHS = "/%:@!$&'()*+,;=~"  # what an address has in its path as it is
 _OBJECTS = ("s3", "gs", "gcs", "abfs", "hdfs")
 _KEPT_OPTIONS = ("region", "scheme", "endpoint_override")  # where a store is; all others may be secrets
 
@@ -228,10 +229,19 @@ def listed(datasets: Datasets) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["ref", "kind", "url", "query", "created"])
 
 
+def _quoted(url: str) -> str:
+    """`url` with those signs of its path quoted that people write as they are: spaces, umlauts."""
+    scheme, _, rest = url.partition("://")
+    bucket, slash, rest = rest.partition("/")
+    path, mark, options = rest.partition("?")
+    path = re.sub(r"%(?![0-9A-Fa-f]{2})", "%25", path)
+    return f"{scheme}://{bucket}{slash}{quote(path, safe=_IN_PATHS)}{mark}{options}"
+
+
 def _fetch(url: str, target: Path, build: Build) -> None:
     from pyarrow import fs
 
-    system, path = fs.FileSystem.from_uri(url)
+    system, path = fs.FileSystem.from_uri(_quoted(url))
     info = system.get_file_info(path)
     if info.type == fs.FileType.NotFound:
         raise ImportFailed("There is no such object.", file=bare(url))

@@ -34,6 +34,7 @@ DELIMITERS = {
     "as found": None, "comma": ",", "semicolon": ";", "tab": "\t", "bar |": "|", "space": " ", "caret ^": "^",
 }  # fmt: skip
 ENCODINGS = ["as found", "utf-8", "latin-1", "windows-1252", "utf-16"]
+SIGNS = {"as found": None, "point": ".", "comma": ","}
 HEADERS = {"as found": None, "the first row has names": True, "there is none": False}
 
 
@@ -103,8 +104,19 @@ def _reading() -> tuple[str, dict[str, Any]]:
     types = right.text_input(
         "Types of columns", placeholder="id: VARCHAR, day: DATE", help="What is not named is as found."
     )
-    options = {"delimiter": delimiter, "encoding": encoding, "header": header, "null": null, "types": types}
-    return chosen, options
+    skip = left.text_input("Lines to skip above the table", placeholder="as found")
+    decimal = middle.selectbox("Decimal sign", list(SIGNS))
+    dates = right.text_input("Dates are written as", placeholder="%d.%m.%Y")
+    return chosen, {
+        "delimiter": delimiter,
+        "encoding": encoding,
+        "header": header,
+        "null": null,
+        "types": types,
+        "skip": skip,
+        "decimal": decimal,
+        "dates": dates,
+    }
 
 
 def import_options(
@@ -113,6 +125,9 @@ def import_options(
     header: str = "as found",
     null: str = "",
     types: str = "",
+    skip: str = "",
+    decimal: str = "as found",
+    dates: str = "",
 ) -> dict[str, Any]:
     """What the importer is told, from what the form shows; only what differs from what it would find.
 
@@ -128,8 +143,11 @@ def import_options(
         told["encoding"] = encoding
     if (has_header := HEADERS[header]) is not None:
         told["header"] = has_header
-    if null:
-        told["null"] = null
+    if (sign := SIGNS[decimal]) is not None:
+        told["decimal"] = sign
+    for option, text in (("null", null), ("skip", skip.strip()), ("dates", dates.strip())):
+        if text:
+            told[option] = text
     pairs = [pair for pair in types.split(",") if pair.strip()]
     if pairs:
         told["types"] = {}
@@ -164,8 +182,10 @@ def _publish(make: Callable[[Progress], Dataset]) -> None:
         def move(share: float, message: str) -> None:
             bar.progress(min(max(share, 0.0), 1.0), f"{md(message)}…")
 
-        dataset = make(move)
-    place.empty()
+        try:
+            dataset = make(move)
+        finally:
+            place.empty()
     st.session_state[_ROUND] = st.session_state.get(_ROUND, 0) + 1
     st.session_state[_IMPORTED] = (
         f"Imported {md(dataset.ref)}: {count(dataset.n_rows)} rows, {bytes_(dataset.n_bytes)}, "
@@ -223,7 +243,7 @@ _FORGOTTEN = "User and password are used for this import and kept nowhere."
 def _database() -> None:
     with st.form(_key("import-database"), border=False):
         address = st.text_input("Address", placeholder="postgresql+psycopg://host:5432/database")
-        user, password = _database_credentials()
+        user, password = _database_credentials("import")
         st.caption(_FORGOTTEN)
         query = st.text_area("Query, in the database's own SQL", placeholder="SELECT * FROM readings")
         name = st.text_input("Name of the data set")
@@ -240,11 +260,11 @@ def _database() -> None:
             _publish(lambda _: import_database(store().datasets, url, query, name.strip()))
 
 
-def _database_credentials() -> tuple[str, str]:
+def _database_credentials(form: str) -> tuple[str, str]:
     left, right = st.columns(2)
-    user = left.text_input("User", autocomplete="off", key=_key("user"))
+    user = left.text_input("User", autocomplete="off", key=_key(f"{form}.user"))
     password = right.text_input(
-        "Password", type="password", autocomplete="new-password", key=_key("password")
+        "Password", type="password", autocomplete="new-password", key=_key(f"{form}.password")
     )
     return user, password
 
@@ -252,7 +272,7 @@ def _database_credentials() -> tuple[str, str]:
 def _objects() -> None:
     with st.form(_key("import-objects"), border=False):
         address = st.text_input("Address", placeholder="s3://bucket/folder/data.parquet")
-        credentials = _object_credentials()
+        credentials = _object_credentials("import")
         st.caption(_FORGOTTEN)
         name = st.text_input("Name of the data set (empty: from the address)")
         asked = st.form_submit_button("Import", type="primary")
@@ -268,17 +288,21 @@ def _objects() -> None:
             _publish(lambda _: import_objects(store().datasets, url, name.strip() or None))
 
 
-def _object_credentials() -> dict[str, str]:
+def _object_credentials(form: str) -> dict[str, str]:
     left, right = st.columns(2)
     return {
         "key": left.text_input(
-            "Access key (empty: the server's own)", autocomplete="off", key=_key("access")
+            "Access key (empty: the server's own)", autocomplete="off", key=_key(f"{form}.access")
         ),
         "secret": right.text_input(
-            "Secret key", type="password", autocomplete="new-password", key=_key("secret")
+            "Secret key", type="password", autocomplete="new-password", key=_key(f"{form}.secret")
         ),
-        "region": left.text_input("Region", placeholder="us-east-1"),
-        "endpoint": right.text_input("Endpoint, of a store other than Amazon's", placeholder="host:9000"),
+        "region": left.text_input("Region", placeholder="us-east-1", key=_key(f"{form}.region")),
+        "endpoint": right.text_input(
+            "Endpoint, of a store other than Amazon's",
+            placeholder="host:9000",
+            key=_key(f"{form}.endpoint"),
+        ),
     }
 
 
@@ -291,9 +315,9 @@ def refresh(dataset: Dataset) -> None:
         st.caption(f"Asks {md(origin['url'])} again, and makes the next version. {_FORGOTTEN}")
         if origin["kind"] == "database":
             st.code(origin["query"], language="sql")
-            user, password = _database_credentials()
+            user, password = _database_credentials("refresh")
         else:
-            credentials = _object_credentials()
+            credentials = _object_credentials("refresh")
         asked = st.form_submit_button("Refresh", type="primary")
     if not asked:
         return

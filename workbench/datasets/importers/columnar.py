@@ -13,7 +13,7 @@ import duckdb
 from workbench.datasets.files import Build, first_sentence
 from workbench.datasets.importers import Imported, Source
 from workbench.datasets.importers.frames import check_columns
-from workbench.datasets.names import identifier
+from workbench.datasets.names import identifier, suffix_of
 from workbench.errors import ImportFailed, UsageError
 
 __all__ = ["read_arrow", "read_jsonl", "read_parquet"]
@@ -42,7 +42,8 @@ def _json_kind(path: Path) -> str:
         first = file.readline().lstrip()
         if first[:1] == b"[":
             return "array"
-        if first and not file.readline().strip():
+        alone = suffix_of(path) == ".json" and first and not file.readline().strip()
+        if alone or first.strip() == b"{":  # over many lines
             raise ImportFailed(
                 "is one JSON object, not a row a line: write one object for each row.", file=path
             )
@@ -57,10 +58,14 @@ def read_arrow(sources: Sequence[Source], build: Build, options: Mapping[str, An
     _no_options(options)
     for source in sources:
         try:
-            found = pyarrow.dataset.dataset(source.path, format="ipc")
-            check_columns(found.schema.names, file=source.path)
-            reader = found.scanner().to_reader()
-            if source.part and "split" not in found.schema.names:
+            with source.path.open("rb") as file:
+                whole = file.read(6) == b"ARROW1"
+            if whole:
+                reader = pyarrow.dataset.dataset(source.path, format="ipc").scanner().to_reader()
+            else:  # a stream, which has no table of contents at its end
+                reader = pa.ipc.open_stream(pa.memory_map(str(source.path)))
+            check_columns(reader.schema.names, file=source.path)
+            if source.part and "split" not in reader.schema.names:
                 reader = _with_split(reader, source.part)
             build.append(reader)
         except (pa.ArrowException, OSError, duckdb.Error) as error:
@@ -85,6 +90,7 @@ def _with_split(reader: Any, part: str) -> Any:
 def _read(sources: Sequence[Source], build: Build, function: str, suffix: str) -> Imported:
     parts: list[str] = []
     parameters: list[Any] = []
+    notes: list[str] = []
     for source in sources:
         paths = _files(source.path, suffix)
         sql = f"SELECT * FROM {function}"
@@ -97,6 +103,9 @@ def _read(sources: Sequence[Source], build: Build, function: str, suffix: str) -
         check_columns(names, file=source.path)
         loose = [identifier(row[0]) for row in described if row[1] == "JSON"]  # values of several types
         if loose:
+            notes += [
+                f"{name} holds values of several kinds, and became text that is JSON." for name in loose
+            ]
             texts = ", ".join(f"{name}::VARCHAR AS {name}" for name in loose)
             sql = sql.replace("SELECT *", f"SELECT * REPLACE ({texts})")
         if source.part and "split" not in (name.lower() for name in names):
@@ -109,7 +118,7 @@ def _read(sources: Sequence[Source], build: Build, function: str, suffix: str) -
     except duckdb.Error as error:
         paths = [path for source in sources for path in _files(source.path, suffix)]
         raise _explained(error, sources[0].path, paths) from error
-    return Imported()
+    return Imported(notes=tuple(dict.fromkeys(notes)))
 
 
 def _files(path: Path, suffix: str) -> list[Path]:

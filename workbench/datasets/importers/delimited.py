@@ -3,6 +3,7 @@
 ::
 
     text_file.py    encoding, line ends, what is no table
+    first_lines.py  what the first lines show
     dialect.py      delimiter, quotes, header, types
     csv_columns.py  columns read so that no cell changes without a word
     csv_faults.py   faults as one sentence each

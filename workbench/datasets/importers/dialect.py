@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import glob
-import math
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,8 +13,27 @@ import duckdb
 
 from workbench.datasets.files import Build
 from workbench.datasets.importers import Source
-from workbench.datasets.importers.csv_columns import WHOLE, Reading, look_sql, looked, readings_of, settled
+from workbench.datasets.importers.csv_columns import (
+    MISSING,
+    WHOLE,
+    Reading,
+    look_sql,
+    looked,
+    readings_of,
+    settled,
+)
 from workbench.datasets.importers.csv_faults import explained, line_ends_differ
+from workbench.datasets.importers.first_lines import (
+    check_delimiter,
+    check_header,
+    delimited_by_spaces,
+    excel_options,
+    first_rows,
+    has_quotes,
+    n_lines,
+    shape,
+    time_formats,
+)
 from workbench.datasets.importers.text_file import as_utf8, one_line_end
 from workbench.datasets.names import identifier
 from workbench.errors import ImportFailed, UsageError
@@ -25,11 +41,9 @@ from workbench.errors import ImportFailed, UsageError
 __all__ = ["OPTIONS", "Dialect", "sniffed"]
 
 #: ``import_files(..., options={...})`` for this format.
-OPTIONS = ("delimiter", "encoding", "header", "null", "decimal", "thousands", "dates", "types")
+OPTIONS = ("delimiter", "encoding", "header", "skip", "null", "decimal", "thousands", "dates", "types")
 
-_DELIMITERS = (",", "\t", ";", "|", " ")
 _SNIFF_ROWS, _SNIFF_CELLS = 20_480, 1_000_000  # looked at before types are settled; sniffing is slow
-_CHUNK = 1 << 20
 _WIDE = 1000  # columns from which the delimiter is counted instead of tried out, which takes minutes
 _MAX_COLUMNS = 25_000  # every later statement pays for each column, too
 _TYPE = re.compile(r"[A-Za-z]+( [A-Za-z]+)*(\(\d+(, ?\d+)?\))?")
@@ -107,7 +121,8 @@ def sniffed(source: Source, build: Build, options: Mapping[str, Any]) -> Dialect
         Where it is no table, or nobody can tell how it is written.
     """
     path, notes = as_utf8(source, build, options.get("encoding"))
-    n_columns, delimiter = _first_line(path, options)
+    options = excel_options(path) | dict(options)
+    n_columns, delimiter = shape(path, options)
     if n_columns > _MAX_COLUMNS:
         raise ImportFailed(
             f"has {n_columns:,} columns, and {_MAX_COLUMNS:,} are the most: leave some out, or save it with "
@@ -125,6 +140,9 @@ def sniffed(source: Source, build: Build, options: Mapping[str, Any]) -> Dialect
         path = one_line_end(path, build)
         found = _sniff_or_explain(path, given, build, source)
     found, given = _second_thoughts(found, given, path, source, build, options)
+    if "dates" not in options and len(found["Columns"]) <= _WIDE:
+        found, given, more = _with_times(found, given, path, build)
+        notes += more
     settings = _settings(found, given, path)
     types = {column["name"]: column["type"] for column in found["Columns"]}
     formats = {
@@ -136,16 +154,17 @@ def sniffed(source: Source, build: Build, options: Mapping[str, Any]) -> Dialect
         if type_ in formats:
             settings[key] = formats[type_]
     if found["HasHeader"]:
-        _check_header(path, source, settings)
+        check_header(path, source, settings)
     else:
-        notes.append(f"{source.path.name} has no header line: its columns are called column0, column1, ….")
+        first = ", ".join(column["name"] for column in found["Columns"][:2])
+        notes.append(f"{source.path.name} has no header line: its columns are called {first}, ….")
     if found["SkipRows"]:
         lines = "line was" if found["SkipRows"] == 1 else f"{found['SkipRows']} lines were"
         notes.append(f"The first {lines} skipped: the table begins below.")
     if settings.get("decimal_separator") == ",":
         notes.append("The decimal sign is a comma.")
     signs = (settings.get("decimal_separator", "."), str(options.get("thousands", "")))
-    whole_file = _n_lines(path) < given["sample_size"]
+    whole_file = n_lines(path) < given["sample_size"]
     readings = readings_of(types, formats, signs, whole_file=whole_file)
     named = _named_types(options, readings, source)
     dialect = Dialect(
@@ -166,10 +185,18 @@ def _given(options: Mapping[str, Any], n_columns: int, delimiter: str) -> dict[s
         raise UsageError(f"The decimal sign is '.' or ',', not {options['decimal']!r}.")
     if "header" in options:
         given["header"] = bool(options["header"])
+    if "skip" in options:
+        given["skip"] = _whole(options["skip"])
     if "dates" in options:
         name = "timestampformat" if re.search("%[HIMSfX]", options["dates"]) else "dateformat"
         given[name] = options["dates"]
     return given
+
+
+def _whole(skip: Any) -> int:
+    if not re.fullmatch(r"\d{1,6}", str(skip)):
+        raise UsageError(f"The lines to skip are a number such as 3, not {skip!r}.")
+    return int(skip)
 
 
 def _second_thoughts(
@@ -181,8 +208,12 @@ def _second_thoughts(
     options: Mapping[str, Any],
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Where the sniffer is often wrong: single columns, and numbers with a decimal comma."""
+    if found["SkipRows"] and "skip" not in options:
+        found, given = _nothing_lost(found, given, path, source, build)
+    if len(found["Columns"]) == 1 and "delimiter" in options:
+        check_delimiter(path, source, str(options["delimiter"]), found["SkipRows"])
     if len(found["Columns"]) == 1 and "delimiter" not in options:
-        if _delimited_by_spaces(path, source):
+        if delimited_by_spaces(path, source):
             given = given | {"delim": " "}
             found = _sniff_or_explain(path, given, build, source)
         elif "header" not in options and _is_data(found["Columns"][0]):
@@ -193,6 +224,56 @@ def _second_thoughts(
         if _n_numbers(other) > _n_numbers(found):
             found, given = other, given | {"decimal_separator": ","}
     return found, given
+
+
+def _with_times(
+    found: dict[str, Any], given: dict[str, Any], path: Path, build: Build
+) -> tuple[dict[str, Any], dict[str, Any], list[str]]:
+    """Dates and times written in ways that the sniffer does not know, or takes for others."""
+    notes = []
+    for name, formats in time_formats(path, found, MISSING).items():
+        for format_ in formats:
+            key = "timestampformat" if "%H" in format_ or "%I" in format_ else "dateformat"
+            if key in given:
+                continue  # a file has one
+            try:
+                other = _sniff(path, given | {key: format_}, build)
+            except duckdb.Error:
+                continue
+            types = {column["name"]: column["type"] for column in other["Columns"]}
+            if types.get(name) not in ("DATE", "TIMESTAMP"):
+                continue
+            found, given = other, given | {key: format_}
+            if "%y" in format_:
+                notes.append(
+                    f"Times in {name!r} were read as {format_}: if their parts stand in another order, name "
+                    "their format (dates='%y-%m-%d')."
+                )
+            break
+    return found, given, notes
+
+
+def _nothing_lost(
+    found: dict[str, Any], given: dict[str, Any], path: Path, source: Source, build: Build
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Where lines above the table are left out: are they a title, or rows of other lengths than the rest?"""
+    rows = first_rows(path, found["Delimiter"], found["SkipRows"] + 1)
+    above, below = rows[-2], len(rows[-1])
+    if len(above) < 2 or len(above) == below:
+        return found, given
+    try:  # with another delimiter all may be equally long
+        other = _sniff(path, given | {"skip": 0}, build)
+    except duckdb.Error:
+        other = found
+    if len(other["Columns"]) > 1 and not other["SkipRows"]:
+        return other, given | {"skip": 0}
+    number = found["SkipRows"] + 1
+    raise ImportFailed(
+        f"has {below} columns where line {number - 1} has {len(above)}: make all rows the same length, or, "
+        f"if the table begins here, name the lines to skip (skip={number - 1}).",
+        file=source.path,
+        line=number,
+    )
 
 
 def _settings(found: Mapping[str, Any], given: Mapping[str, Any], path: Path) -> dict[str, Any]:
@@ -206,7 +287,7 @@ def _settings(found: Mapping[str, Any], given: Mapping[str, Any], path: Path) ->
         "header": found["HasHeader"],
         "comment": _character(found["Comment"]),
     }
-    if not settings["quote"] and _has_quotes(path, settings["delim"]):
+    if not settings["quote"] and has_quotes(path, settings["delim"]):
         settings |= {"quote": '"', "escape": '"'}  # DuckDB gives quotes up where one is not closed
     return settings
 
@@ -248,11 +329,6 @@ def _look_at_text(dialect: Dialect, build: Build, n_rows: int) -> Dialect:
     return replace(dialect, readings=readings, notes=notes)
 
 
-def _n_lines(path: Path) -> float:
-    """Lines of a small file; infinity for a large one, which is not read through for that."""
-    return path.read_bytes().count(b"\n") if path.stat().st_size < 8 << 20 else math.inf
-
-
 def _sniff(path: Path, given: Mapping[str, Any], build: Build) -> dict[str, Any]:
     settings = "".join(f", {key} = ?" for key in given)
     cursor = build.connection.execute(
@@ -270,91 +346,12 @@ def _sniff_or_explain(path: Path, given: Mapping[str, Any], build: Build, source
         raise explained(error, source, path) from error
 
 
-def _has_quotes(path: Path, delimiter: str) -> bool:
-    """Whether a field near the beginning starts with a quote."""
-    with path.open("rb") as file:
-        head = file.read(_CHUNK)
-    start = b"(?:^|" + re.escape(delimiter.encode()) + b')"'
-    return re.search(start, head, re.MULTILINE) is not None
-
-
 def _n_numbers(found: Mapping[str, Any]) -> int:
     return sum(column["type"] in ("DOUBLE", "BIGINT") for column in found["Columns"])
 
 
 def _character(text: str | None) -> str:
     return "" if text in (None, "(empty)") else str(text)
-
-
-def _first_line(path: Path, options: Mapping[str, Any]) -> tuple[int, str]:
-    """About how many columns the first line has, and what parts them."""
-    with path.open("rb") as file:
-        first = file.readline(64 << 20).partition(b"\r")[0]
-    candidates = [str(options["delimiter"])] if options.get("delimiter") else _DELIMITERS
-    delimiter = max(candidates, key=lambda candidate: first.count(candidate.encode()))
-    return 1 + first.count(delimiter.encode()), delimiter
-
-
-def _check_header(path: Path, source: Source, settings: Mapping[str, Any]) -> None:
-    """Names given twice, and files with nothing below their header."""
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        for _ in range(settings["skip"]):
-            file.readline()
-        quote = settings["quote"]
-        rows = csv.reader(
-            file,
-            delimiter=settings["delim"],
-            quotechar=quote or None,
-            quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE,
-        )
-        try:
-            names = next(rows, [])
-            row = next((row for row in rows if row), None)
-        except csv.Error:
-            return  # DuckDB words it better
-    if row is None:
-        raise ImportFailed("has a header but no rows.", file=source.path)
-    # An empty name (as R writes above its row names) gets one from DuckDB; two of them too.
-    for name, count in Counter(name.strip().lower() for name in names).items():
-        if name and count > 1:
-            places = [number + 1 for number, other in enumerate(names) if other.strip().lower() == name]
-            raise ImportFailed(
-                f"the column name {names[places[0] - 1].strip()!r} is used {count} times: give each its own.",
-                file=source.path,
-                line=settings["skip"] + 1,
-                column=places[1],
-            )
-
-
-def _delimited_by_spaces(path: Path, source: Source) -> bool:
-    """Where DuckDB finds one column: are they several, apart by spaces? Refuses ragged and odd files."""
-    with path.open(encoding="utf-8", errors="replace", newline="") as file:
-        first = file.readline().rstrip("\r\n")
-        delimiter = max(_DELIMITERS, key=first.count)
-        expected = first.count(delimiter) + 1
-        if expected > 1:
-            file.seek(0)
-            for row in (rows := csv.reader(file, delimiter=delimiter)):
-                if row and len(row) != expected:
-                    if delimiter == " ":
-                        return False  # words, not columns
-                    shown = {"\t": "tab"}.get(delimiter, delimiter)
-                    raise ImportFailed(
-                        f"has {len(row)} columns where line 1 has {expected} (delimiter {shown!r}): "
-                        "make all rows the same length, or name the delimiter.",
-                        file=source.path,
-                        line=rows.line_num,
-                    )
-            return delimiter == " "
-        odd = set(re.findall(r"[\^~#\x01\x1f]|(?<!\d):(?!\d)", first))
-        if len(odd) == 1:
-            raise ImportFailed(
-                f"seems to have one column only, but {odd.pop()!r} stands in line 1: if that is the "
-                "delimiter, name it.",
-                file=source.path,
-                line=1,
-            )
-    return False
 
 
 def _is_data(column: Mapping[str, str]) -> bool:
