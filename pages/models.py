@@ -52,4 +52,6 @@ if ref and data:
     st.caption(f"{md(ref)} must know the channels and columns of {md(data)}; the run says so if not.")
     python(f"import workbench as wb\n\nwb.open().predict({ref!r}, {data!r}, to='predictions')")
 if ref:
-    models.card(store().models.get(ref))
+    shown = store().models.get(ref)
+    models.card(shown)
+    models.onnx(shown)

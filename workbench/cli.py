@@ -15,7 +15,6 @@ from typing import Any
 import workbench
 from workbench import commands, data_arguments, pipeline_arguments
 from workbench.errors import UsageError, WorkbenchError
-from workbench.runs.launchers import NAMES as LAUNCHERS
 
 __all__ = ["main"]
 
@@ -88,7 +87,12 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--name", help="name of the run")
     sub.add_argument("--priority", type=int, default=0, help="higher goes first")
     sub.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
-    sub.add_argument("--launcher", default="local", choices=LAUNCHERS, help="where it runs (default: local)")
+    sub.add_argument(
+        "--launcher",
+        default="local",
+        choices=["local", "ray", "slurm"],
+        help="where it runs (default: local)",
+    )
     sub.add_argument("--processes", type=_positive, default=1, help="that train together (default: 1)")
     sub.add_argument("--wait", action="store_true", help="wait for the end and print the scores")
     sub.add_argument("--json", action="store_true", help="print JSON")

@@ -70,16 +70,16 @@ def _export(client: MlflowClient, experiment: str, run: Run) -> str:
     began = int(1000 * (run.started or run.created))
     made = client.create_run(experiment, start_time=began, run_name=run.name, tags=tags).info.run_id
     params = [Param(key, _text(value)[:_LONGEST]) for key, value in run.spec["params"].items()]
+    curves = run.metrics()
     points = [
-        Metric(row.name, row.value, int(1000 * row.time), row.step)
-        for row in run.metrics().itertuples(index=False)
+        Metric(str(name), float(value), int(1000 * moment), int(step))
+        for name, step, value, moment in curves[["name", "step", "value", "time"]].to_numpy()
     ]
     end = int(1000 * (run.finished or run.created))
-    curves = {point.key for point in points}
     points += [
         Metric(name, math.nan if value is None else value, end, 0)
         for name, value in run.scores.items()
-        if name not in curves
+        if name not in set(curves["name"])
     ]
     client.log_batch(made, params=params)
     for start in range(0, len(points), _BATCH):

@@ -11,6 +11,7 @@ import streamlit as st
 from workbench.errors import WorkbenchError
 from workbench.gui import navigation
 from workbench.gui.context import store
+from workbench.gui.failures import guard
 from workbench.gui.panels import plot, table
 from workbench.gui.text import bytes_, md, score
 from workbench.models import prediction
@@ -20,7 +21,7 @@ from workbench.plots.scores import score_label
 if TYPE_CHECKING:
     from workbench.models import Model
 
-__all__ = ["card", "keep", "lineage"]
+__all__ = ["card", "keep", "lineage", "onnx"]
 
 
 def card(model: Model) -> None:
@@ -49,6 +50,20 @@ def card(model: Model) -> None:
     if len(edges):
         st.markdown("**Where it comes from, and what was made with it**")
         plot(plots.lineage(edges, here=f"model {model.ref}"), f"lineage-{model.ref}", data=edges)
+
+
+def onnx(model: Model) -> None:
+    """Make an ONNX file of a model, and offer it."""
+    from workbench.models.onnx import exported
+
+    made = f"onnx-made-{model.ref}"
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if st.button("Make an ONNX file", key=f"onnx-{model.ref}", help="For programs without Python."):
+            with guard(), st.spinner("Written, run and compared with torch …"):
+                st.session_state[made] = exported(store().root, model.ref)
+        if made in st.session_state:
+            name = f"{model.ref.replace('@', '-')}.onnx"
+            st.download_button("Download it", st.session_state[made], name, "application/octet-stream")
 
 
 def _facts(model: Model) -> dict[str, Any]:

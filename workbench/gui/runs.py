@@ -118,6 +118,7 @@ def facts(run: Run) -> None:
         f"peak memory {bytes_(used['memory_bytes'])}" if used else "",
         f"of the GPU {bytes_(used['gpu_memory_bytes'])}" if used.get("gpu_memory_bytes") else "",
         f"processor time {duration(used['cpu_seconds'])}" if used else "",
+        f"launcher {md(run.launcher)}" if run.launcher != "local" else "",
         f"attempt {run.attempt}" if run.attempt > 1 else "",
     ]
     st.caption(" · ".join(part for part in told if part))

@@ -33,6 +33,10 @@ class ExportedFusion(nn.Module):
         Mean and scale of a regression's targets.
     """
 
+    votes: Tensor | None
+    target_mean: Tensor | None
+    target_scale: Tensor
+
     def __init__(
         self,
         model: LateFusion,

@@ -10,6 +10,9 @@ import io
 import json
 import logging
 import os
+import subprocess
+import sys
+import tempfile
 import warnings
 from dataclasses import dataclass, field
 from inspect import signature
@@ -21,7 +24,7 @@ from numpy.typing import NDArray
 
 from workbench.errors import ModelError
 
-__all__ = ["TOLERANCE", "OnnxForm", "export"]
+__all__ = ["TOLERANCE", "OnnxForm", "export", "exported"]
 
 #: Largest difference from torch's own values, relative to their size where that is above 1.
 TOLERANCE = 1e-5
@@ -106,6 +109,28 @@ def export(estimator: Any, path: str | os.PathLike[str]) -> float:
     finally:
         part.unlink(missing_ok=True)
     return worst
+
+
+def exported(root: str | os.PathLike[str], ref: str, timeout: float = 300.0) -> bytes:
+    """A saved model of the store at `root` as an ONNX file, made by another process: this one needs no torch.
+
+    Raises
+    ------
+    ModelError
+        As of :func:`export`, or if it takes longer than `timeout` seconds.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        command = [sys.executable, "-m", "workbench", "models", "onnx", ref, "-o", str(path)]
+        command += ["--store", os.fspath(root)]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
+        except subprocess.TimeoutExpired as error:
+            raise ModelError(f"Writing {ref} as ONNX took longer than {timeout:g} seconds.") from error
+        if done.returncode:
+            said = done.stderr.strip().splitlines()
+            raise ModelError(said[-1].removeprefix("workbench: ") if said else "The export failed.")
+        return path.read_bytes()
 
 
 def _difference(session: Any, form: OnnxForm, n: int) -> float:

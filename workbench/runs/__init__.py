@@ -107,6 +107,13 @@ class Runs:
 
         if launcher not in NAMES:
             raise UsageError(f"There is no launcher {launcher!r}; there are {', '.join(NAMES)}.")
+        if processes != 1 and launcher == "local":
+            if device == "cuda":
+                raise UsageError(
+                    "Beside the worker a run has one GPU, which processes cannot share: take "
+                    "launcher='ray' or 'slurm', or device='cpu'."
+                )
+            device = "cpu"
         if request is not None and (earlier := requests.find(self._dir, request)) is not None:
             return self.get(earlier)
         run = id or new_id()
