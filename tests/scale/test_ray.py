@@ -89,6 +89,7 @@ class Cluster:
             f"--port={self.port}",
             "--dashboard-host=127.0.0.1",
             f"--dashboard-port={self.dashboard}",
+            f"--ray-client-server-port={free_port()}",
             f"--temp-dir={self.folder}/r",
             *(f"--{name.replace('_', '-')}={value}" for name, value in resources.items()),
         )
