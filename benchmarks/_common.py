@@ -79,8 +79,9 @@ def commit() -> str:
 
 
 def command() -> str:
-    """This command line, as it can be typed again from the repository's root."""
-    return shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
+    """This command line, as it can be typed again from the repository's root; folders of this machine are DIR."""
+    words = ("DIR" if word.startswith("/") else word for word in sys.argv[1:])
+    return shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *words])
 
 
 def machine(threads: int) -> str:

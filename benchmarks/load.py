@@ -105,7 +105,7 @@ def measure_preview(store: Path, repeat: int) -> dict[str, float]:
 def keep(name: str, cell: dict[str, Any]) -> None:
     """Add a result to the file."""
     cells = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    cell |= {"machine": machine(2), "commit": commit(), "command": command().replace(str(Path.cwd()), ".")}
+    cell |= {"machine": machine(2), "commit": commit(), "command": command()}
     cells[name] = cell
     RESULTS.write_text(json.dumps(cells, indent=1, sort_keys=True) + "\n")
 
