@@ -79,7 +79,7 @@ def commit() -> str:
 
 
 def command() -> str:
-    """This command line, as it can be typed again from the repository's root; folders of this machine are DIR."""
+    """This command line, as it can be typed again from the repository's root; folders are DIR."""
     words = ("DIR" if word.startswith("/") else word for word in sys.argv[1:])
     return shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *words])
 
