@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
+import duckdb
 import pytest
 
 from workbench.errors import ImportFailed
@@ -184,3 +185,24 @@ def test_many_rows_of_whole_numbers_only(datasets, tmp_path):
     dataset = _import(datasets, tmp_path, "a,b\n" + "1,2\n3,4\n" * 60_000)
     first = dataset.profile["columns"][0]
     assert (first["min"], first["max"], first["mean"], first["distinct"]) == (1, 3, 2, 2)
+
+
+def test_a_large_file_is_written_in_less_time_and_says_the_same(datasets, tmp_path, monkeypatch):
+    lines = "".join(f"{i},word {i % 7},{i / 8}\n" for i in range(LATE))
+    small = _import(datasets, tmp_path, "a,b,c\n" + lines)
+    monkeypatch.setattr("workbench.datasets.importers.delimited._LARGE", 0)
+    large = _import(datasets, tmp_path, "a,b,c\n" + lines)
+
+    def compressions(dataset):
+        with duckdb.connect(str(dataset.path), read_only=True) as connection:
+            return {
+                row[0]
+                for row in connection.execute(
+                    "SELECT compression FROM pragma_storage_info('data')"
+                ).fetchall()
+            }
+
+    slow = {"ALP", "ALPRD", "FSST", "DICT_FSST", "ZSTD"}
+    assert compressions(small) & slow
+    assert not compressions(large) & slow
+    assert large.frame().equals(small.frame())

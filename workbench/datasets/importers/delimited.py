@@ -30,6 +30,7 @@ from workbench.errors import ImportFailed, UsageError
 
 __all__ = ["read_csv"]
 
+_LARGE = 128 << 20  # bytes of CSV above which the time counts more than the size
 _HOW = ("plain", "instant", "number", "text")  # the later, the more careful
 
 
@@ -49,6 +50,8 @@ def read_csv(sources: Sequence[Source], build: Build, options: Mapping[str, Any]
         scan(dialect.path, dialect.source, dialect.options["delim"], numbers=numbers, times=times)
         for dialect in dialects
     ]
+    if sum(dialect.path.stat().st_size for dialect in dialects) > _LARGE:
+        build.hurry()
     if any(each.offsets for each in found):
         dialects = _with(dialects, [_as_instant(reading) for reading in readings])
     settle, settled_, same_ends = any(each.zero_padded for each in found), False, False
