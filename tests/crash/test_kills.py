@@ -13,7 +13,7 @@ import pytest
 from rig import Workers, is_alive, publish_table, until
 
 from workbench.runs import queue
-from workbench.runs.launchers import MARK
+from workbench.runs.launchers.local import MARK
 
 pytestmark = pytest.mark.crash
 

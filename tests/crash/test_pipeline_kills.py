@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from rig import Workers, publish_table, until
 
-from workbench.runs.launchers import MARK
+from workbench.runs.launchers.local import MARK
 
 pytestmark = pytest.mark.crash
 

@@ -205,6 +205,24 @@ def test_one_row_of_json_is_a_table(datasets, tmp_path):
     assert datasets.import_files(tmp_path / "one.jsonl").frame().to_dict("list") == {"a": [1], "b": ["x"]}
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_json_with_a_byte_order_mark(datasets, tmp_path, encoding):
+    (tmp_path / "marked.jsonl").write_text('{"a": 1, "b": "ä"}\n{"a": 2, "b": "x"}\n', encoding=encoding)
+    frame = datasets.import_files(tmp_path / "marked.jsonl").frame()
+    assert frame.to_dict("list") == {"a": [1, 2], "b": ["ä", "x"]}
+
+
+def test_arrow_numbers_of_sixteen_bits(datasets, tmp_path):
+    import pyarrow as pa
+    from pyarrow import feather
+
+    table = pa.table({"h": pa.array(np.array([0.5, -2, 65504], np.float16)), "i": [1, 2, 3]})
+    feather.write_feather(table, str(tmp_path / "half.feather"))
+    dataset = datasets.import_files(tmp_path / "half.feather")
+    assert [column.type for column in dataset.columns] == ["FLOAT", "BIGINT"]
+    assert dataset.frame()["h"].tolist() == [0.5, -2, 65504]
+
+
 def test_fractions_far_down_in_many_columns(datasets, tmp_path):
     """Types that rest on the first rows are settled for all columns together, and nothing is rounded."""
     rows = ["1,2,3,7"] * 30_000 + ["1.5,2,2.25,9007199254740993"]

@@ -197,7 +197,7 @@ def test_a_pipeline_that_fails_gives_notice_and_another_run_does_not(store):
 def test_the_worker_sends_and_runs_are_not_told_the_addresses(store, hook, monkeypatch, tmp_path):
     from rig import until
 
-    from workbench.runs.launchers import _environment
+    from workbench.runs.launchers.local import _environment
     from workbench.runs.worker import Worker
 
     monkeypatch.setenv("WORKBENCH_NOTIFY_WEBHOOK", hook.url)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import glob
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import duckdb
 from workbench.datasets.files import Build, first_sentence
 from workbench.datasets.importers import Imported, Source
 from workbench.datasets.importers.frames import check_columns
+from workbench.datasets.importers.text_file import without_mark
 from workbench.datasets.names import identifier, suffix_of
 from workbench.errors import ImportFailed, UsageError
 
@@ -30,6 +32,10 @@ def read_parquet(sources: Sequence[Source], build: Build, options: Mapping[str, 
 def read_jsonl(sources: Sequence[Source], build: Build, options: Mapping[str, Any]) -> Imported:
     """Fill ``data`` from files with one JSON object a line, or one list of objects."""
     _no_options(options)
+    sources = [
+        source if source.path.is_dir() else replace(source, path=without_mark(source.path, build))
+        for source in sources
+    ]
     kinds = {_json_kind(source.path) for source in sources}
     if len(kinds) > 1:
         raise ImportFailed("Some of the files are lists, others have an object a line: import them apart.")
@@ -65,6 +71,7 @@ def read_arrow(sources: Sequence[Source], build: Build, options: Mapping[str, An
             else:  # a stream, which has no table of contents at its end
                 reader = pa.ipc.open_stream(pa.memory_map(str(source.path)))
             check_columns(reader.schema.names, file=source.path)
+            reader = _without_halves(reader)
             if source.part and "split" not in reader.schema.names:
                 reader = _with_split(reader, source.part)
             build.append(reader)
@@ -72,6 +79,23 @@ def read_arrow(sources: Sequence[Source], build: Build, options: Mapping[str, An
             build.connection.execute("DROP TABLE IF EXISTS data")
             raise ImportFailed("is damaged, cut short or not an Arrow file.", file=source.path) from error
     return Imported()
+
+
+def _without_halves(reader: Any) -> Any:
+    """Numbers of 16 bits as numbers of 32, which DuckDB has."""
+    import pyarrow as pa
+
+    halves = [pa.types.is_float16(field.type) for field in reader.schema]
+    if not any(halves):
+        return reader
+    fields = zip(reader.schema, halves, strict=True)
+    schema = pa.schema([field.with_type(pa.float32()) if half else field for field, half in fields])
+
+    def batches() -> Iterator[Any]:
+        for batch in reader:
+            yield batch.cast(schema)
+
+    return pa.RecordBatchReader.from_batches(schema, batches())
 
 
 def _with_split(reader: Any, part: str) -> Any:

@@ -16,7 +16,7 @@ from workbench.datasets.files import Build
 from workbench.datasets.importers import Source
 from workbench.errors import ImportFailed, UsageError
 
-__all__ = ["NOT_UTF8", "Bytes", "as_utf8", "first_bad_byte", "one_line_end", "scan"]
+__all__ = ["NOT_UTF8", "Bytes", "as_utf8", "first_bad_byte", "one_line_end", "scan", "without_mark"]
 
 NOT_UTF8 = "is not UTF-8 text: save it as UTF-8, or name its encoding (for example 'latin-1')."
 _CHUNK = 1 << 20
@@ -79,6 +79,20 @@ def as_utf8(source: Source, build: Build, encoding: str | None) -> tuple[Path, l
     if _JSON_LINE.match(head):
         raise ImportFailed("holds JSON, not delimited text: rename it to .jsonl.", file=path)
     return path, notes
+
+
+def without_mark(path: Path, build: Build) -> Path:
+    """A file that begins with a byte-order mark as UTF-8 without one, copied to the build's folder."""
+    with path.open("rb") as file:
+        head = file.read(4)
+    marks = (*_MARKS, (codecs.BOM_UTF8, "utf-8"))
+    encoding = next((name for mark, name in marks if head.startswith(mark)), None)
+    if encoding is None:
+        return path
+    target = build.folder / f"unmarked-{len(list(build.folder.glob('unmarked-*')))}" / path.name
+    target.parent.mkdir()
+    _transcode(path, target, encoding)
+    return target
 
 
 def scan(path: Path, source: Source, delimiter: str, *, numbers: bool, times: bool) -> Bytes:
