@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 PY      = $(VENV)/bin/python
 DATA   ?= ../shared/data
-.PHONY: run test slow proof lint format evidence clean
+.PHONY: run test slow cluster proof lint format evidence clean
 
 run: $(VENV)/.samples
 	@$(PY) -m workbench
@@ -18,6 +18,9 @@ slow: $(VENV)/.dev
 	$(PY) -m pytest -m slow
 	$(PY) -m pytest -m crash
 	$(PY) -m pytest -m browser
+
+cluster: $(VENV)/.dev
+	$(PY) -m pytest -m cluster
 
 proof: $(VENV)/.dev
 	$(PY) -m pytest -m proof --data $(DATA)

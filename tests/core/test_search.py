@@ -131,7 +131,8 @@ def test_trials_are_runs_and_the_best_is_tested(store):
     estimator = "sklearn.tree:DecisionTreeClassifier"
     main = search.start(store, estimator, "Rows", n_trials=2, vary=["criterion"], seed=3)
     Worker(store.dir, ["cpu", "cpu"]).run_until_done(main.id)
-    assert main.refresh().state == "done", main.log()
+    main = main.refresh()
+    assert main.state == "done", main.log()
     found = search.trials(store, main.id)
     assert [run.name for run in found] == ["smart_search: trial 01", "smart_search: trial 02"]
     board = search.leaderboard(found)

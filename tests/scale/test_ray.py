@@ -23,7 +23,7 @@ from workbench.runs import launchers
 from workbench.runs.launchers.ray import RayLauncher
 from workbench.runs.worker import Worker
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.cluster
 pytest.importorskip("ray", reason="needs the extra ray")
 
 TOKEN = "a-token-of-this-test-only-0123456789"  # noqa: S105
