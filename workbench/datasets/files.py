@@ -100,6 +100,7 @@ class Build:
                     "temp_directory": str(self.folder / "spill"),
                 },
             )
+            self._connection.execute("SET enable_progress_bar_print = false")  # progress is said by `run`
             self.expect(0)  # only now: DuckDB's threads take address space, of which there may be little
         return self._connection
 
