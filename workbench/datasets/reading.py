@@ -25,7 +25,7 @@ TABLE = "version.data"
 
 def connect(**config: str) -> duckdb.DuckDBPyConnection:
     """An in-memory connection that fetches no extension and looks at no Python variable."""
-    return duckdb.connect(
+    connection = duckdb.connect(
         ":memory:",
         config={
             "autoinstall_known_extensions": "false",
@@ -36,6 +36,8 @@ def connect(**config: str) -> duckdb.DuckDBPyConnection:
             **config,
         },
     )
+    connection.execute("SET enable_progress_bar_print = false")
+    return connection
 
 
 class Reader:
