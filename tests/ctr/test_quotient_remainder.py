@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from workbench.ctr import DeepFMClassifier, FieldEncoder, metrics
+from workbench.ctr import DeepFMClassifier, FieldEncoder, UnseenValuesWarning, metrics
 from workbench.ctr._batch import make_batch
 from workbench.ctr._networks import NETWORKS
 from workbench.ctr._training import build
@@ -152,7 +152,8 @@ def test_a_model_with_two_small_tables_learns_and_is_small(shops, operation):
     area = metrics.auc(y[5000:], small.predict_proba(X[5000:])[:, 1])
     hour = metrics.auc(y[5000:], X["hour"][5000:].astype(int))
     assert area > hour + 0.03
-    assert small.predict_proba(pd.DataFrame({"shop": ["new"], "hour": ["1"]})).shape == (1, 2)
+    with pytest.warns(UnseenValuesWarning, match="'shop'"):
+        assert small.predict_proba(pd.DataFrame({"shop": ["new"], "hour": ["1"]})).shape == (1, 2)
 
 
 def test_the_modulus_may_be_given_and_small_fields_keep_their_table(shops):
