@@ -356,7 +356,7 @@ def test_peers_of_the_libraries_and_one_that_fails_is_left_out(motions, monkeypa
     report = cluster(UniTSClusterer(4, [SMALL]), motions, Split(), 0, NullReporter())
     nmi = report.tables["scores"].query("metric == 'nmi'").set_index("model")["value"]
     for name in ("k-means", "k-shape", "KASBA"):
-        assert nmi[name] > 0.3, name
+        assert nmi[name] > 0.2, name
 
 
 @pytest.mark.slow
