@@ -23,6 +23,7 @@ from typing import IO, Any
 import duckdb
 
 from workbench.datasets.memory import is_capped, reserve_little, spare_bytes
+from workbench.datasets.reading import connect
 from workbench.errors import ImportFailed, StoreError
 from workbench.store import StoreDir
 
@@ -91,16 +92,7 @@ class Build:
     @property
     def connection(self) -> duckdb.DuckDBPyConnection:
         if self._connection is None:
-            self._connection = duckdb.connect(
-                str(self.path),
-                config={
-                    "autoinstall_known_extensions": "false",
-                    "autoload_known_extensions": "false",
-                    "python_enable_replacements": "false",
-                    "temp_directory": str(self.folder / "spill"),
-                },
-            )
-            self._connection.execute("SET enable_progress_bar_print = false")  # progress is said by `run`
+            self._connection = connect(str(self.path), temp_directory=str(self.folder / "spill"))
             self.expect(0)  # only now: DuckDB's threads take address space, of which there may be little
         return self._connection
 

@@ -23,10 +23,10 @@ __all__ = ["TABLE", "Reader", "connect"]
 TABLE = "version.data"
 
 
-def connect(**config: str) -> duckdb.DuckDBPyConnection:
-    """An in-memory connection that fetches no extension and looks at no Python variable."""
+def connect(database: str = ":memory:", **config: str) -> duckdb.DuckDBPyConnection:
+    """A connection that fetches no extension, looks at no Python variable and draws no progress bar."""
     connection = duckdb.connect(
-        ":memory:",
+        database,
         config={
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
@@ -36,7 +36,9 @@ def connect(**config: str) -> duckdb.DuckDBPyConnection:
             **config,
         },
     )
-    connection.execute("SET enable_progress_bar_print = false")
+    [(drawn,)] = connection.execute("SELECT current_setting('enable_progress_bar')").fetchall()
+    if drawn:  # in a notebook without ipywidgets it is off, and DuckDB refuses even to switch it off
+        connection.execute("SET enable_progress_bar_print = false")
     return connection
 
 
