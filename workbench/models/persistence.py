@@ -14,14 +14,17 @@ the attributes saves any of them, and nothing but data is ever read back.
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -203,11 +206,10 @@ class _Writer:
         )
 
     def _skops(self, estimator: Any, path: str) -> str:
-        import skops.io
-
+        skops = _import_skops()
         name = f"{path}.skops"
-        skops.io.dump(estimator, self.folder / name)
-        unknown = set(skops.io.get_untrusted_types(file=self.folder / name)) - TRUSTED_TYPES
+        skops.dump(estimator, self.folder / name)
+        unknown = set(skops.get_untrusted_types(file=self.folder / name)) - TRUSTED_TYPES
         if unknown:
             raise ModelError(
                 f"{path} holds types that are not safe to load again: {', '.join(sorted(unknown))}."
@@ -280,17 +282,31 @@ class _Reader:
         return registry.estimator(name)
 
     def _skops(self, name: str) -> Any:
-        import skops.io
-
         path = (self.folder / name).resolve()
         if path.parent != self.folder.resolve() or path.suffix != ".skops":
             raise ModelError(f"{name!r} is not a file of the saved estimator.")
         try:
-            loaded = skops.io.load(path, trusted=sorted(TRUSTED_TYPES))
+            loaded = _import_skops().load(path, trusted=sorted(TRUSTED_TYPES))
         except Exception as error:
             raise ModelError(f"{name} cannot be loaded safely: {error}") from error
         trees.check(loaded)
         return loaded
+
+
+def _import_skops() -> ModuleType:
+    """``skops.io``, imported without the seconds that torch takes.
+
+    It walks through every package of scikit-learn for the names of its estimators, and one of them, which
+    holds none, imports torch; that one is stood in for while it looks.
+    """
+    adapter = "sklearn.externals.array_api_compat.torch"
+    if "skops.io" in sys.modules or adapter in sys.modules:
+        return importlib.import_module("skops.io")
+    sys.modules[adapter] = ModuleType(adapter)
+    try:
+        return importlib.import_module("skops.io")
+    finally:
+        del sys.modules[adapter]
 
 
 def _schema(estimator: Any) -> dict[str, Any]:
