@@ -2,22 +2,13 @@
 
 import streamlit as st
 
-from workbench.gui import choices, labels, navigation
-from workbench.gui.context import store
+from workbench.gui import choices, labels
 from workbench.gui.failures import guard
 
 st.title("Labels")
 st.caption("Choose points, rows or stretches of a recording, say what they are, and train with it at once.")
 
-refs = choices.all_refs()
-if not refs:
-    st.info("No data set yet: import one first.")
-    navigation.link("datasets", "Import a data set")
-    st.stop()
-ref = choices.pick("Data set", refs, key="data")
-if ref is None:
-    st.stop()
-dataset = store().dataset(ref)
+dataset = choices.any_dataset()
 with guard():
     labels.about(dataset)
     labels.train(dataset)

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from workbench.gui import choices, editor, navigation, sql
+from workbench.gui import choices, editor, sql
 from workbench.gui.context import store
 
 st.title("SQL")
@@ -10,9 +10,7 @@ st.caption("Ask the data sets anything, read-only; keep the answer as a data set
 
 refs = choices.all_refs()
 if not refs:
-    st.info("No data set yet: import one first.")
-    navigation.link("datasets", "Import a data set")
-    st.stop()
+    choices.no_dataset()
 
 sql.restore(f'SELECT *\nFROM "{refs[0].partition("@")[0]}"\nLIMIT 20')
 editor.editor(store().datasets.complete, sql.ask)

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from workbench.gui import care, navigation
+from workbench.gui import care, choices
 from workbench.gui.context import store
 from workbench.gui.failures import guard
 
@@ -12,9 +12,7 @@ st.title("Storage")
 st.caption("See what every version takes, let old ones go, and check that files are as they were made.")
 
 if not store().datasets.list():
-    st.info("No data set yet: import one first.")
-    navigation.link("datasets", "Import a data set")
-    st.stop()
+    choices.no_dataset()
 view = st.segmented_control(
     "View",
     list(VIEWS),

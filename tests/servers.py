@@ -1,4 +1,4 @@
-"""Real servers on loopback for tests of other sources: Debian's PostgreSQL, and moto's S3."""
+"""Servers on loopback for tests: a port for one, Debian's PostgreSQL, and moto's S3."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def postgres_server(password: str) -> Iterator[int]:
     command = [initdb, "-D", folder / "data", "-U", "ann", "-A", "scram-sha-256"]
     command += ["--pwfile", folder / "password", "-N"]
     subprocess.run(command, check=True, capture_output=True, cwd=folder, **owner)
-    port = _port()
+    port = free_port()
     server = Path(initdb).resolve().with_name("postgres")
     process = subprocess.Popen(
         [server, "-D", folder / "data", "-p", str(port), "-h", "127.0.0.1", "-k", folder, "-F"],
@@ -52,7 +52,7 @@ def postgres_server(password: str) -> Iterator[int]:
 @contextmanager
 def s3_server() -> Iterator[int]:
     """An object store that speaks as S3 does; its port."""
-    port = _port()
+    port = free_port()
     process = subprocess.Popen(
         [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
         stdout=subprocess.DEVNULL,
@@ -66,10 +66,11 @@ def s3_server() -> Iterator[int]:
         process.wait()
 
 
-def _port():
+def free_port() -> int:
+    """A port of this machine that nothing listens to."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+        return int(listener.getsockname()[1])
 
 
 def _wait_for(port, process):

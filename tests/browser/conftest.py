@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from tests.servers import free_port
 
 playwright_api = pytest.importorskip("playwright.sync_api")
 expect = playwright_api.expect
@@ -54,9 +55,7 @@ class Server:
 def serving(folder: Path, *, worker: bool = True, **environment: str) -> Iterator[Server]:
     """A web server over a store in `folder`, and a worker beside it."""
     store = folder / "store"
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     commands = {"web": ["web", "--port", str(port)]} | ({"worker": ["worker"]} if worker else {})
     with ExitStack() as stack:
         started = []

@@ -147,6 +147,13 @@ def test_a_strange_file_becomes_a_result(page, server: Server, strange: Path):
     assert not np.isnan(windows.X).any()
 
     page.get_by_role("link", name="Use it in a run").click()
+    run = trained(page, store)
+    assert run.dataset == "pumpe fenster@1"
+    expect(page.get_by_text("Map of the series")).to_be_visible(timeout=SLOW)
+
+
+def trained(page, store):
+    """The form's run of a short training, when it is done."""
     for name, value in (("n_epochs", 1), ("n_scales", 2)):
         field = page.get_by_label(name, exact=True)
         expect(field).to_be_visible(timeout=SLOW)
@@ -155,8 +162,7 @@ def test_a_strange_file_becomes_a_result(page, server: Server, strange: Path):
     page.get_by_role("button", name="Start", exact=True).click()
     run = store.run(run_id(page)).wait(timeout=600)
     assert run.state == "done", run.error
-    assert run.dataset == "pumpe fenster@1"
-    expect(page.get_by_text("Map of the series")).to_be_visible(timeout=SLOW)
+    return run
 
 
 def set_role(page, row: int, role: str) -> bool:
@@ -219,14 +225,7 @@ def test_brushed_labels_are_trained_with(page, server: Server):
     assert by_name["Gerät <b>45</b>"] is None
 
     page.get_by_role("link", name="Choose method and parameters").click()
-    for name, value in (("n_epochs", 2), ("n_scales", 2)):
-        field = page.get_by_label(name, exact=True)
-        expect(field).to_be_visible(timeout=SLOW)
-        field.fill(str(value))
-        field.press("Tab")
-    page.get_by_role("button", name="Start", exact=True).click()
-    run = store.run(run_id(page)).wait(timeout=600)
-    assert run.state == "done", run.error
+    run = trained(page, store)
     assert run.dataset == "brush me@2"
     assert 0 <= run.scores["test_accuracy"] <= 1
 

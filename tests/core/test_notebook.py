@@ -1,25 +1,39 @@
 """The exported notebook and script do the run again and reach its scores."""
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
 
+import workbench as wb
 from workbench.notebook import as_notebook, export
 from workbench.serving import wait_for
 
+THIRD_PARTY = Path(__file__).parents[1] / "thirdparty"
 
-@pytest.fixture
-def run(store, third_party):
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A run that is done, in a store that is only read."""
+    store = wb.open(tmp_path_factory.mktemp("finished") / "store")
     queued = store.submit(
         "acme.BandPower", "GunPoint", params={"n_bands": 5}, name="Bands of GunPoint", seed=3
     )
-    done = wait_for(store, queued)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("PYTHONPATH", str(THIRD_PARTY), prepend=os.pathsep)
+        done = wait_for(store, queued)
     assert done.state == "done", done.error
     return done
+
+
+@pytest.fixture
+def run(finished, third_party):
+    return finished
 
 
 def test_the_notebook_is_valid_executes_and_checks_the_scores(run):
@@ -32,8 +46,10 @@ def test_the_notebook_is_valid_executes_and_checks_the_scores(run):
 
 def test_a_notebook_that_cannot_reach_the_score_fails(run):
     text = json.dumps(as_notebook(run)).replace(repr(run.scores["test_accuracy"]), "0.123")
-    with pytest.raises(Exception, match="AssertionError"):
-        NotebookClient(nbformat.reads(text, as_version=4), timeout=120, kernel_name="python3").execute()
+    cells = nbformat.reads(text, as_version=4).cells
+    source = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
+    with pytest.raises(AssertionError):
+        exec(source, {})  # noqa: S102
 
 
 def test_the_script_runs_from_the_command_line(run, tmp_path):

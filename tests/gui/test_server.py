@@ -1,7 +1,6 @@
 """The server as a process: health, safe settings, and what it refuses."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -10,6 +9,7 @@ import urllib.request
 
 import pytest
 
+from tests.servers import free_port
 from workbench.errors import UsageError
 from workbench.gui import config
 
@@ -51,9 +51,7 @@ def _get(address: str | urllib.request.Request) -> tuple[int, str]:
 
 
 def test_it_answers_from_any_folder_and_says_when_the_store_does_not(tmp_path):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     store = tmp_path / "store"
     code = f"from workbench.gui import server; server.run({str(store)!r}, port={port})"
     environment = {**os.environ, "PYTHONPATH": str(config.ROOT)}

@@ -65,7 +65,8 @@ class Mine(Base):
 
 
 store = wb.open(sys.argv[1])
-print(store.submit({what}, "table").id)
+for what in (Mine, Mine(k=4), Mine):
+    print(store.submit(what, "table").id)
 """
 
 
@@ -77,41 +78,45 @@ def submitted(store, tmp_path, text):
     )
 
 
-@pytest.mark.parametrize("what", ["Mine", "Mine(k=4)"])
-def test_a_class_of_a_script_runs_elsewhere_and_comes_back_fitted(store, table, tmp_path, what):
-    done = submitted(store, tmp_path, SCRIPT.replace("{what}", what))
+@pytest.fixture
+def three(store, table, tmp_path):
+    """Runs that the script has submitted: of the class, of an instance, and of the class once more."""
+    done = submitted(store, tmp_path, SCRIPT)
     assert done.returncode == 0, done.stderr
-    run = store.run(done.stdout.strip())
-    source = (run.folder / run.spec["source"]).read_text()
+    return [store.run(line) for line in done.stdout.split()]
+
+
+def test_classes_of_a_script_run_elsewhere_and_come_back_fitted(store, three):
+    plain, four, spoilt = three
+    source = (plain.folder / plain.spec["source"]).read_text()
     assert "# a comment that stays" in source
     assert "wb.open" not in source
     assert "UNRELATED = object" not in source
-    Worker(store.dir, ["cpu"]).run_until_done(run.id)
-    run = run.refresh()
-    assert run.state == "done", run.log()
-    fitted = run.estimator()
-    assert fitted.logged
-    assert fitted.helper_.tolist() == [2.0, 3.141592653589793, 1.0, 3.0]
-    assert (fitted.document_, fitted.path_, fitted.partial_) == ("a", "a/b", 7)
-    assert fitted.k == (4 if "4" in what else 1)
+    (spoilt.folder / spoilt.spec["source"]).write_text("import nonesuch_module\n")
+    Worker(store.dir, ["cpu"]).run_until_done(spoilt.id)  # the last of the queue
+    for run, k in ((plain, 1), (four, 4)):
+        assert run.refresh().state == "done", run.log()
+        fitted = run.refresh().estimator()
+        assert fitted.logged
+        assert fitted.helper_.tolist() == [2.0, 3.141592653589793, 1.0, 3.0]
+        assert (fitted.document_, fitted.path_, fitted.partial_) == ("a", "a/b", 7)
+        assert fitted.k == k
+    assert spoilt.refresh().state == "failed"
+    assert "cannot be imported: ModuleNotFoundError" in spoilt.refresh().error
 
 
-@pytest.mark.parametrize(
-    ("body", "sentence"),
-    [
-        ("value = THING", "uses 'THING' (a object), which a run cannot carry"),
-        ("value = MISSING", "uses 'MISSING', which is not defined"),
-    ],
-)
-def test_what_cannot_be_carried_is_named(store, table, tmp_path, body, sentence):
-    text = (
-        "import sys, workbench as wb\nTHING = object()\n"
-        f"class Mine:\n    def fit(self, X, y):\n        {body}\n        return self\n"
-        "try:\n    wb.open(sys.argv[1]).submit(Mine, 'table')\n"
-        "except wb.WorkbenchError as error:\n    print(error)\n"
-    )
+def test_what_cannot_be_carried_is_named(store, table, tmp_path):
+    text = "import sys, workbench as wb\nTHING = object()\n"
+    for name, value in (("One", "THING"), ("Two", "MISSING")):
+        text += (
+            f"class {name}:\n    def fit(self, X, y):\n        value = {value}\n        return self\n"
+            f"try:\n    wb.open(sys.argv[1]).submit({name}, 'table')\n"
+            "except wb.WorkbenchError as error:\n    print(error)\n"
+        )
     done = submitted(store, tmp_path, text)
-    assert sentence in done.stdout, done.stderr
+    one, two = done.stdout.splitlines()
+    assert "uses 'THING' (a object), which a run cannot carry" in one
+    assert "uses 'MISSING', which is not defined" in two
     assert store.runs() == []
 
 
@@ -163,16 +168,6 @@ def test_a_users_own_module_is_found_again_from_its_folder(store, table, tmp_pat
     assert run.spec["import_roots"] == [str(package.parent)]
     Worker(store.dir, ["cpu"]).run_until_done(run.id)
     assert run.refresh().state == "done", run.log()
-
-
-def test_source_that_cannot_be_imported_fails_in_one_sentence(store, table, tmp_path):
-    done = submitted(store, tmp_path, SCRIPT.replace("{what}", "Mine"))
-    run = store.run(done.stdout.strip())
-    (run.folder / run.spec["source"]).write_text("import nonesuch_module\n")
-    Worker(store.dir, ["cpu"]).run_until_done(run.id)
-    run = run.refresh()
-    assert run.state == "failed"
-    assert "cannot be imported: ModuleNotFoundError" in run.error
 
 
 def test_parameters_become_json_and_the_same_again(store, table):

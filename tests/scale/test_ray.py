@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ import psutil
 import pytest
 from rig import is_alive, until
 
+from tests.servers import free_port
 from workbench.errors import UsageError
 from workbench.runs import launchers
 from workbench.runs.launchers.ray import RayLauncher
@@ -31,12 +31,6 @@ ALONE = ["unshare", "--mount", *([] if os.getuid() == 0 else ["--map-root-user"]
 # An empty file system in the place of the store, for the command that follows and all it starts.
 WITHOUT = 'mount -t tmpfs -o size=1m none "$0" && exec "$@"'
 RAY = [sys.executable, "-m", "ray.scripts.scripts"]
-
-
-def free_port():
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
 
 
 class Cluster:

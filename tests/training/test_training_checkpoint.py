@@ -159,29 +159,36 @@ def test_a_checkpoint_of_other_work_is_refused(tmp_path):
             model.fit(data)
 
 
+SMALL = {"n_scales": 2, "n_shapelets": 12, "random_state": 0}
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(basic_motions):
+    """Three epochs of five batches."""
+    return CSL(n_epochs=3, **SMALL).fit(basic_motions)
+
+
 @pytest.mark.parametrize("batches", [1, 5, 8, 13])
-def test_csl_interrupted_and_continued_is_the_same_model(tmp_path, basic_motions, batches):
-    X = basic_motions
-    reference = CSL(n_epochs=3, random_state=0).fit(X)
+def test_csl_interrupted_and_continued_is_the_same_model(tmp_path, basic_motions, uninterrupted, batches):
     with pytest.raises(Stopped), callbacks(StopAfter(batches), Checkpoint(tmp_path)):
-        CSL(n_epochs=3, random_state=0).fit(X)
+        CSL(n_epochs=3, **SMALL).fit(basic_motions)
     with callbacks(Checkpoint(tmp_path)):
-        resumed = CSL(n_epochs=3, random_state=0).fit(X)
-    assert resumed.history_ == reference.history_
-    for name, value in reference.state_.items():
+        resumed = CSL(n_epochs=3, **SMALL).fit(basic_motions)
+    assert resumed.history_ == uninterrupted.history_
+    for name, value in uninterrupted.state_.items():
         np.testing.assert_array_equal(resumed.state_[name], value)
 
 
 def test_csl_killed_and_continued_is_the_same_model(tmp_path, basic_motions):
-    reference = CSL(n_epochs=12, random_state=0).fit(basic_motions)
+    reference = CSL(n_epochs=5, **SMALL).fit(basic_motions)
     np.save(tmp_path / "X.npy", basic_motions)
-    code = """
+    code = f"""
 import sys, numpy as np, torch
 from workbench.timeseries import CSL
 from workbench.training import Checkpoint, callbacks
 torch.set_num_threads(1)
 with callbacks(Checkpoint(sys.argv[1] + "/checkpoint", every=0.0)):
-    CSL(n_epochs=12, random_state=0).fit(np.load(sys.argv[1] + "/X.npy"))
+    CSL(n_epochs=5, **{SMALL!r}).fit(np.load(sys.argv[1] + "/X.npy"))
 """
     process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)])
     home, deadline = tmp_path / "checkpoint" / "fit-000", time.monotonic() + 300
@@ -193,8 +200,8 @@ with callbacks(Checkpoint(sys.argv[1] + "/checkpoint", every=0.0)):
     process.wait()
     count = CountEpochs()
     with callbacks(Checkpoint(tmp_path / "checkpoint"), count):
-        resumed = CSL(n_epochs=12, random_state=0).fit(basic_motions)
-    assert 0 < count.batches < 12 * 5
+        resumed = CSL(n_epochs=5, **SMALL).fit(basic_motions)
+    assert 0 < count.batches < 5 * 5
     assert resumed.history_ == reference.history_
     for name, value in reference.state_.items():
         np.testing.assert_array_equal(resumed.state_[name], value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -16,7 +16,7 @@ from workbench.bidding.log import BidLog
 from workbench.bidding.market import AuctionMarket
 from workbench.errors import UsageError
 
-__all__ = ["BIDDERS", "MarketComparison", "load_bidder", "make_bidder", "named"]
+__all__ = ["BIDDERS", "Comparison", "MarketComparison", "load_bidder", "make_bidder"]
 
 #: Bidders of a market by the name that pages and parameters use, cheapest first.
 BIDDERS: dict[str, tuple[str, str]] = {
@@ -62,24 +62,40 @@ def load_bidder(table: Mapping[str, tuple[str, str]], name: str, **params: Any) 
     return bidder.set_params(**{k: v for k, v in params.items() if k in bidder.get_params()})
 
 
-def named(bidders: str, table: Mapping[str, tuple[str, str]]) -> list[str]:
-    """The names in a text, divided by commas, each once.
+class Comparison(BaseEstimator):
+    """Several bidders as one estimator; what they are compared in is the subclass's."""
 
-    Raises
-    ------
-    UsageError
-        If there is none, or one that the table does not have.
-    """
-    found = list(dict.fromkeys(name.strip() for name in bidders.split(",") if name.strip()))
-    if not found:
-        raise UsageError(f"Name at least one bidder: {', '.join(table)}.")
-    for name in found:
-        if name not in table:
-            raise UsageError(f"There is no bidder {name!r}; choose from {', '.join(table)}.")
-    return found
+    #: Names that `bidders` may hold.
+    _table: ClassVar[Mapping[str, tuple[str, str]]]
+    bidders: str
+
+    def names(self) -> list[str]:
+        """The bidders named, each once.
+
+        Raises
+        ------
+        UsageError
+            If there is none, or one that there is not here.
+        """
+        found = list(dict.fromkeys(name.strip() for name in self.bidders.split(",") if name.strip()))
+        if not found:
+            raise UsageError(f"Name at least one bidder: {', '.join(self._table)}.")
+        for name in found:
+            if name not in self._table:
+                raise UsageError(f"There is no bidder {name!r}; choose from {', '.join(self._table)}.")
+        return found
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.positive_only = True
+        return tags
+
+    def _fit_each(self, pairs: Sequence[tuple[str, BaseBidder]], market: Any) -> None:
+        self.names_ = [name for name, _ in pairs]
+        self.bidders_ = [clone(bidder).fit(market) for _, bidder in pairs]
 
 
-class MarketComparison(BaseEstimator):
+class MarketComparison(Comparison):
     """Bidders compared in one market, each fitted on the training log and tried on another.
 
     Parameters
@@ -121,6 +137,7 @@ class MarketComparison(BaseEstimator):
     """
 
     _recipe = "bidding.simulate"
+    _table = BIDDERS
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "bidders": [str],
         "mechanism": [StrOptions(set(MECHANISMS))],
@@ -181,25 +198,10 @@ class MarketComparison(BaseEstimator):
             feedback=self.feedback,
         )
 
-    def names(self) -> list[str]:
-        """The bidders named, each once.
-
-        Raises
-        ------
-        UsageError
-            If there is none, or one that there is not.
-        """
-        return named(self.bidders, BIDDERS)
-
     def unfitted(self) -> list[tuple[str, BaseBidder]]:
         """Each named bidder with the parameters that it shares with this estimator."""
         shared = {n: getattr(self, n) for n in ("reward", "bratio_mode", "n_episodes", "random_state")}
         return [(n, make_bidder(n, n_merchant_clusters=self.n_clusters, **shared)) for n in self.names()]
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.positive_only = True
-        return tags
 
     def fit(self, X: Any, y: Any = None) -> MarketComparison:
         """Fit every bidder on a log (in the market that the parameters describe) or in a given market.
@@ -210,7 +212,5 @@ class MarketComparison(BaseEstimator):
         if not isinstance(X, (AuctionMarket, BidLog)):
             X = BidLog.from_values(values_of(self, X, reset=True))
         market = X if isinstance(X, AuctionMarket) else self.market(X)
-        pairs = self.unfitted()
-        self.names_ = [name for name, _ in pairs]
-        self.bidders_ = [clone(bidder).fit(market) for _, bidder in pairs]
+        self._fit_each(self.unfitted(), market)
         return self

@@ -6,11 +6,10 @@ from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.base import BaseEstimator, clone
 from sklearn.utils._param_validation import Interval
 
 from workbench.bidding.base import BaseBidder, replay_of_values, values_of
-from workbench.bidding.experiment import load_bidder, named
+from workbench.bidding.experiment import Comparison, load_bidder
 from workbench.bidding.log import ReplayLog
 from workbench.bidding.replay import ReplayMarket
 from workbench.bidding.rules import LinearBidder, cost_of_a_click
@@ -39,7 +38,7 @@ REPLAY_BIDDERS: dict[str, tuple[str, str]] = {
 WHOLE = ("SS-MDP", "RLB")
 
 
-class ReplayComparison(BaseEstimator):
+class ReplayComparison(Comparison):
     """Bidders compared on one bidder's log, each fitted on one part of it and replayed on another.
 
     Parameters
@@ -65,6 +64,7 @@ class ReplayComparison(BaseEstimator):
     """
 
     _recipe = "bidding.replay"
+    _table = REPLAY_BIDDERS
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "bidders": [str],
         "budget_fraction": [Interval(Real, 0, None, closed="neither")],
@@ -101,16 +101,6 @@ class ReplayComparison(BaseEstimator):
         budget = max(np.floor(budget), 1.0) if _whole(log) else budget
         return ReplayMarket(log, budget, episode=int(self.episode))
 
-    def names(self) -> list[str]:
-        """The bidders named, each once.
-
-        Raises
-        ------
-        UsageError
-            If there is none, or one that does not bid on replays.
-        """
-        return named(self.bidders, REPLAY_BIDDERS)
-
     def unfitted(self, market: ReplayMarket) -> list[tuple[str, BaseBidder]]:
         """Each named bidder with what it has to know of the training part."""
         names, log = self.names(), market.log
@@ -140,11 +130,6 @@ class ReplayComparison(BaseEstimator):
             }
         return [(n, load_bidder(REPLAY_BIDDERS, n, random_state=self.random_state, **own[n])) for n in names]
 
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.positive_only = True
-        return tags
-
     def fit(self, X: Any, y: Any = None) -> ReplayComparison:
         """Fit every bidder on a log (in the replay that the parameters describe) or in a given replay.
 
@@ -155,9 +140,7 @@ class ReplayComparison(BaseEstimator):
         if not isinstance(X, (ReplayMarket, ReplayLog)):
             X = replay_of_values(values_of(self, X, reset=True))
         market = X if isinstance(X, ReplayMarket) else self.market(X)
-        pairs = self.unfitted(market)
-        self.names_ = [name for name, _ in pairs]
-        self.bidders_ = [clone(bidder).fit(market) for _, bidder in pairs]
+        self._fit_each(self.unfitted(market), market)
         return self
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from workbench.bidding.market import AuctionMarket
     from workbench.runs import Run
 
-__all__ = ["bidders", "generate", "view", "what_if"]
+__all__ = ["bidders", "choose", "generate", "view", "what_if"]
 
 #: What the comparison shows of a bidder, and under which name.
 _COLUMNS = {
@@ -83,15 +84,18 @@ def view(run: Run, report: Report) -> None:
 
 def bidders() -> str:
     """A field for the bidders to compare, as `MarketComparison` takes them."""
-    chosen = st.multiselect(
-        "Bidders",
-        list(BIDDERS),
-        default=DEFAULT,
-        key="bidders",
-        bind="query-params",
-        help="Each is fitted on the training requests and tried on the others. IQL, DRLB, USCB, Bandit, A2C, "
-        "DDPG and DCMAB learn and take longer.",
+    return choose(
+        BIDDERS,
+        "bidders",
+        DEFAULT,
+        "Each is fitted on the training requests and tried on the others. IQL, DRLB, USCB, Bandit, A2C, DDPG "
+        "and DCMAB learn and take longer.",
     )
+
+
+def choose(names: Iterable[str], key: str, first: list[str], help: str) -> str:
+    """A field for some of these bidders, `first` chosen at first; their names, divided by commas."""
+    chosen = st.multiselect("Bidders", list(names), default=first, key=key, bind="query-params", help=help)
     return ", ".join(chosen)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from workbench.bidding.replay_experiment import REPLAY_BIDDERS
-from workbench.gui import result
+from workbench.gui import bidding, result
 from workbench.gui.panels import plot, table
 from workbench.plots import bidding_replay as plots
 from workbench.report import Report
@@ -55,16 +55,13 @@ def view(run: Run, report: Report) -> None:
 
 def bidders() -> str:
     """A field for the bidders to compare, as `ReplayComparison` takes them."""
-    chosen = st.multiselect(
-        "Bidders",
-        list(REPLAY_BIDDERS),
-        default=DEFAULT,
-        key="replay_bidders",
-        bind="query-params",
-        help="Each is fitted on one part of the auctions and replayed on the other. SS-MDP and RLB count "
-        "money in whole numbers; IQL, DRLB and USCB learn and take longer.",
+    return bidding.choose(
+        REPLAY_BIDDERS,
+        "replay_bidders",
+        DEFAULT,
+        "Each is fitted on one part of the auctions and replayed on the other. SS-MDP and RLB count money in "
+        "whole numbers; IQL, DRLB and USCB learn and take longer.",
     )
-    return ", ".join(chosen)
 
 
 def _text(value: object) -> str:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from inspect import signature
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pandas as pd
 import streamlit as st
@@ -27,8 +27,10 @@ if TYPE_CHECKING:
 __all__ = [
     "MODEL_COLUMNS",
     "all_refs",
+    "any_dataset",
     "epochs",
     "model_frame",
+    "no_dataset",
     "past",
     "pick",
     "pick_task",
@@ -73,6 +75,24 @@ def _with_asked(refs: list[str]) -> list[str]:
         return [*refs, store().dataset(asked).ref]
     except WorkbenchError:
         return refs
+
+
+def any_dataset() -> Dataset:
+    """The data set that a page is about, picked in the address; without one the page says so and ends."""
+    refs = all_refs()
+    if not refs:
+        no_dataset()
+    ref = pick("Data set", refs, key="data")
+    if ref is None:
+        st.stop()
+    return store().dataset(ref)
+
+
+def no_dataset() -> NoReturn:
+    """Say that there is no data set yet, and end the page."""
+    st.info("No data set yet: import one first.")
+    navigation.link("datasets", "Import a data set")
+    st.stop()
 
 
 def pick(
