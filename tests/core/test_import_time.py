@@ -26,9 +26,12 @@ def test_opening_a_store_imports_neither_torch_nor_streamlit(tmp_path):
     assert not modules_after(code).intersection({"torch", "streamlit"})
 
 
-def test_the_estimator_class_and_its_form_need_no_torch():
+def test_an_estimators_form_and_a_scikit_learn_model_kept_and_read_need_no_torch(tmp_path):
     code = (
-        "from workbench import registry; from workbench.parameters import describe\n"
-        "assert len(describe(registry.estimator('timeseries.CSL'))) > 5"
+        "from workbench import models, registry; from workbench.parameters import describe\n"
+        "assert len(describe(registry.estimator('timeseries.CSL'))) > 5\n"
+        "from sklearn.linear_model import LogisticRegression\n"
+        f"folder = models.save(LogisticRegression().fit([[0], [1]], [0, 1]), {str(tmp_path / 'kept')!r})\n"
+        "assert models.load(folder).predict([[2]]) == 1"
     )
     assert "torch" not in modules_after(code)

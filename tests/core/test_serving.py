@@ -11,6 +11,7 @@ import urllib.request
 import pytest
 
 import workbench as wb
+from workbench.cli import main
 from workbench.serving import first_start, free_port
 
 
@@ -35,28 +36,19 @@ def test_a_busy_port_is_passed_over(busy_port):
     assert free_port("127.0.0.1", busy_port) > busy_port
 
 
-def test_a_named_port_that_is_busy_is_refused_with_a_free_one_offered(tmp_path, busy_port):
-    done = subprocess.run(
-        [sys.executable, "-m", "workbench", "web", "--port", str(busy_port), "--store", tmp_path / "s"],
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 2
-    assert f"Port {busy_port} is in use" in done.stderr
-    offered = int(done.stderr.rsplit("--port ", 1)[1].strip(".\n"))
+def test_a_named_port_that_is_busy_is_refused_with_a_free_one_offered(tmp_path, busy_port, capsys):
+    assert main(["web", "--port", str(busy_port), "--store", str(tmp_path / "s")]) == 2
+    said = capsys.readouterr().err
+    assert f"Port {busy_port} is in use" in said
+    offered = int(said.rsplit("--port ", 1)[1].strip(".\n"))
     assert offered != busy_port
 
 
 @pytest.mark.parametrize("value", ["abc", "0", "70000"])
-def test_a_wrong_port_in_the_environment_is_a_usage_error(tmp_path, value):
-    done = subprocess.run(
-        [sys.executable, "-m", "workbench", "web", "--store", tmp_path / "s"],
-        capture_output=True,
-        text=True,
-        env=os.environ | {"WORKBENCH_PORT": value},
-    )
-    assert done.returncode == 2
-    assert "WORKBENCH_PORT" in done.stderr
+def test_a_wrong_port_in_the_environment_is_a_usage_error(tmp_path, value, monkeypatch, capsys):
+    monkeypatch.setenv("WORKBENCH_PORT", value)
+    assert main(["web", "--store", str(tmp_path / "s")]) == 2
+    assert "WORKBENCH_PORT" in capsys.readouterr().err
 
 
 def test_serve_prints_the_address_answers_and_ends_with_its_worker(tmp_path, busy_port):

@@ -197,7 +197,8 @@ def test_a_new_version_of_a_data_set_starts_a_run_that_is_given_it(store, clerk,
     assert run.spec["params"]["data"] == "table@2"
 
 
-def test_a_new_file_in_a_folder_starts_a_run_when_it_is_complete(store, clerk, clock, tmp_path):
+def test_a_new_file_in_a_folder_starts_a_run_when_it_is_complete(store, clerk, clock, tmp_path, monkeypatch):
+    monkeypatch.setattr("workbench.runs.schedules.SETTLED", 0.3)
     folder = tmp_path / "inbox"
     folder.mkdir()
 
@@ -206,7 +207,7 @@ def test_a_new_file_in_a_folder_starts_a_run_when_it_is_complete(store, clerk, c
         os.utime(folder / name, (time.time() - age,) * 2)
 
     put("old.csv", "a")
-    time.sleep(2.1)  # a file counts once it has not been touched for two seconds
+    time.sleep(0.4)  # a file counts once it has not been touched for a while
     store.schedules.add("s", "quick", folder=str(folder), fills="file", overlap="allow")
     put("one.csv", "a")
     put("two.csv.part", "a")
@@ -214,13 +215,13 @@ def test_a_new_file_in_a_folder_starts_a_run_when_it_is_complete(store, clerk, c
     clock.now = time.time() + 1
     clerk.work()
     assert store.runs() == []
-    time.sleep(2.1)
+    time.sleep(0.4)
     clerk.work()
     clerk.work()
     (run,) = store.runs()
     assert run.spec["params"]["file"] == str(folder / "one.csv")
     put("one.csv", "changed", age=5)
-    time.sleep(2.1)
+    time.sleep(0.4)
     clerk.work()
     assert len(store.runs()) == 2
 

@@ -18,4 +18,4 @@ def test_what_cannot_run_has_no_rehearsal(store, table):
 
 
 def test_what_takes_too_long_is_given_up(store, table):
-    assert rehearse("probes:Paced", table.ref, {"row": 1.0}, store=str(store.root), patience=5) is None
+    assert rehearse("probes:Paced", table.ref, {"row": 1.0}, store=str(store.root), patience=2) is None

@@ -50,8 +50,7 @@ def result(run):
 
 
 def test_a_run_comes_back_whole_and_its_data_stay_in_the_cache(store, table, start, tmp_path):
-    logistic = "sklearn.linear_model:LogisticRegression"
-    run = store.submit(logistic, table, launcher="ray")
+    run = store.submit("sklearn.linear_model:LogisticRegression", table, launcher="ray")
     node = start(run)
     assert node.wait(120) == 0, node.communicate()
     assert result(run)["state"] == "done"
@@ -68,13 +67,13 @@ def test_a_run_comes_back_whole_and_its_data_stay_in_the_cache(store, table, sta
 
     # A second run takes the file from the cache; one that was tampered with is fetched again.
     before = kept.stat().st_ino
-    again = store.submit(logistic, table, launcher="ray", seed=1)
+    again = store.submit("probes:Sleeper", table, launcher="ray")
     assert start(again).wait(120) == 0
     assert kept.stat().st_ino == before
     queue.finish(store.dir, again.id, "worker", "done")
     kept.chmod(0o644)
     kept.write_bytes(kept.read_bytes()[:-1] + b"x")
-    third = store.submit(logistic, table, launcher="ray", seed=2)
+    third = store.submit("probes:Sleeper", table, launcher="ray")
     assert start(third).wait(120) == 0
     assert hashlib.sha256(kept.read_bytes()).hexdigest() == table.checksum
     assert result(third)["state"] == "done"
