@@ -7,7 +7,9 @@ import signal
 import numpy as np
 import pytest
 from rig import is_alive, until
+from seeded import Seeded
 
+from workbench import models
 from workbench.runs import queue
 from workbench.runs.launchers import find_gpus
 from workbench.runs.worker import Worker, any_alive
@@ -208,12 +210,14 @@ def test_the_seed_reaches_every_random_state(store, table):
 
 
 def test_prune_frees_checkpoints_or_whole_runs_but_not_a_models_run(store, table):
-    # The first has a model to keep; of the others it only counts that they are done.
-    runs = [work(store, store.submit(name, table)) for name in ("seeded:Seeded", *["probes:Sleeper"] * 2)]
+    runs = [store.submit("probes:Sleeper", table) for _ in range(3)]
     for run in runs:
+        queue.claim(store.dir, "w", "cpu", ("auto",), lease=60)
+        queue.finish(store.dir, run.id, "w", "done")
         (run.folder / "checkpoint").mkdir()
         (run.folder / "checkpoint" / "state").write_bytes(bytes(1000))
-    runs[0].save_model("kept")
+    models.save(Seeded().fit(np.zeros((2, 1)), [0, 1]), runs[0].folder / "artifacts" / "model")
+    runs[0].refresh().save_model("kept")
     assert store.queue.prune(keep_last=1) == 2000
     assert [(run.folder / "checkpoint").exists() for run in runs] == [False, False, True]
     store.queue.prune(keep_last=1, whole=True)
