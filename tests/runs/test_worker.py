@@ -210,9 +210,9 @@ def test_the_seed_reaches_every_random_state(store, table):
 
 
 def test_prune_frees_checkpoints_or_whole_runs_but_not_a_models_run(store, table):
-    runs = [store.submit("probes:Sleeper", table) for _ in range(3)]
+    runs = [store.submit(name, table) for name in ("seeded:Seeded", "probes:Sleeper", "probes:Sleeper")]
     for run in runs:
-        queue.claim(store.dir, "w", "cpu", ("auto",), lease=60)
+        queue.claim(store.dir, "w", "cpu", ("auto", "cpu"), lease=60)
         queue.finish(store.dir, run.id, "w", "done")
         (run.folder / "checkpoint").mkdir()
         (run.folder / "checkpoint" / "state").write_bytes(bytes(1000))
