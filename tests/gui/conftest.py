@@ -16,6 +16,8 @@ import workbench as wb
 from workbench.gui.config import PAGES
 from workbench.runs import Run
 
+#: A training of a second, whose result holds all there is to see.
+PARAMS = {"n_epochs": 1, "n_scales": 2, "n_shapelets": 12}
 AEON = Path(importlib.util.find_spec("aeon").submodule_search_locations[0]) / "datasets" / "data"
 
 
@@ -45,7 +47,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run of CSL that is done, in a store that tests may read but not change."""
     store = wb.open(tmp_path_factory.mktemp("finished") / "store")
     store.datasets.import_files([AEON / "GunPoint" / f"GunPoint_{part}.ts" for part in ("TRAIN", "TEST")])
-    run = store.submit("timeseries.CSL", "GunPoint", params={"n_epochs": 1, "n_scales": 2}, name="short")
+    run = store.submit("timeseries.CSL", "GunPoint", params=PARAMS, name="short")
     command = [sys.executable, "-m", "workbench", "run", str(run.folder)]
     subprocess.run(command, check=True, capture_output=True)
     # The worker would enter the outcome; here there is none.

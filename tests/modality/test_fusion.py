@@ -27,7 +27,7 @@ _REASONS = {
 @parametrize_with_checks(
     [
         LateFusionClassifier(
-            n_epochs=12, hidden=8, depth=1, batch_size=8, learning_rate=0.03, random_state=0
+            n_epochs=8, hidden=8, depth=1, batch_size=16, learning_rate=0.06, random_state=0
         ),
         LateFusionRegressor(n_epochs=5, hidden=8, depth=1, batch_size=16, learning_rate=0.02, random_state=0),
     ],
