@@ -17,7 +17,8 @@ pytestmark = pytest.mark.filterwarnings(
 
 
 @pytest.fixture
-def recorded(store, tmp_path):
+def recorded(store, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # beside a database MLflow keeps files in the working folder
     (tmp_path / "notes.txt").write_text("kept")
     params = {"depth": 3, "rate": 0.1, "name": "plain", "digits": "007", "list": [1, "two"], "none": None}
     with store.start_run("first", params=params, seed=4, owner="ann") as run:
