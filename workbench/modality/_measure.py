@@ -12,7 +12,13 @@ import torch
 from numpy.typing import NDArray
 
 from workbench.modality._fitting import Fitted, alone_losses, fit_network
-from workbench.modality._metrics import Metric, best_strength, predict_with_probe, row_losses
+from workbench.modality._metrics import (
+    Metric,
+    best_strength,
+    common_strength,
+    predict_with_probe,
+    row_losses,
+)
 from workbench.modality._nets import Architecture, LateFusion
 from workbench.modality._preparation import Block, subset
 from workbench.modality._remedies import Unimodal
@@ -183,21 +189,28 @@ class _Nets:
         found["ensemble"] = _vote(alone, np.full(self.n, 1 / self.n), self.present[test])
         found["weighted_ensemble"] = _vote(alone, votes, self.present[test])
         found["stacking"] = self._stacked()
-        raw = [np.hstack([b.numbers.reshape(len(b.numbers), -1), _one_hot(b.codes)]) for b in self.blocks]
-        features = np.hstack(raw).astype(np.float64)
-        found["linear"] = self._probe(features, features)
-        for net in ("alone", "joint"):
-            for r, name in enumerate(names):
-                found[f"probe_{net}/{name}"] = self._probe(self.h[f"inner_{net}"][:, r], self.h[net][:, r])
-        return found
+        return found | self._linear() | self._probes()
 
-    def _probe(self, inner: Floats, whole: Floats) -> Floats:
-        """A linear model on embeddings, its penalty chosen on those of the networks that left rows out."""
+    def _linear(self) -> dict[str, Floats]:
+        """A linear model on all columns at once."""
         p, y, task, n = self.parts, self.codes, self.plan.metric.task, self.plan.architecture.n_outputs
-        strength = best_strength(
-            task, n, (inner[p.train], y[p.train]), (inner[p.validation], y[p.validation])
-        )
-        return predict_with_probe(task, n, strength, (whole[p.fitted], y[p.fitted]), whole[p.test])
+        raw = [np.hstack([b.numbers.reshape(len(b.numbers), -1), _one_hot(b.codes)]) for b in self.blocks]
+        X = np.hstack(raw).astype(np.float64)
+        strength = best_strength(task, n, (X[p.train], y[p.train]), (X[p.validation], y[p.validation]))
+        return {"linear": predict_with_probe(task, n, strength, (X[p.fitted], y[p.fitted]), X[p.test])}
+
+    def _probes(self) -> dict[str, Floats]:
+        """Linear models on embeddings, their penalty chosen on those of the networks that left rows out."""
+        p, y, metric, n = self.parts, self.codes, self.plan.metric, self.plan.architecture.n_outputs
+        encoders = [(net, r) for net in ("alone", "joint") for r in range(self.n)]
+        inner = [self.h[f"inner_{net}"][:, r] for net, r in encoders]
+        strength = common_strength(metric, n, inner, y, p.train, p.validation)
+        found = {}
+        for net, r in encoders:
+            h = self.h[net][:, r]
+            output = predict_with_probe(metric.task, n, strength, (h[p.fitted], y[p.fitted]), h[p.test])
+            found[f"probe_{net}/{self.plan.names[r]}"] = output
+        return found
 
     def _stacked(self) -> Floats:
         """A linear model on the uni-modal networks' log-probabilities of rows they have not seen."""

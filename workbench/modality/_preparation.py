@@ -168,6 +168,10 @@ def _numbers(part: pd.DataFrame, plan: dict[str, Any]) -> NDArray[np.float64]:
         if column in plan["widths"]:
             wide.append(_spread(part[column], plan["widths"][column]))
             continue
+        if pd.api.types.is_complex_dtype(part[column].dtype):
+            raise ModalitiesError(
+                f"The column {column!r} holds complex numbers: give their parts as columns."
+            )
         try:
             values = pd.to_numeric(part[column]).to_numpy(dtype=np.float64, na_value=np.nan)
         except (TypeError, ValueError):
@@ -246,12 +250,7 @@ def _is_categorical(column: pd.Series) -> bool:
 
 
 def _categories(column: pd.Series) -> list[Any]:
-    try:
-        return sorted({_plain(value) for value in column.dropna()}, key=lambda v: (str(type(v)), v))
-    except TypeError:  # a list among words, say
-        raise ModalitiesError(
-            f"The column {column.name!r} holds words and other things: make all of it text, or numbers."
-        ) from None
+    return sorted({_plain(value) for value in column.dropna()}, key=lambda v: (str(type(v)), v))
 
 
 def _plain(value: Any) -> Any:

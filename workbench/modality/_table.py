@@ -76,6 +76,10 @@ class TableEstimator(BaseEstimator):
                 raise ModalitiesError(f"The table has two columns named {twice!r}: rename one.")
             _check_feature_names(self, X, reset=reset)
             _check_n_features(self, X, reset=reset)
+            if not names:
+                raise ModalitiesError(
+                    "0 feature(s) in the table: it has no column, and at least 1 is required."
+                )
             if len(X) < (2 if reset else 1):
                 raise ModalitiesError(f"The table has {len(X)} sample(s), which is too few.")
             return X.set_axis(names, axis=1)
@@ -88,6 +92,7 @@ class TableEstimator(BaseEstimator):
     def _check_target(self, y: Any, n: int, *, classification: bool) -> Target:
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
+        _refuse_odd_target(y, classification=classification)
         if not classification:
             values = _check_y(y, multi_output=True, y_numeric=True, estimator=self).astype(np.float64)
             check_consistent_length(values, np.empty((n, 0)))
@@ -115,13 +120,7 @@ class TableEstimator(BaseEstimator):
                 "indicator column a label."
             )
         y = _check_y(y, estimator=self)
-        try:
-            classes, codes = np.unique(y, return_inverse=True)
-        except TypeError:
-            kinds = sorted({type(label).__name__ for label in y})
-            raise ModalitiesError(
-                f"The labels are of several types ({', '.join(kinds)}): make them all text, or all numbers."
-            ) from None
+        classes, codes = np.unique(y, return_inverse=True)
         if len(classes) < 2:
             raise ModalitiesError(
                 f"All rows have the one class {str(classes[0])!r}: there is nothing to tell apart."
@@ -200,6 +199,33 @@ def check_comparison(
         f"The class {str(target.classes[rare])!r} has {counted[rare]} rows, fewer than the three parts "
         "(training, validation, test): it is missing from some."
     ]
+
+
+def _refuse_odd_target(y: Any, *, classification: bool) -> None:
+    """What a target of objects may hold that scikit-learn has no clear sentence for."""
+    values = np.asarray(y) if isinstance(y, (list, tuple, np.ndarray, pd.Series)) else np.empty(0)
+    if values.ndim != 1 or values.dtype.kind not in "OUS":
+        return
+    missing = pd.isna(values)
+    if missing.any():
+        raise ModalitiesError(f"Row {int(missing.argmax()) + 1} has no label: leave such rows out.")
+    if not classification:
+        word = next((value for value in values if isinstance(value, str) and not _is_number(value)), None)
+        if word is not None:
+            raise ModalitiesError(f"The target holds text ({str(word)!r}): a regression predicts numbers.")
+    elif values.dtype == object and len({isinstance(value, str) for value in values}) > 1:
+        kinds = sorted({type(value).__name__ for value in values})
+        raise ModalitiesError(
+            f"The labels are of several types ({', '.join(kinds)}): make them all text, or all numbers."
+        )
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _constant_labels(target: Target, counted: NDArray[np.intp], n: int) -> list[str]:

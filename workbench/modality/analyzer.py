@@ -238,6 +238,11 @@ class ModalityCompetitionAnalyzer(TableEstimator):
         check_options(self.remedy, self.remedy_options)
         frame, target, weights = self._checked(X, y, sample_weight)
         groups = self._check_groups(groups, frame)
+        if test_rows is None and groups is not None and groups.max() < 2:
+            raise ModalitiesError(
+                f"The rows belong to {groups.max() + 1} group(s), which are never divided: at least three "
+                "are needed for training, validation and test."
+            )
         random = check_random_state(self.random_state)
         seeds = [int(seed) for seed in random.randint(2**31 - 1, size=self.n_seeds)]
         if test_rows is None:

@@ -201,7 +201,13 @@ def is_constant(column: pd.Series) -> bool:
     if is_array_column(values):
         rows = [array_cell(v, column.name) for v in values]
         return all(np.array_equal(rows[0], row, equal_nan=True) for row in rows[1:])
-    return len(values.unique()) <= 1
+    try:
+        return len(values.unique()) <= 1
+    except TypeError:  # a list among words, or dicts
+        raise ModalitiesError(
+            f"The column {column.name!r} holds neither numbers nor words nor arrays in every row: make it "
+            "one of these."
+        ) from None
 
 
 def array_cell(value: Any, column: object) -> NDArray[np.float64]:
