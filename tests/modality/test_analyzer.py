@@ -207,6 +207,25 @@ def test_metrics_are_scikit_learns():
     assert Metric("r2", "regression")(numbers, p[:, :2]) == pytest.approx(r2_score(numbers, p[:, :2]))
 
 
+def test_all_probes_have_the_penalty_that_suits_them_together():
+    from workbench.modality._metrics import common_strength, predict_with_probe
+
+    rng = np.random.default_rng(0)
+    y = rng.integers(2, size=120)
+    clear = y[:, None] + 0.3 * rng.normal(size=(120, 3))
+    noisy = np.hstack([y[:, None] + rng.normal(size=(120, 1)), rng.normal(size=(120, 40))])
+    train, validation, metric = np.arange(60), np.arange(60, 120), Metric("roc_auc", "multiclass")
+
+    def score(h, strength):
+        found = predict_with_probe("multiclass", 2, strength, (h[train], y[train]), h[validation])
+        return metric(y[validation], found)
+
+    for embeddings in ([clear], [noisy], [clear, noisy, noisy]):
+        sums = {c: sum(score(h, c) for h in embeddings) for c in (0.01, 0.1, 1.0)}
+        assert sums[common_strength(metric, 2, embeddings, y, train, validation)] == max(sums.values())
+    assert common_strength(metric, 2, [noisy], y, train, validation) < 1
+
+
 def evidence(**changes):
     facts = {
         "alone": {"text": 0.74, "image": 0.22},
