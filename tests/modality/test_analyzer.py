@@ -330,6 +330,12 @@ def test_a_table_on_which_fusion_overfits():
     assert found.scores_["gap"] > 0.1
     assert found.scores_["retention_text"] > 0.95
     assert not found.report_.tables["importance"].set_index("component").loc["image", "kept"]
+    # What tells nothing alone has nothing to keep, and is not counted among the losers.
+    image = found.report_.tables["modalities"].set_index("modality").loc["image"]
+    assert np.isnan(image["retention"])
+    assert np.isnan(image["retention_error"])
+    assert not image["lost"]
+    assert found.headline_.startswith("Every encoder is intact")
 
 
 @pytest.mark.slow  # the parity takes long to learn alone

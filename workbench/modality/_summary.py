@@ -142,7 +142,7 @@ def _by_modality(
             "delta_error": error,
             "threshold": loss.threshold,
             "retention": kept,
-            "retention_error": error / np.maximum(alone_probe - mean["prior"], 1e-12),
+            "retention_error": error / np.where(np.isnan(kept), np.nan, alone_probe - mean["prior"]),
             "lost": loss.lost,
             "won": [loss.winner == r for r in range(len(names))],
             "drop": drop,
