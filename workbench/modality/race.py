@@ -207,6 +207,8 @@ class RemedyRace(TableEstimator):
         for name in racing:
             check_task(name, target.task)
         metric = Metric.named(self.metric, target.task)
+        if not isinstance(y, (pd.Series, pd.DataFrame)):  # these keep the labels' names
+            y = y.toarray() if hasattr(y, "toarray") else np.asarray(y)
         seeds = check_random_state(self.random_state).randint(2**31 - 1, size=self.n_seeds)
         rows = []
         for i, seed in enumerate(int(s) for s in seeds):
