@@ -166,7 +166,7 @@ def analysis(problem: Problem, shapley: list[str], n_seeds: int) -> dict[str, An
         "n_seeds": n_seeds,
         "verdict": analyzer.failure_mode_,
         "headline": analyzer.headline_,
-        "lost": analyzer.report_["modalities"].set_index("modality")["lost"].to_dict(),
+        "lost": analyzer.report_.tables["modalities"].set_index("modality")["lost"].to_dict(),
         "seconds": round(time.perf_counter() - began, 1),
         "cpu_seconds": round(time.process_time() - used, 1),
     }

@@ -33,8 +33,8 @@ st.caption(choices.summary(dataset))
 
 given = modalities_of_roles(dataset.roles)
 features = [c for part in (given or {}).values() for c in part] + dataset.roles.get("field", [])
-if "label" not in dataset.roles:
-    st.info("The data set has no label: give a column the role 'label'.")
+if not {"label", "labels"} & set(dataset.roles):
+    st.info("The data set has no label: give a column the role 'label', or several the role 'labels'.")
     navigation.link("datasets", "Give it roles", data=ref)
     st.stop()
 

@@ -1,18 +1,24 @@
 """Which modality wins, which is never learned, and what helps: two runs and one page."""
 
-from typing import Any
+from typing import Any, Literal
 
 from workbench.pipelines import DataSet, Flow, Here, pipeline
 
 
 @pipeline
-def modality_report(flow: Flow, data: DataSet, epochs: int = 30, seeds: int = 2, seed: int = 0):
+def modality_report(
+    flow: Flow, data: DataSet,
+    task: Literal["classification", "regression"] = "classification",
+    epochs: int = 30, seeds: int = 2, seed: int = 0,
+):  # fmt: skip
     """Analyse the competition between modalities and race the remedies, beside one another.
 
     Parameters
     ----------
     data
         One row a sample, with a label, and columns of two modalities or more.
+    task
+        Kind of the label.
     epochs
         Times each training goes through the rows.
     seeds
@@ -20,7 +26,7 @@ def modality_report(flow: Flow, data: DataSet, epochs: int = 30, seeds: int = 2,
     seed
         Of the splits and first weights.
     """
-    shared = {"n_epochs": epochs, "n_seeds": seeds}
+    shared = {"task": task, "n_epochs": epochs, "n_seeds": seeds}
     analysis = flow.run(
         "modality.ModalityCompetitionAnalyzer", data, params=shared, seed=seed, name="analyse", retries=1
     )

@@ -66,8 +66,9 @@ def choose(
 
 
 def judged(run: dict[str, Any]) -> float:
-    """The accuracy of a run, or its R²."""
-    return float(run["scores"].get("test_accuracy", run["scores"].get("test_r2")))
+    """The accuracy of a run, the macro F1 over several labels, or R²."""
+    names = ("test_f1_macro", "test_accuracy", "test_r2")
+    return float(next(run["scores"][name] for name in names if name in run["scores"]))
 
 
 def report(here: Here, data: str, table: list[dict[str, Any]], winner: dict[str, Any]) -> dict[str, Any]:

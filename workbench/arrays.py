@@ -64,6 +64,9 @@ class TableData:
         The columns of `X` by role.
     weight : ndarray of float, shape (n,), or None
         How much each row counts, where a column has the role ``weight``; NaN where it is empty.
+    labels : DataFrame, shape (n, n_labels), or None
+        The columns with the role ``labels``, where a row has several labels or several numbers to predict;
+        there is no `y` then.
     """
 
     X: pd.DataFrame
@@ -71,6 +74,7 @@ class TableData:
     split: NDArray[Any] | None
     roles: dict[str, list[str]] = field(default_factory=dict)
     weight: NDArray[np.float64] | None = None
+    labels: pd.DataFrame | None = None
 
 
 class Data(Protocol):

@@ -92,12 +92,12 @@ def apply(estimator: Any, data: Data, split: Split, seed: int, reporter: Reporte
             raise DatasetError(
                 f"{data.ref} does not fit this model: {' '.join(str(error).split())}"
             ) from error
-    table = pd.DataFrame({"id": ids.astype(str), "predicted": predicted})
+    table = pd.DataFrame({"id": ids.astype(str), **_by_output(estimator, predicted)})
     proba = _proba(estimator, X) if is_classifier(estimator) else None
     if proba is not None and np.ndim(proba[1]) == 2 and len(proba[0]) <= MAX_CLASSES:
         table = table.assign(**{f"p_{name}": proba[1][:, i] for i, name in enumerate(proba[0])})
     headline, scores = f"{len(ids)} rows predicted", {"n_rows": float(len(ids))}
-    if y is not None and not pd.isna(y).all():
+    if y is not None and predicted.ndim == 1 and not pd.isna(y).all():
         table["true"] = y
         known = ~pd.isna(y)
         if is_classifier(estimator):
@@ -108,6 +108,18 @@ def apply(estimator: Any, data: Data, split: Split, seed: int, reporter: Reporte
             scores |= _error_scores(y[known], predicted[known])
             headline += f", mean absolute error {scores['mae']:.4g}"
     return Report("apply", f"{headline}.", scores, {"predictions": table})
+
+
+def _by_output(estimator: Any, predicted: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """A column for what was predicted; several where the model tells several labels or numbers a row."""
+    if predicted.ndim == 1:
+        return {"predicted": predicted}
+    names = getattr(estimator, "classes_", None)
+    known = isinstance(names, np.ndarray) and len(names) == predicted.shape[1]
+    return {
+        f"predicted_{names[k] if known else k}": predicted[:, k]  # type: ignore[index]
+        for k in range(predicted.shape[1])
+    }
 
 
 def _applied_transform(estimator: Any, X: Any, ids: NDArray[Any]) -> Report:

@@ -93,3 +93,22 @@ def test_a_table_without_features_says_what_to_do(store, open_page):
     app = open_page("modality", data="Bare@1")
     assert "'modality:<name>'" in app.info[0].value
     assert not app.button
+
+
+def test_a_table_whose_rows_have_several_labels(store, open_page):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(40, 4)), columns=["nose_1", "nose_2", "ear_1", "ear_2"])
+    frame = frame.assign(sweet=rng.random(40) < 0.5, loud=rng.random(40) < 0.5)
+    roles = {"labels": ["sweet", "loud"], "field": list(frame)[:4]}
+    store.datasets.publish_frame(frame, "Both", roles=roles)
+    app = open_page("modality", data="Both@1")
+    assert not app.error
+    start(app)
+    (run,) = store.runs()
+    assert run.spec["params"]["modalities"] == {"nose": ["nose_1", "nose_2"], "ear": ["ear_1", "ear_2"]}
+
+
+def test_a_table_without_a_label_says_which_roles_it_may_have(store, open_page):
+    frame = pd.DataFrame({"blood_a": np.arange(40.0), "blood_b": np.arange(40.0) ** 2})
+    store.datasets.publish_frame(frame, "None", roles={"field": ["blood_a", "blood_b"]})
+    assert "'label', or several the role 'labels'" in open_page("modality", data="None@1").info[0].value

@@ -52,7 +52,7 @@ def analyzed(two_views):
 
 
 def test_tables_agree_with_each_other(analyzed):
-    report = analyzed.report_
+    report = analyzed.report_.tables
     scores = report["scores"].set_index("name")["mean"]
     for function in ("mask", "late", "retrain"):
         part = report["contributions"].query("value_function == @function").set_index("modality")["value"]
@@ -75,16 +75,16 @@ def test_tables_agree_with_each_other(analyzed):
 def test_both_needed_modalities_are_found_useful(analyzed):
     assert analyzed.failure_mode_ == "none"
     assert analyzed.headline_.startswith("No competition here")
-    modality = analyzed.report_["modalities"]
+    modality = analyzed.report_.tables["modalities"]
     assert (modality["p_value"] < 0.05).all()
-    assert analyzed.report_["importance"]["kept"].all()
+    assert analyzed.report_.tables["importance"]["kept"].all()
     assert analyzed.scores_["test_score"] > analyzed.scores_["best_alone"] + 0.1
-    winners = analyzed.report_["per_class"].set_index("class")["winner"]
+    winners = analyzed.report_.tables["per_class"].set_index("class")["winner"]
     assert set(winners.loc["rest"]) <= {"a", "tie"}
 
 
 def test_dynamics_hold_every_curve(analyzed):
-    table = analyzed.report_["dynamics"]
+    table = analyzed.report_.tables["dynamics"]
     expected = {"train_loss", "validation_loss", "gradient_share", "cosine", "ogm_ratio", "ogr", "gradient"}
     assert expected <= set(table["quantity"])
     shares = table[table["quantity"] == "gradient_share"].groupby(["seed", "epoch"])["value"].sum()
@@ -109,16 +109,20 @@ def test_a_permuted_modality_is_useless_and_a_copy_adds_nothing(two_views):
         axis=1,
     )
     found = ModalityCompetitionAnalyzer(**{**FAST, "n_seeds": 1, "shapley": ["mask", "late"]}).fit(frame, y)
-    modality = found.report_["modalities"].set_index("modality")
+    modality = found.report_.tables["modalities"].set_index("modality")
     assert modality.loc["p", "p_value"] > 0.05
     assert (modality.loc[["m"], "p_value"] < 0.05).all()
-    importance = found.report_["importance"].set_index("component")
+    importance = found.report_.tables["importance"].set_index("component")
     assert not importance.loc["p", "kept"]
-    bits = found.report_["information"].set_index(["modality", "other", "part"])["bits"]
+    bits = found.report_.tables["information"].set_index(["modality", "other", "part"])["bits"]
     assert bits["a", "c", "redundancy"] > 0.1
     assert bits["a", "c", "unique_1"] == pytest.approx(0, abs=1e-6)
     assert bits["a", "c", "synergy"] == pytest.approx(0, abs=0.03)
-    pair = found.report_["interactions"].query("value_function == 'late'").set_index(["modality", "other"])
+    pair = (
+        found.report_.tables["interactions"]
+        .query("value_function == 'late'")
+        .set_index(["modality", "other"])
+    )
     assert pair.loc[("a", "c"), "value"] < -0.1  # redundant: together they are worth what one is
 
 
@@ -137,13 +141,36 @@ def test_regression_and_several_labels(two_views):
         ModalityCompetitionAnalyzer(metric="balanced_accuracy", **few).fit(X, labels)
 
 
+@pytest.mark.parametrize("remedy", ["none", "pretrain", "weighted_ensemble", "early_stopping"])
+def test_the_joint_network_is_trained_with_the_remedy(two_views, remedy):
+    X, y = two_views
+    settings = {**FAST, "n_seeds": 1, "shapley": ["mask"], "n_epochs": 6}
+    found = ModalityCompetitionAnalyzer(remedy=remedy, **settings).fit(X, y)
+    tables = found.report_.tables
+    rows = np.sort(tables["samples"]["row"].unique())
+    assert found.estimator_.remedy == remedy
+    assert found.scores_["test_score"] == pytest.approx(found.score(X.iloc[rows], y[rows]))
+    delta = tables["modalities"]["delta"]
+    if remedy == "pretrain":  # encoders trained alone and then left alone are those trained alone
+        np.testing.assert_allclose(delta, 0, atol=1e-12)
+    assert (found.estimator_.votes_ is not None) == (remedy == "weighted_ensemble")
+    assert remedy not in set(tables["advice"]["action"])
+    said = " ".join(found.notes_)
+    assert ("trained with a remedy" in said) == (remedy != "none")
+
+
+def test_an_unknown_option_of_the_remedy_is_refused(two_views):
+    with pytest.raises(ModalitiesError, match="'ogm' has no option 'beta'"):
+        ModalityCompetitionAnalyzer(remedy="ogm", remedy_options={"beta": 1}).fit(*two_views)
+
+
 def test_groups_are_not_divided(two_views):
     X, y = two_views
     groups = np.arange(240) // 24
     found = ModalityCompetitionAnalyzer(**{**FAST, "n_seeds": 1, "shapley": ["mask"]}).fit(
         X, y, groups=groups
     )
-    rows = found.report_["samples"]["row"].unique()
+    rows = found.report_.tables["samples"]["row"].unique()
     assert len(set(groups[rows]) & set(groups[np.setdiff1d(np.arange(240), rows)])) == 0
 
 
@@ -180,6 +207,25 @@ def test_metrics_are_scikit_learns():
     assert Metric("r2", "regression")(numbers, p[:, :2]) == pytest.approx(r2_score(numbers, p[:, :2]))
 
 
+def test_all_probes_have_the_penalty_that_suits_them_together():
+    from workbench.modality._metrics import common_strength, predict_with_probe
+
+    rng = np.random.default_rng(0)
+    y = rng.integers(2, size=120)
+    clear = y[:, None] + 0.3 * rng.normal(size=(120, 3))
+    noisy = np.hstack([y[:, None] + rng.normal(size=(120, 1)), rng.normal(size=(120, 40))])
+    train, validation, metric = np.arange(60), np.arange(60, 120), Metric("roc_auc", "multiclass")
+
+    def score(h, strength):
+        found = predict_with_probe("multiclass", 2, strength, (h[train], y[train]), h[validation])
+        return metric(y[validation], found)
+
+    for embeddings in ([clear], [noisy], [clear, noisy, noisy]):
+        sums = {c: sum(score(h, c) for h in embeddings) for c in (0.01, 0.1, 1.0)}
+        assert sums[common_strength(metric, 2, embeddings, y, train, validation)] == max(sums.values())
+    assert common_strength(metric, 2, [noisy], y, train, validation) < 1
+
+
 def evidence(**changes):
     facts = {
         "alone": {"text": 0.74, "image": 0.22},
@@ -208,7 +254,12 @@ def test_fusion_overfit_is_a_gap_with_an_intact_encoder():
     assert failure_mode(evidence(gap_error=0.05)) == "none"  # the gap is noise
     # A loss that varies from seed to seed is not beyond noise, but it is most of the gap all the same.
     assert failure_mode(evidence(delta={"text": 0.05, "image": 0.0})) == "encoder competition"
-    assert "text alone is better" in headline(overfit)
+    assert headline(overfit) == (
+        "Every encoder is intact, but the joint head over-uses weaker modalities: text alone is better "
+        "(joint accuracy 0.660, best alone 0.740 (text))."
+    )
+    partly = headline(evidence(lost=("image",), winner="text"))
+    assert partly.startswith("The encoder of text is intact (image's keeps 97 ± 4 %), but the joint head")
     assert [action for action, _ in advice(overfit)] == ["weighted_ensemble", "drop image", "early_stopping"]
 
 
@@ -275,10 +326,16 @@ def test_a_table_on_which_fusion_overfits():
     X, y = memorable_image()
     found = ModalityCompetitionAnalyzer(n_epochs=15, hidden=16, n_seeds=2, **CONSTRUCTED).fit(X, y)
     assert found.failure_mode_ == "fusion overfit"
-    assert found.headline_.startswith("The encoder of text is intact")
+    assert "intact, but the joint head over-uses weaker modalities" in found.headline_
     assert found.scores_["gap"] > 0.1
     assert found.scores_["retention_text"] > 0.95
-    assert not found.report_["importance"].set_index("component").loc["image", "kept"]
+    assert not found.report_.tables["importance"].set_index("component").loc["image", "kept"]
+    # What tells nothing alone has nothing to keep, and is not counted among the losers.
+    image = found.report_.tables["modalities"].set_index("modality").loc["image"]
+    assert np.isnan(image["retention"])
+    assert np.isnan(image["retention_error"])
+    assert not image["lost"]
+    assert found.headline_.startswith("Every encoder is intact")
 
 
 @pytest.mark.slow  # the parity takes long to learn alone

@@ -14,6 +14,7 @@ import workbench as wb
 from workbench import cli
 from workbench.modality import (
     LateFusionClassifier,
+    LateFusionRegressor,
     ModalitiesError,
     ModalityCompetitionAnalyzer,
     RemedyRace,
@@ -108,6 +109,64 @@ def test_python_says_it_in_one_sentence(two_views, case):
         with pytest.raises(ModalitiesError) as caught:
             estimator.fit(X, y)
         assert str(caught.value) == sentence
+
+
+@pytest.mark.parametrize(
+    ("labels", "sentence"),
+    [
+        (
+            [1, "a", 2.0],
+            "The labels are of several types (float, int, str): make them all text, or all numbers.",
+        ),
+        (["a", None, "b"], "Row 2 has no label: leave such rows out."),
+    ],
+)
+def test_odd_labels_are_one_sentence(two_views, labels, sentence):
+    X, _ = two_views
+    with pytest.raises(ModalitiesError) as caught:
+        LateFusionClassifier(n_epochs=1).fit(X, np.array(labels * 80, dtype=object))
+    assert str(caught.value) == sentence
+
+
+def test_a_target_that_cannot_be_foretold_is_one_sentence(two_views):
+    X, y = two_views
+    with pytest.raises(ModalitiesError, match=r"holds text .*: a regression predicts numbers"):
+        LateFusionRegressor(n_epochs=1).fit(X, y)
+    with pytest.raises(ModalitiesError, match="The target is the same in every row"):
+        ModalityCompetitionAnalyzer(task="regression").fit(X, np.ones(240))
+
+
+@pytest.mark.parametrize(
+    ("cells", "encoder", "sentence"),
+    [
+        ([{"k": 1}], "auto", "'v_x' holds neither numbers nor words nor arrays in every row"),
+        (["word", [1, 2]], "auto", "'v_x' holds neither numbers nor words nor arrays in every row"),
+        ([[1, 2], "word"], "auto", "'v_x' has arrays in some rows and in others what is no array of numbers"),
+        ([[1.0, 2.0], [3.0, 4.0]], {"v": "conv"}, "has arrays and, in 'a_0', single values"),
+    ],
+)
+def test_odd_cells_are_one_sentence(two_views, cells, encoder, sentence):
+    X, y = two_views
+    column = pd.Series([cells[i % len(cells)] for i in range(240)], dtype=object)
+    views = {"v": ["v_x", "a_0"], "m": M}
+    with pytest.raises(ModalitiesError, match=sentence):
+        LateFusionClassifier(views, encoder=encoder, n_epochs=1).fit(X.assign(v_x=column), y)
+
+
+def test_groups_that_cannot_be_divided_are_one_sentence(two_views):
+    X, y = two_views
+    with pytest.raises(ModalitiesError, match=r"2 group\(s\), which are never divided: at least three"):
+        ModalityCompetitionAnalyzer().fit(X, y, groups=np.arange(240) // 120)
+    with pytest.raises(ModalitiesError, match="Row 3 has no group"):
+        RemedyRace().fit(X, y, groups=[1, 2, None] * 80)
+
+
+def test_a_remedy_that_suits_no_regression_is_refused_before_any_training(two_views):
+    X, _ = two_views
+    with pytest.raises(ModalitiesError, match="'pmr' needs one class a row"):
+        RemedyRace(remedies=["none", "pmr"], task="regression", n_epochs=10**6).fit(X, X["a_0"])
+    with pytest.raises(ModalitiesError, match="No remedy is named: take from none, "):
+        RemedyRace(remedies=[]).fit(X, X["a_0"] > 0)
 
 
 def test_one_network_may_learn_from_an_absence(two_views):

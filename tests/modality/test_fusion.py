@@ -130,6 +130,26 @@ def test_categories_arrays_and_series():
         LateFusionClassifier(each, encoder={"nose": "mlp"}, **FAST).fit(frame, y)
 
 
+def test_matrices_ragged_arrays_and_channels_of_several_lengths():
+    rng = np.random.default_rng(0)
+    y = rng.integers(2, size=160)
+    frame = pd.DataFrame(
+        {
+            "a_image": list(rng.normal(size=(160, 3, 2)) + y[:, None, None]),
+            "b_list": [[float(label)] * (1 + i % 4) for i, label in enumerate(y)],
+            "c_long": list(rng.normal(size=(160, 12)) + y[:, None]),
+            "c_short": list(rng.normal(size=(160, 9)) + y[:, None]),
+        }
+    )
+    for views, encoder in (
+        ({"a": ["a_image"]}, "auto"),
+        ({"b": ["b_list"]}, "auto"),
+        ({"c": ["c_long", "c_short"]}, "conv"),
+    ):
+        model = LateFusionClassifier(views, encoder=encoder, random_state=0, **FAST)
+        assert model.fit(frame[:120], y[:120]).score(frame[120:], y[120:]) > 0.85
+
+
 def waves_and_noise():
     """Two classes of waves of 24 steps, and two columns of noise."""
     rng = np.random.default_rng(1)

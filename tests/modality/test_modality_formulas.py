@@ -133,6 +133,11 @@ def test_retention_and_the_winner():
         retention([0.25, 0.56], [0.5, 0.57], chance=1 / 6), [0.25, 0.9752066], atol=1e-6
     )
     assert np.isnan(retention([0.1], [0.1], chance=0.1)[0])
+    # What is above chance by two standard errors or less is not known to be known.
+    found = retention([0.12, 0.4], [0.15, 0.5], chance=0.1, error=[0.03, 0.03])
+    np.testing.assert_allclose(found, [np.nan, 0.75])
+    assert not judge_encoders([0.15], [0.1], [0.01], [False]).lost.any()
+    assert judge_encoders([0.15], [0.1], [0.01]).lost.all()
     loss = judge_encoders([0.57, 0.50], [0.56, 0.25], error=[0.01, 0.01])
     assert loss.lost.tolist() == [False, True]
     assert loss.winner == 0

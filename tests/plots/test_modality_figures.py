@@ -38,6 +38,16 @@ def test_lost_modalities_stand_out_and_winners_have_a_star():
     assert list(heat.text[0]) == ["+0.10 ★", "+0.60"]
 
 
+def test_a_modality_that_knows_nothing_alone_has_no_bar_and_no_wild_interval():
+    table = pd.DataFrame(
+        {"modality": ["noise", "a", "weak"], "retention": [None, 0.9, 1.5], "lost": False}
+    ).assign(retention_error=[40.0, 0.05, 3.0])
+    fig = modality.retention(table.astype({"retention": float}))
+    assert [note.text for note in fig.layout.annotations] == ["alone it learns nothing either"]
+    assert fig.layout.annotations[0].y == 2  # the first row of the table stands on top
+    assert tuple(fig.layout.xaxis.range) == (-50, 200)
+
+
 def test_the_race_joins_each_remedy_to_its_baseline():
     table = pd.DataFrame(
         {"remedy": ["none", "umt"] * 2, "seed": [0, 0, 1, 1], "validation": [0.7, 0.8, 0.7, 1.0]}

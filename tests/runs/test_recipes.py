@@ -1,5 +1,7 @@
 """The default recipe on every kind of estimator, against scikit-learn's own numbers."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -117,3 +119,15 @@ def test_a_fitted_estimator_is_applied_to_every_row(classes):
     other.data = TableData(other.X[["a"]], None, None, {})
     with pytest.raises(DatasetError, match="does not fit this model"):
         apply(model, other, Split(), 0, NullReporter())
+
+
+def test_a_score_that_is_no_number_does_not_cost_the_run_its_model(tmp_path):
+    from workbench.report import Report
+    from workbench.runs.process import _write_artifacts
+
+    model = LinearRegression().fit([[0.0], [1.0]], [0.0, 1.0])
+    report = Report("fit_score", "One test row.", {"test_r2": float("nan"), "test_mae": 0.5}, {}, model)
+    spec = {"id": "run1", "dataset": {"ref": "one@1"}}
+    assert _write_artifacts(tmp_path, spec, report) == ""
+    head = json.loads((tmp_path / "artifacts/model/estimator.json").read_text())
+    assert head["card"]["scores"] == {"test_r2": None, "test_mae": 0.5}

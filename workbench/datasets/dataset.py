@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Dataset", "DatasetFile", "open_file"]
 
-_NOT_FEATURES = ("label", "split", "domain", "weight", "series_id", "time", "channel")
+_NOT_FEATURES = ("label", "labels", "split", "domain", "weight", "series_id", "time", "channel")
 
 
 class DatasetFile:
@@ -154,14 +154,16 @@ class DatasetFile:
             raise DatasetError(f"{self.ref} has no features: give columns the role 'field'.")
         order = {column.name: place for place, column in enumerate(self.columns)}
         features.sort(key=order.__getitem__)
-        label, split, weight = (self.roles.get(role) for role in ("label", "split", "weight"))
-        frame = self.frame([*features, *(label or []), *(split or []), *(weight or [])])
+        beside = ("label", "labels", "split", "weight")
+        label, labels, split, weight = (self.roles.get(role) for role in beside)
+        frame = self.frame([*features, *(name for role in beside for name in self.roles.get(role, []))])
         return TableData(
             X=frame[features],
             y=series.labels(frame[label[0]]) if label else None,
             split=series.splits(frame[split[0]]) if split else None,
             roles={role: list(names) for role, names in self.roles.items() if role not in _NOT_FEATURES},
             weight=frame[weight[0]].to_numpy(dtype=float, na_value=float("nan")) if weight else None,
+            labels=frame[labels].astype(float) if labels else None,
         )
 
     def verify(self) -> None:

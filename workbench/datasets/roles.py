@@ -47,6 +47,7 @@ MANY: dict[str, str] = {
     "value": "measured channels, or the steps of a wide series",
     "exogenous": "columns of a series that are known ahead, such as a calendar",
     "field": "feature of a table",
+    "labels": "labels of which a row can have several (0 or 1), or several numbers to predict",
     "history": "what the user did before",
     "modality:<name>": "features of one modality",
 }
@@ -201,6 +202,8 @@ def check(roles: Mapping[str, str | Sequence[str]], columns: Sequence[Column]) -
             _check_type(role, name, types[name])
         if names:
             checked[role] = names
+    if "label" in checked and "labels" in checked:
+        raise DatasetError("A table has one 'label', or several 'labels', not both.")
     if "channel" in checked and (len(checked.get("value", [])) != 1 or "time" not in checked):
         raise DatasetError("With a 'channel' column there must be a 'time' column and exactly one 'value'.")
     for role in ("anomaly", "exogenous"):
@@ -217,6 +220,8 @@ def _check_type(role: str, name: str, type_: str) -> None:
         raise DatasetError(
             f"The column {name!r} cannot be the time: it is {type_}, not a number, a date or a timestamp."
         )
+    if role == "labels" and not is_number(type_):
+        raise DatasetError(f"The column {name!r} cannot be one of several labels: it is {type_}, not 0 or 1.")
     if role in ("value", "exogenous", "bid", "pctr", "pcvr", "price", "budget", "weight") and not is_number(
         type_
     ):

@@ -47,7 +47,8 @@ def next_pages(dataset: Dataset) -> list[tuple[str, str]]:
     if dataset.is_series:
         run = [("time_series", "Use it in a run")]
     else:
-        run = [("modality", "Use it in a run")] if "label" in dataset.roles else []
+        labelled = "label" in dataset.roles or "labels" in dataset.roles
+        run = [("modality", "Use it in a run")] if labelled else []
     return [*run, ("prepare", "Prepare"), ("labels", "Label")]
 
 

@@ -17,7 +17,7 @@ from workbench.modality._training import Rows, Schedule, Step, Trained, embed, t
 from workbench.modality._watch import KeepBest, Watch
 from workbench.modality.columns import ModalitiesError
 from workbench.modality.diagnostics import blending_weights, ensemble_weights, overfitting_to_generalisation
-from workbench.modality.remedies import REMEDIES
+from workbench.modality.remedies import REMEDIES, check_task
 from workbench.training.callbacks import Callback
 
 __all__ = ["Fitted", "alone_losses", "fit_network"]
@@ -66,8 +66,7 @@ def fit_network(
         Rows kept for validation by remedies that need some; the others train on all.
     """
     settings = {**REMEDIES[remedy].options, **(options or {})}
-    if remedy == "pmr" and rows.task != "multiclass":
-        raise ModalitiesError("The remedy 'pmr' needs one class a row: take another for this target.")
+    check_task(remedy, rows.task)
     if REMEDIES[remedy].validates and (holdout.all() or not holdout.any()):
         raise ModalitiesError(
             f"The remedy {remedy!r} needs rows for validation, and there are too few to spare any."

@@ -23,7 +23,8 @@ class Labelled:
     Attributes
     ----------
     X : DataFrame of shape (n, n_columns)
-    y : ndarray of shape (n,)
+    y : ndarray of shape (n,), or DataFrame of shape (n, n_labels)
+        The latter where a row has several labels, or several numbers to predict.
     ids : ndarray of int, shape (n,)
         Each row's number in the data set.
     split : ndarray of str, shape (n,), or None
@@ -36,7 +37,7 @@ class Labelled:
     """
 
     X: pd.DataFrame
-    y: NDArray[Any]
+    y: NDArray[Any] | pd.DataFrame
     ids: NDArray[np.intp]
     split: NDArray[Any] | None
     groups: NDArray[Any] | None
@@ -53,14 +54,18 @@ class Labelled:
             If no column is the label, or a weight is missing or negative.
         """
         table = data.to_table()
-        if table.y is None:
-            raise DatasetError(f"{data.ref} has no label: give a column the role 'label'.")
-        known = ~pd.isna(np.asarray(table.y, dtype=object) if table.y.ndim == 1 else table.y)
-        rows = np.flatnonzero(known if known.ndim == 1 else known.all(axis=1))
+        y: Any = table.y if table.labels is None else table.labels
+        if isinstance(y, pd.DataFrame) and y.shape[1] == 1:
+            y = y.iloc[:, 0].to_numpy()
+        if y is None:
+            raise DatasetError(
+                f"{data.ref} has no label: give a column the role 'label', or several the role 'labels'."
+            )
+        known = ~pd.isna(np.asarray(y, dtype=object)).reshape(len(y), -1).any(axis=1)
         users = table.roles.get("user", [])
         groups = table.X[users[0]].astype(str).to_numpy() if users else None
-        whole = cls(table.X, table.y, np.arange(len(table.X)), table.split, groups, table.weight, table.roles)
-        found = whole.take(rows)
+        whole = cls(table.X, y, np.arange(len(table.X)), table.split, groups, table.weight, table.roles)
+        found = whole.take(np.flatnonzero(known))
         found._check_weights(data.ref)
         return found
 
@@ -78,7 +83,7 @@ class Labelled:
         return replace(
             self,
             X=self.X.iloc[rows].reset_index(drop=True),
-            y=self.y[rows],
+            y=self.y.iloc[rows].reset_index(drop=True) if isinstance(self.y, pd.DataFrame) else self.y[rows],
             ids=self.ids[rows],
             split=at(self.split),
             groups=at(self.groups),
@@ -111,7 +116,9 @@ class Labelled:
 
     def _strata(self) -> NDArray[Any] | None:
         y = self.y
-        return y if y.ndim == 1 and len(np.unique(y.astype(str))) <= max(2, len(y) // 10) else None
+        if isinstance(y, pd.DataFrame):
+            return None
+        return y if len(np.unique(y.astype(str))) <= max(2, len(y) // 10) else None
 
     def _check_weights(self, ref: str) -> None:
         if self.weight is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -11,13 +11,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from workbench.modality._fitting import alone_losses
-from workbench.modality._metrics import Metric, best_strength, predict_with_probe, row_losses
+from workbench.modality._fitting import Fitted, alone_losses, fit_network
+from workbench.modality._metrics import (
+    Metric,
+    best_strength,
+    common_strength,
+    predict_with_probe,
+    row_losses,
+)
 from workbench.modality._nets import Architecture, LateFusion
 from workbench.modality._preparation import Block, subset
-from workbench.modality._remedies import Remedy, Unimodal
+from workbench.modality._remedies import Unimodal
 from workbench.modality._rows import embeddings_of, make_rows, outputs_of, to_probabilities
-from workbench.modality._training import Schedule, train
+from workbench.modality._training import Schedule, Trained, train
 from workbench.modality._watch import Watch
 from workbench.modality.diagnostics import ensemble_weights
 from workbench.modality.shapley import MAX_EXACT, game, sampled_shapley_values, shapley_values
@@ -30,11 +36,20 @@ Index = NDArray[np.intp]
 
 @dataclass(frozen=True)
 class Parts:
-    """Row numbers of a seed's three parts."""
+    """Row numbers of a seed's three parts.
+
+    Attributes
+    ----------
+    train, validation, test : ndarray of int
+    spare : ndarray of bool, shape (n_train,)
+        Training rows for the validation of a remedy that needs some, in networks that leave the validation
+        rows out.
+    """
 
     train: Index
     validation: Index
     test: Index
+    spare: NDArray[np.bool_]
 
     @property
     def fitted(self) -> Index:
@@ -57,11 +72,11 @@ class Measured:
         default_factory=lambda: np.empty((0, 0))
     )  # scores (n_permutations, n) with one modality's rows exchanged
     history: dict[str, list[dict[str, float]]] = field(default_factory=dict)
-    joint: LateFusion | None = None
+    joint: Fitted | None = None
 
     @property
-    def net(self) -> LateFusion:
-        """The joint network."""
+    def net(self) -> Fitted:
+        """The joint network, and how it predicts."""
         assert self.joint is not None  # noqa: S101 - set by `measure`
         return self.joint
 
@@ -76,6 +91,8 @@ class Plan:
     absent: str
     shapley: tuple[str, ...]
     n_permutations: int
+    remedy: str = "none"
+    remedy_options: Mapping[str, Any] | None = None
 
 
 def measure(
@@ -96,15 +113,19 @@ def measure(
     # networks that have seen all training rows.
     inner, held, whole = rows(parts.train), rows(parts.validation), rows(parts.fitted)
     watched = (Watch(names, inner, held, alone=True),), (Watch(names, inner, held),)
-    trained = {
+    remedy = plan.remedy, plan.remedy_options
+    trained: dict[str, Trained | Fitted] = {
         "inner_alone": train(plan.architecture, inner, schedule, Unimodal(), callbacks=watched[0]),
-        "inner_joint": train(plan.architecture, inner, schedule, Remedy(), callbacks=watched[1]),
+        "inner_joint": fit_network(
+            plan.architecture, inner, schedule, *remedy, holdout=parts.spare, callbacks=watched[1]
+        ),
         "alone": train(plan.architecture, whole, schedule, Unimodal()),
-        "joint": train(plan.architecture, whole, schedule, Remedy()),
     }
+    spare = np.isin(parts.fitted, parts.validation)
+    joint = trained["joint"] = fit_network(plan.architecture, whole, schedule, *remedy, holdout=spare)
     votes = ensemble_weights(alone_losses(trained["inner_alone"].model, held))
     nets = {name: each.model.cpu().double() for name, each in trained.items()}
-    found = _Nets(plan, nets, blocks, codes, parts)
+    found = _Nets(plan, nets, joint.votes, blocks, codes, parts)
     result = Measured(names, codes[parts.test], found.outputs(votes), {})
     result.history = {name: trained[f"inner_{name}"].history for name in ("alone", "joint")}
     result.scores = {name: plan.metric(result.y, output) for name, output in result.outputs.items()}
@@ -112,22 +133,27 @@ def measure(
     result.scores["prior"] = plan.metric(result.y, found.prior())
     _contributions(plan, found, result, lambda mask: _retrained(plan, mask, rows, schedule, blocks, parts))
     result.permuted = found.permuted(schedule.seed)
-    result.joint = nets["joint"]
+    result.joint = joint
     return result
 
 
 class _Nets:
-    """Two trained networks and what they make of the rows, embedded once."""
+    """The trained networks and what they make of the rows, embedded once.
+
+    `own_votes` are the weights of the joint network's own heads, where a remedy lets these predict.
+    """
 
     def __init__(
         self,
         plan: Plan,
         nets: dict[str, LateFusion],
+        own_votes: Floats | None,
         blocks: list[Block],
         codes: NDArray[Any],
         parts: Parts,
     ) -> None:
         self.plan, self.nets, self.codes, self.parts = plan, nets, codes, parts
+        self.own_votes = own_votes
         self.blocks = blocks
         self.h = {name: embeddings_of(net, blocks) for name, net in nets.items()}
         self.present = np.stack([block.present for block in blocks], axis=1)
@@ -139,9 +165,12 @@ class _Nets:
 
     @torch.no_grad()
     def fuse(self, h: Floats, present: NDArray[np.bool_]) -> Floats:
-        """The joint head on embeddings."""
-        logits = self.nets["joint"].fuse(torch.from_numpy(h), torch.from_numpy(present))
-        return to_probabilities(logits, self.plan.metric.task).numpy()
+        """What the joint network predicts from embeddings."""
+        net, task = self.nets["joint"], self.plan.metric.task
+        if self.own_votes is not None:
+            alone = to_probabilities(net.alone(torch.from_numpy(h)), task).numpy()
+            return _vote(alone, self.own_votes, present)
+        return to_probabilities(net.fuse(torch.from_numpy(h), torch.from_numpy(present)), task).numpy()
 
     def joint_on(self, index: Index) -> Floats:
         return self.fuse(self.h["joint"][index], self.present[index])
@@ -160,21 +189,28 @@ class _Nets:
         found["ensemble"] = _vote(alone, np.full(self.n, 1 / self.n), self.present[test])
         found["weighted_ensemble"] = _vote(alone, votes, self.present[test])
         found["stacking"] = self._stacked()
-        raw = [np.hstack([b.numbers.reshape(len(b.numbers), -1), _one_hot(b.codes)]) for b in self.blocks]
-        features = np.hstack(raw).astype(np.float64)
-        found["linear"] = self._probe(features, features)
-        for net in ("alone", "joint"):
-            for r, name in enumerate(names):
-                found[f"probe_{net}/{name}"] = self._probe(self.h[f"inner_{net}"][:, r], self.h[net][:, r])
-        return found
+        return found | self._linear() | self._probes()
 
-    def _probe(self, inner: Floats, whole: Floats) -> Floats:
-        """A linear model on embeddings, its penalty chosen on those of the networks that left rows out."""
+    def _linear(self) -> dict[str, Floats]:
+        """A linear model on all columns at once."""
         p, y, task, n = self.parts, self.codes, self.plan.metric.task, self.plan.architecture.n_outputs
-        strength = best_strength(
-            task, n, (inner[p.train], y[p.train]), (inner[p.validation], y[p.validation])
-        )
-        return predict_with_probe(task, n, strength, (whole[p.fitted], y[p.fitted]), whole[p.test])
+        raw = [np.hstack([b.numbers.reshape(len(b.numbers), -1), _one_hot(b.codes)]) for b in self.blocks]
+        X = np.hstack(raw).astype(np.float64)
+        strength = best_strength(task, n, (X[p.train], y[p.train]), (X[p.validation], y[p.validation]))
+        return {"linear": predict_with_probe(task, n, strength, (X[p.fitted], y[p.fitted]), X[p.test])}
+
+    def _probes(self) -> dict[str, Floats]:
+        """Linear models on embeddings, their penalty chosen on those of the networks that left rows out."""
+        p, y, metric, n = self.parts, self.codes, self.plan.metric, self.plan.architecture.n_outputs
+        encoders = [(net, r) for net in ("alone", "joint") for r in range(self.n)]
+        inner = [self.h[f"inner_{net}"][:, r] for net, r in encoders]
+        strength = common_strength(metric, n, inner, y, p.train, p.validation)
+        found = {}
+        for net, r in encoders:
+            h = self.h[net][:, r]
+            output = predict_with_probe(metric.task, n, strength, (h[p.fitted], y[p.fitted]), h[p.test])
+            found[f"probe_{net}/{self.plan.names[r]}"] = output
+        return found
 
     def _stacked(self) -> Floats:
         """A linear model on the uni-modal networks' log-probabilities of rows they have not seen."""
@@ -206,7 +242,10 @@ class _Nets:
         else:
             rows = self.parts.fitted
             seen, here = self.h["joint"][rows], self.present[rows]
-            stand_in = np.stack([seen[here[:, r], r].mean(0) for r in range(self.n)])
+            nowhere = self.nets["joint"].default.detach().numpy()
+            stand_in = np.stack(
+                [seen[here[:, r], r].mean(0) if here[:, r].any() else nowhere[r] for r in range(self.n)]
+            )
         return self.fuse(np.where(keep[:, None], h, stand_in), present & keep)
 
     def late(self, mask: int) -> Floats:
@@ -294,9 +333,10 @@ def _retrained(
         ),
     )
     named = replace(schedule, fingerprint=f"{schedule.fingerprint}:{mask}")
-    trained = train(architecture, part, named, Remedy())
+    spare = np.isin(parts.fitted, parts.validation)
+    trained = fit_network(architecture, part, named, plan.remedy, plan.remedy_options, holdout=spare)
     chosen = subset([blocks[r] for r in kept], parts.test)
-    return outputs_of(trained.model.cpu().double(), chosen, plan.metric.task)
+    return outputs_of(trained.model.cpu().double(), chosen, plan.metric.task, trained.votes)
 
 
 def _vote(outputs: Floats, votes: Floats, present: NDArray[np.bool_]) -> Floats:

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.metrics import roc_auc_score
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.preprocessing import StandardScaler
 
 from workbench.modality._threads import one_blas_thread_if_small
 from workbench.modality.columns import ModalitiesError
 
-__all__ = ["METRICS", "Metric", "best_strength", "predict_with_probe", "row_losses"]
+__all__ = ["METRICS", "Metric", "best_strength", "common_strength", "predict_with_probe", "row_losses"]
 
 Floats = NDArray[np.float64]
+
+#: Inverses of a probe's penalty that are tried.
+_STRENGTHS = (0.01, 0.1, 1.0)
 
 METRICS = ("auto", "accuracy", "balanced_accuracy", "f1_macro", "roc_auc", "r2")
 
@@ -73,7 +77,7 @@ class Metric:
         both = truth.any(0) & ~truth.all(0)
         if not both.any():
             return 0.5
-        return float(np.mean([roc_auc_score(truth[:, k], outputs[:, k]) for k in np.flatnonzero(both)]))
+        return float(np.mean(_areas(truth[:, both], outputs[:, both])))
 
     def prior(self, y_train: NDArray[Any], n: int, n_outputs: int) -> Floats:
         """What is predicted for `n` rows without any modality: the training rows' frequencies or means."""
@@ -89,6 +93,13 @@ class Metric:
         return {"r2": "R²", "f1_macro": "macro F1", "roc_auc": "AUC"}.get(
             self.name, self.name.replace("_", " ")
         )
+
+
+def _areas(truth: NDArray[np.bool_], outputs: Floats) -> Floats:
+    """Areas under the ROC curves of columns, by ranks: a bootstrap asks for thousands."""
+    n_true = truth.sum(0)
+    ranks = np.where(truth, rankdata(outputs, axis=0), 0.0).sum(0)
+    return np.asarray((ranks - n_true * (n_true + 1) / 2) / (n_true * (len(truth) - n_true)))
 
 
 def _f1(truth: NDArray[np.bool_], predicted: NDArray[np.bool_]) -> float:
@@ -113,10 +124,34 @@ def best_strength(
 ) -> float:
     """The penalty's inverse strength, of .01, .1 and 1, whose linear model has the lowest validation loss."""
     losses = {}
-    for strength in (0.01, 0.1, 1.0):
+    for strength in _STRENGTHS:
         found = predict_with_probe(task, n_outputs, strength, train, validation[0])
         losses[strength] = float(row_losses(task, validation[1], found).mean())
     return min(losses, key=lambda strength: losses[strength])
+
+
+def common_strength(
+    metric: Metric,
+    n_outputs: int,
+    embeddings: Sequence[Floats],
+    y: NDArray[Any],
+    train: NDArray[np.intp],
+    validation: NDArray[np.intp],
+) -> float:
+    """The strength with which probes of all `embeddings`, each (n, d), score best in sum on validation rows.
+
+    Encoders are compared, of networks and of modalities, so one instrument reads all of them: a penalty
+    chosen for each would put the difference of two penalties into that of two encoders.
+    """
+
+    def total(strength: float) -> float:
+        outputs = (
+            predict_with_probe(metric.task, n_outputs, strength, (h[train], y[train]), h[validation])
+            for h in embeddings
+        )
+        return sum(metric(y[validation], output) for output in outputs)
+
+    return max(_STRENGTHS, key=total)
 
 
 def predict_with_probe(
@@ -144,6 +179,7 @@ def predict_with_probe(
     with warnings.catch_warnings(), one_blas_thread_if_small(train[0].size * n_outputs):
         # A probe cut short after 200 iterations says as much.
         warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.filterwarnings("ignore", message="Label .* is present in all training examples")
         model.fit(scaler.transform(train[0]), train[1])
     return _outputs(model, task, n_outputs, scaler.transform(features))
 

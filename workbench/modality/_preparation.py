@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.base import clone
 
-from workbench.modality.columns import ModalitiesError, is_array_column
+from workbench.modality.columns import ModalitiesError, array_cell, is_array_column
 
 __all__ = ["ENCODERS", "Block", "learn", "prepare", "subset"]
 
@@ -88,7 +88,7 @@ def _learn_one(part: pd.DataFrame, name: str, columns: list[str], kind: Any, see
     plan: dict[str, Any] = {"name": name, "columns": columns, "kind": "vector"}
     plan["categories"] = {c: _categories(part[c]) for c in columns if _is_categorical(part[c])}
     plan["widths"] = {
-        c: max((np.size(v) for v in part[c] if np.ndim(v) == 1), default=1)
+        c: max((np.size(v) for v in part[c] if _is_array(v)), default=1)
         for c in columns
         if is_array_column(part[c])
     }
@@ -98,6 +98,8 @@ def _learn_one(part: pd.DataFrame, name: str, columns: list[str], kind: Any, see
             f"The modality {name!r} has the categorical column {next(iter(plan['categories']))!r}, which its "
             "encoder for series cannot read: take 'mlp', or give the column to another modality."
         )
+    if as_series and plan["widths"]:
+        _align_channels(plan)
     numbers = _numbers(part, plan)
     if as_series and kind != "conv":
         from workbench.timeseries import CSL
@@ -166,6 +168,10 @@ def _numbers(part: pd.DataFrame, plan: dict[str, Any]) -> NDArray[np.float64]:
         if column in plan["widths"]:
             wide.append(_spread(part[column], plan["widths"][column]))
             continue
+        if pd.api.types.is_complex_dtype(part[column].dtype):
+            raise ModalitiesError(
+                f"The column {column!r} holds complex numbers: give their parts as columns."
+            )
         try:
             values = pd.to_numeric(part[column]).to_numpy(dtype=np.float64, na_value=np.nan)
         except (TypeError, ValueError):
@@ -178,11 +184,26 @@ def _numbers(part: pd.DataFrame, plan: dict[str, Any]) -> NDArray[np.float64]:
     return np.concatenate(wide, axis=1) if wide else np.zeros((len(part), 0))
 
 
+def _align_channels(plan: dict[str, Any]) -> None:
+    """Every array column is a channel; the shorter ones end with missing steps."""
+    single = [c for c in plan["columns"] if c not in plan["widths"]]
+    if single:
+        raise ModalitiesError(
+            f"The modality {plan['name']!r} has arrays and, in {single[0]!r}, single values, which its "
+            "encoder for series cannot read together: take 'mlp', or give them modalities of their own."
+        )
+    plan["widths"] = dict.fromkeys(plan["widths"], max(plan["widths"].values()))
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(value, (list, tuple, np.ndarray))
+
+
 def _spread(column: pd.Series, width: int) -> NDArray[np.float64]:
     out = np.full((len(column), width), np.nan)
     for i, value in enumerate(column):
-        if np.ndim(value) == 1:
-            row = np.asarray(value, dtype=np.float64)[:width]
+        if _is_array(value):
+            row = array_cell(value, column.name)[:width]
             if np.isinf(row).any():
                 raise ModalitiesError(f"The column {column.name!r} contains infinity in row {i + 1}.")
             out[i, : len(row)] = row

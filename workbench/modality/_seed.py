@@ -20,6 +20,7 @@ from workbench.modality._rows import make_schedule
 from workbench.modality._table import Target, holdout_rows
 from workbench.modality.columns import ModalitiesError
 from workbench.modality.fusion import LateFusionClassifier, LateFusionRegressor
+from workbench.modality.remedies import REMEDIES
 
 if TYPE_CHECKING:
     from workbench.modality.analyzer import ModalityCompetitionAnalyzer
@@ -66,31 +67,41 @@ def analyse_seed(task: Task, seed: int, test: NDArray[np.intp]) -> tuple[Measure
         analyzer.absent,
         tuple(task.functions),
         analyzer.n_permutations,
+        analyzer.remedy,
+        analyzer.remedy_options,
     )
     # A function given as modalities cannot be hashed; what it chose can.
     known = clone(analyzer).set_params(modalities=analyzer.modalities_)
     schedule = make_schedule(known, seed, blocks, target.codes, task.weights)
     schedule = replace(schedule, fingerprint=f"{schedule.fingerprint}:{_digest(parts)}")
     one = measure(plan, blocks, codes, task.weights, parts, schedule)
-    fitted.plans_, fitted.architecture_, fitted.votes_ = plans, asdict(architecture), None
-    fitted.weights_ = {name: value.astype(np.float32) for name, value in state_of(one.net).items()}
+    fitted.plans_, fitted.architecture_, fitted.votes_ = plans, asdict(architecture), one.net.votes
+    fitted.weights_ = {name: value.astype(np.float32) for name, value in state_of(one.net.model).items()}
     fitted.history_ = one.history["joint"]
     return one, fitted
 
 
 def _divide(task: Task, seed: int, test: NDArray[np.intp]) -> Parts:
     rest = np.setdiff1d(np.arange(len(task.frame)), test)
-    target = task.target
-    inner = Target(target.task, target.codes[rest], target.classes, target.flat)
-    groups = None if task.groups is None else task.groups[rest]
-    held = holdout_rows(inner, task.analyzer.validation_fraction, groups, seed)
-    parts = Parts(rest[~held], rest[held], np.asarray(test))
+    held = _held(task, rest, seed)
+    train = rest[~held]
+    validates = REMEDIES[task.analyzer.remedy].validates
+    spare = _held(task, train, seed) if validates else np.zeros(len(train), dtype=bool)
+    parts = Parts(train, rest[held], np.asarray(test), spare)
     if min(len(parts.train), len(parts.validation), len(parts.test)) < 2:
         raise ModalitiesError(
             f"The table has {len(task.frame)} samples, too few to spare at least two for validation and two "
             "for test."
         )
     return parts
+
+
+def _held(task: Task, rows: NDArray[np.intp], seed: int) -> NDArray[np.bool_]:
+    """Which of some rows are kept for validation."""
+    target = task.target
+    part = Target(target.task, target.codes[rows], target.classes, target.flat)
+    groups = None if task.groups is None else task.groups[rows]
+    return holdout_rows(part, task.analyzer.validation_fraction, groups, seed)
 
 
 def _estimator(task: Task, seed: int, parts: Parts) -> Any:

@@ -52,7 +52,7 @@ def summarise(
     seeds : sequence of Measured
     metric : Metric
     classes : sequence
-        Of a multi-class target, else empty.
+        The classes, or the labels; empty for a regression.
     test_rows : sequence of ndarray of int
         The rows each seed was tested on.
     n_columns : dict of str to int
@@ -78,7 +78,7 @@ def summarise(
         "samples": _samples(seeds[0], test_rows[0]),
     }
     if len(classes):
-        tables["per_class"] = _per_class(seeds, classes, bootstrap)
+        tables["per_class"] = _per_class(seeds, metric.task, classes, bootstrap)
     tables["importance"] = _importance(modality, evidence, n_columns)
     mean = overall.set_index("name")["mean"]
     scores = {
@@ -125,8 +125,9 @@ def _by_modality(
     error = np.array(
         [_error(seeds, metric, bootstrap, f"probe_alone/{m}", f"probe_joint/{m}") for m in names]
     )
-    loss = judge_encoders(alone_probe, joint_probe, error)
-    kept = retention(joint_probe, alone_probe, mean["prior"])
+    alone_error = [_error(seeds, metric, bootstrap, f"probe_alone/{m}") for m in names]
+    kept = retention(joint_probe, alone_probe, mean["prior"], alone_error)
+    loss = judge_encoders(alone_probe, joint_probe, error, ~np.isnan(kept))
     permuted = np.mean([seed.permuted for seed in seeds], axis=0)
     drop = _drops(seeds)
     table = pd.DataFrame(
@@ -141,7 +142,7 @@ def _by_modality(
             "delta_error": error,
             "threshold": loss.threshold,
             "retention": kept,
-            "retention_error": error / np.maximum(alone_probe - mean["prior"], 1e-12),
+            "retention_error": error / np.where(np.isnan(kept), np.nan, alone_probe - mean["prior"]),
             "lost": loss.lost,
             "won": [loss.winner == r for r in range(len(names))],
             "drop": drop,
@@ -248,22 +249,24 @@ def _samples(seed: Measured, rows: NDArray[np.intp]) -> pd.DataFrame:
     )
 
 
-def _per_class(seeds: Sequence[Measured], classes: Sequence[object], bootstrap: Bootstrap) -> pd.DataFrame:
-    """Which modality the joint network learned each class from.
+def _per_class(
+    seeds: Sequence[Measured], task: str, classes: Sequence[object], bootstrap: Bootstrap
+) -> pd.DataFrame:
+    """Which modality the joint network learned each class (or label) from.
 
     A modality wins a class when its branch of the joint network lost least of the recall that its own network
     has; `winner` is "tie" where the difference to the next is within two standard errors.
     """
     names, rows = seeds[0].names, []
     for k, label in enumerate(classes):
-        members = [np.where(seed.y == k, 1.0, np.nan) for seed in seeds]
+        members = [np.where(_have(task, seed.y, k), 1.0, np.nan) for seed in seeds]
         if all(np.isnan(m).all() for m in members):
             continue
         found = []
         for name in names:
             hits = {
                 kind: [
-                    (seed.outputs[f"{kind}/{name}"].argmax(1) == k) * m
+                    _tell(task, seed.outputs[f"{kind}/{name}"], k) * m
                     for seed, m in zip(seeds, members, strict=True)
                 ]
                 for kind in ("alone", "branch", "probe_alone", "probe_joint")
@@ -293,6 +296,16 @@ def _per_class(seeds: Sequence[Measured], classes: Sequence[object], bootstrap: 
                 }
             )
     return pd.DataFrame(rows)
+
+
+def _have(task: str, y: NDArray[Any], k: int) -> NDArray[np.bool_]:
+    """Which rows are of class `k`, or have label `k`."""
+    return np.asarray(y == k if task == "multiclass" else y[:, k] > 0.5)
+
+
+def _tell(task: str, outputs: Floats, k: int) -> NDArray[np.bool_]:
+    """Of which rows the outputs say so."""
+    return np.asarray(outputs.argmax(1) == k if task == "multiclass" else outputs[:, k] > 0.5)
 
 
 def _importance(modality: pd.DataFrame, evidence: Evidence, n_columns: dict[str, int]) -> pd.DataFrame:

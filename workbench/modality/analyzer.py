@@ -20,7 +20,9 @@ from workbench.modality._preparation import learn, prepare
 from workbench.modality._table import TableEstimator, Target, check_comparison, holdout_rows
 from workbench.modality.columns import Modalities, ModalitiesError, assign, check_content
 from workbench.modality.fusion import LateFusionClassifier, LateFusionRegressor, network_constraints
+from workbench.modality.remedies import REMEDIES, check_options
 from workbench.modality.verdict import advice, failure_mode, headline
+from workbench.report import Report
 
 __all__ = ["VALUE_FUNCTIONS", "ModalityCompetitionAnalyzer"]
 
@@ -70,6 +72,11 @@ class ModalityCompetitionAnalyzer(TableEstimator):
         The optimization method.
     weight_decay : float, default=0.0
         Pull of the weights towards zero.
+    remedy : str, default="none"
+        What is done against the competition in the joint network, to see what it does to each encoder;
+        `workbench.modality.REMEDIES` describes each. The uni-modal networks are trained as ever.
+    remedy_options : dict, default=None
+        Settings of the remedy, in place of its own defaults.
     n_seeds : int, default=3
         Trainings, each with its own first weights and, where rows are drawn, its own rows.
     metric : str, default="auto"
@@ -124,10 +131,12 @@ class ModalityCompetitionAnalyzer(TableEstimator):
     _parameter_constraints: dict[str, list[Any]] = {
         **network_constraints(),
         "task": [StrOptions({"classification", "regression"})],
+        "remedy": [StrOptions(set(REMEDIES))],
+        "remedy_options": [dict, None],
         "n_seeds": [Interval(Integral, 1, None, closed="left")],
         "metric": [StrOptions(set(METRICS))],
         "absent": [StrOptions({"mean", "zero", "sample"})],
-        "shapley": ["array-like"],
+        "shapley": ["array-like", StrOptions(set(VALUE_FUNCTIONS))],
         "n_permutations": [Interval(Integral, 1, None, closed="left")],
         "test_fraction": [Interval(Real, 0, 1, closed="neither")],
     }
@@ -145,6 +154,8 @@ class ModalityCompetitionAnalyzer(TableEstimator):
         learning_rate: float = 1e-3,
         optimizer: str = "adam",
         weight_decay: float = 0.0,
+        remedy: str = "none",
+        remedy_options: dict[str, Any] | None = None,
         n_seeds: int = 3,
         metric: str = "auto",
         absent: str = "mean",
@@ -167,6 +178,8 @@ class ModalityCompetitionAnalyzer(TableEstimator):
         self.learning_rate = learning_rate
         self.optimizer = optimizer
         self.weight_decay = weight_decay
+        self.remedy = remedy
+        self.remedy_options = remedy_options
         self.n_seeds = n_seeds
         self.metric = metric
         self.absent = absent
@@ -222,8 +235,14 @@ class ModalityCompetitionAnalyzer(TableEstimator):
         from workbench.modality._summary import summarise
 
         self._validate_params()
+        check_options(self.remedy, self.remedy_options)
         frame, target, weights = self._checked(X, y, sample_weight)
-        groups = None if groups is None else np.asarray(groups)
+        groups = self._check_groups(groups, frame)
+        if test_rows is None and groups is not None and groups.max() < 2:
+            raise ModalitiesError(
+                f"The rows belong to {groups.max() + 1} group(s), which are never divided: at least three "
+                "are needed for training, validation and test."
+            )
         random = check_random_state(self.random_state)
         seeds = [int(seed) for seed in random.randint(2**31 - 1, size=self.n_seeds)]
         if test_rows is None:
@@ -240,14 +259,13 @@ class ModalityCompetitionAnalyzer(TableEstimator):
             measured.append(one)
             if i == 0:
                 self.estimator_ = fitted
-        classes = target.classes.tolist() if target.task == "multiclass" else []
         columns = {name: len(columns) for name, columns in self.modalities_.items()}
-        summary = summarise(measured, metric, classes, test_rows, columns, groups)
+        summary = summarise(measured, metric, target.classes.tolist(), test_rows, columns, groups)
         tables = summary.tables
         with stage("information"):
             blocks = prepare(frame, learn(frame, self.modalities_, self.encoder, seeds[0]))
             tables["information"] = information(list(self.modalities_), blocks, target, seeds[0])
-        steps = advice(summary.evidence)
+        steps = advice(summary.evidence, tried=self.remedy)
         tables["advice"] = pd.DataFrame(steps, columns=["action", "reason"])
         tables["notes"] = pd.DataFrame({"note": self.notes_})
         self.failure_mode_ = failure_mode(summary.evidence)
@@ -260,7 +278,7 @@ class ModalityCompetitionAnalyzer(TableEstimator):
     def _checked(
         self, X: Any, y: Any, sample_weight: Any
     ) -> tuple[pd.DataFrame, Target, NDArray[np.float64]]:
-        unknown = [name for name in self.shapley if name not in VALUE_FUNCTIONS]
+        unknown = [name for name in self._value_functions() if name not in VALUE_FUNCTIONS]
         if unknown:
             raise ModalitiesError(
                 f"There is no value function {unknown[0]!r}: take from {', '.join(VALUE_FUNCTIONS)}."
@@ -273,21 +291,29 @@ class ModalityCompetitionAnalyzer(TableEstimator):
         self.modalities_ = assign(self.modalities, list(frame.columns))
         self.notes_ = check_content(frame, self.modalities_)
         self.notes_ += check_comparison(frame, self.modalities_, target, weights)
+        if self.remedy != "none":
+            self.notes_.append(f"The joint network is trained with a remedy: {REMEDIES[self.remedy].does}.")
         return frame, target, weights
 
+    def _value_functions(self) -> tuple[str, ...]:
+        return (self.shapley,) if isinstance(self.shapley, str) else tuple(self.shapley)
+
     def _functions(self) -> tuple[str, ...]:
-        if "retrain" in self.shapley and len(self.modalities_) > _MOST_RETRAINED:
+        chosen = self._value_functions()
+        if "retrain" in chosen and len(self.modalities_) > _MOST_RETRAINED:
             self.notes_.append(
                 f"Contributions by retraining are left out: {len(self.modalities_)} modalities have "
                 f"{2 ** len(self.modalities_) - 1} subsets to train."
             )
-            return tuple(name for name in self.shapley if name != "retrain")
-        return tuple(self.shapley)
+            return tuple(name for name in chosen if name != "retrain")
+        return chosen
 
     @property
-    def report_(self) -> dict[str, pd.DataFrame]:
-        """The frames of the analysis, by name."""
-        return {name: pd.DataFrame(columns) for name, columns in self.tables_.items()}
+    def report_(self) -> Report:
+        """The headline, the scores and the frames of the analysis, the importance table among them."""
+        self._check_fitted()
+        tables = {name: pd.DataFrame(columns) for name, columns in self.tables_.items()}
+        return Report(self._recipe, self.headline_, self.scores_, tables)
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """The joint network's prediction."""

@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from workbench.errors import DatasetError
 
 __all__ = [
     "Modalities",
     "ModalitiesError",
+    "array_cell",
     "assign",
     "check_content",
     "check_rivals",
@@ -162,7 +164,6 @@ def check_content(frame: pd.DataFrame, chosen: Mapping[str, Sequence[str]]) -> l
         constant = [column for column in columns if is_constant(part[column])]
         if len(constant) == len(columns) and len(frame) > 1:
             one = len(constant) == 1
-            one = len(constant) == 1
             what = f"the column {constant[0]!r} never changes" if one else "none of its columns ever changes"
             raise ModalitiesError(
                 f"The modality {modality!r} is constant: {what}, so there is nothing to learn."
@@ -198,9 +199,30 @@ def is_constant(column: pd.Series) -> bool:
     if values.empty:
         return True
     if is_array_column(values):
-        rows = [np.asarray(v, dtype=np.float64) for v in values]
+        rows = [array_cell(v, column.name) for v in values]
         return all(np.array_equal(rows[0], row, equal_nan=True) for row in rows[1:])
-    return len(values.unique()) <= 1
+    try:
+        return len(values.unique()) <= 1
+    except TypeError:  # a list among words, or dicts
+        raise ModalitiesError(
+            f"The column {column.name!r} holds neither numbers nor words nor arrays in every row: make it "
+            "one of these."
+        ) from None
+
+
+def array_cell(value: Any, column: object) -> NDArray[np.float64]:
+    """The numbers in one cell of an array column.
+
+    Raises
+    ------
+    ModalitiesError
+    """
+    try:
+        return np.asarray(value, dtype=np.float64).ravel()
+    except (TypeError, ValueError):
+        raise ModalitiesError(
+            f"The column {column!r} has arrays in some rows and in others what is no array of numbers."
+        ) from None
 
 
 def is_array_column(column: pd.Series) -> bool:

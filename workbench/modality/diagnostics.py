@@ -50,16 +50,22 @@ class Loss(NamedTuple):
     winner: int | None
 
 
-def retention(joint_probe: ArrayLike, alone_probe: ArrayLike, chance: float) -> Floats:
+def retention(
+    joint_probe: ArrayLike, alone_probe: ArrayLike, chance: float, error: ArrayLike = 0.0
+) -> Floats:
     """Share of an encoder's knowledge that joint training kept, ``(joint - chance) / (alone - chance)``.
 
-    NaN where the encoder trained alone knows nothing.
+    NaN where the encoder trained alone knows nothing: where its probe is not above chance by more than two
+    standard errors, `error` being those of `alone_probe`.
     """
     joint, alone = np.asarray(joint_probe, float) - chance, np.asarray(alone_probe, float) - chance
-    return np.divide(joint, alone, out=np.full(np.broadcast(joint, alone).shape, np.nan), where=alone > 1e-12)
+    knows = alone > np.maximum(2 * np.asarray(error, float), 1e-12)
+    return np.divide(joint, alone, out=np.full(np.broadcast(joint, alone).shape, np.nan), where=knows)
 
 
-def judge_encoders(alone_probe: ArrayLike, joint_probe: ArrayLike, error: ArrayLike) -> Loss:
+def judge_encoders(
+    alone_probe: ArrayLike, joint_probe: ArrayLike, error: ArrayLike, knows: ArrayLike = True
+) -> Loss:
     """Winner and losers of a joint training.
 
     Parameters
@@ -68,10 +74,12 @@ def judge_encoders(alone_probe: ArrayLike, joint_probe: ArrayLike, error: ArrayL
         Probe scores of the encoders trained alone and jointly.
     error : array-like of shape (n,)
         Standard errors of their differences.
+    knows : array-like of bool, shape (n,)
+        Whether the encoder trained alone knows anything: what knows nothing loses nothing.
     """
     delta = np.asarray(alone_probe, float) - np.asarray(joint_probe, float)
     threshold = np.maximum(LEAST_LOSS, 2 * np.asarray(error, float))
-    lost = delta > threshold
+    lost = (delta > threshold) & np.asarray(knows, dtype=bool)
     # If everyone lost alike nobody won: joint training as a whole is worse.
     winner = int(np.argmin(delta)) if lost.any() and not lost.all() else None
     return Loss(delta, threshold, lost, winner)

@@ -102,11 +102,12 @@ class _LateFusionEstimator(TableEstimator):
         weights = self._check_weights(sample_weight, frame)
         chosen = assign(self.modalities, list(frame.columns))
         check_content(frame, chosen)
+        groups = self._check_groups(groups, frame)
         counted = weights > 0
         if not counted.all():
             frame, weights = frame[counted], weights[counted]
             target = Target(target.task, target.codes[counted], target.classes, target.flat)
-            groups = None if groups is None else np.asarray(groups)[counted]
+            groups = None if groups is None else groups[counted]
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         self.modalities_ = chosen
         self.task_ = target.task

@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils import check_random_state
+from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
@@ -20,9 +20,9 @@ from workbench.modality._metrics import METRICS, Metric
 from workbench.modality._table import TableEstimator, check_comparison, holdout_rows
 from workbench.modality.columns import Modalities, ModalitiesError, assign, check_content
 from workbench.modality.fusion import LateFusionClassifier, LateFusionRegressor, network_constraints
-from workbench.modality.remedies import REMEDIES, cost
+from workbench.modality.remedies import REMEDIES, check_task, cost
 
-__all__ = ["DEFAULT_RACE", "RemedyRace", "candidates"]
+__all__ = ["DEFAULT_RACE", "RemedyRace", "candidates", "judge"]
 
 #: Raced unless others are named: none of them is best everywhere.
 DEFAULT_RACE = (
@@ -50,6 +50,9 @@ def candidates(
     **parameters
         Of the estimators, the same for all.
     """
+    remedies = [remedies] if isinstance(remedies, str) else list(remedies)
+    if not remedies:
+        raise ModalitiesError(f"No remedy is named: take from {', '.join(REMEDIES)}.")
     unknown = [name for name in remedies if name not in REMEDIES]
     if unknown:
         raise ModalitiesError(f"There is no remedy {unknown[0]!r}: take from {', '.join(REMEDIES)}.")
@@ -200,24 +203,28 @@ class RemedyRace(TableEstimator):
         chosen = assign(self.modalities, list(frame.columns))
         check_content(frame, chosen)
         check_comparison(frame, chosen, target, weights)
-        groups = None if groups is None else np.asarray(groups)
+        groups = self._check_groups(groups, frame)
+        for name in racing:
+            check_task(name, target.task)
         metric = Metric.named(self.metric, target.task)
-        y = np.asarray(y)
+        if not isinstance(y, (pd.Series, pd.DataFrame)):  # these keep the labels' names
+            y = y.toarray() if hasattr(y, "toarray") else np.asarray(y)
         seeds = check_random_state(self.random_state).randint(2**31 - 1, size=self.n_seeds)
         rows = []
         for i, seed in enumerate(int(s) for s in seeds):
             held = holdout_rows(target, self.validation_fraction, groups, seed)
             if not held.any():
                 raise ModalitiesError("There are too few samples to spare any for validation.")
-            fit_on = (frame[~held], y[~held], weights[~held], None if groups is None else groups[~held])
+            known, asked = _safe_indexing(y, ~held), _safe_indexing(y, held)
+            fit_on = (frame[~held], known, weights[~held], None if groups is None else groups[~held])
             baselines: dict[int, float] = {}
 
             def judged(
-                estimator: Any, name: str, fit_on: Any = fit_on, held: Any = held
+                estimator: Any, name: str, fit_on: Any = fit_on, on: Any = (frame[held], asked)
             ) -> tuple[Any, float]:
                 with stage(name):
                     estimator.fit(*fit_on)
-                return estimator, _score(metric, estimator, frame[held], y[held])
+                return estimator, judge(metric, estimator, *on)
 
             for name, estimator in racing.items():
                 epochs = cost(name, self.n_epochs)
@@ -240,7 +247,7 @@ class RemedyRace(TableEstimator):
                     "seconds": seconds,
                 }
                 if test is not None:
-                    row["test"] = _score(metric, estimator, *test)
+                    row["test"] = judge(metric, estimator, *test)
                 rows.append(row)
         table = pd.DataFrame(rows)
         self.table_ = {name: table[name].tolist() for name in table}
@@ -284,8 +291,8 @@ class RemedyRace(TableEstimator):
         return tags
 
 
-def _score(metric: Metric, estimator: Any, X: Any, y: Any) -> float:
-    """The metric on labels as they come."""
+def judge(metric: Metric, estimator: Any, X: Any, y: Any) -> float:
+    """The metric of a fitted network on labels as they come."""
     if metric.task == "regression":
         return metric(np.asarray(y, float).reshape(len(y), -1), estimator.predict(X).reshape(len(y), -1))
     outputs = estimator.predict_proba(X)

@@ -13,7 +13,10 @@ from sklearn.base import clone
 
 from workbench.arrays import Data, Split
 from workbench.modality._labelled import Labelled
+from workbench.modality._metrics import Metric
+from workbench.modality._several import scored_several
 from workbench.modality.columns import assign, guess_modalities
+from workbench.modality.race import judge
 from workbench.modality.remedies import REMEDIES
 from workbench.recipes import scored
 from workbench.report import Report, Reporter
@@ -55,8 +58,11 @@ def fit(estimator: Any, data: Data, split: Split, seed: int, reporter: Reporter)
         part = rows.take(train)
         model.fit(part.X, part.y, sample_weight=part.weight, groups=part.groups)
     with reporter.stage("score"):
-        report = scored(model, rows.X, rows.y, train, test, rows.ids, seed)
         held = rows.take(test)
+        if isinstance(rows.y, pd.DataFrame):
+            report = scored_several(model, part, held)
+        else:
+            report = scored(model, rows.X, rows.y, train, test, rows.ids, seed)
         report.tables["importance"] = _importance(model, held, seed)
         presence = _presence(model, held)
         if len(presence) > 1:
@@ -87,7 +93,8 @@ def _presence(model: Any, held: Labelled) -> pd.DataFrame:
     found = []
     for pattern in np.unique(present, axis=0)[::-1]:
         rows = np.flatnonzero((present == pattern).all(axis=1))
-        score = model.score(held.X.iloc[rows], held.y[rows]) if len(rows) > 1 else np.nan
+        part = held.take(rows)
+        score = model.score(part.X, part.y) if len(rows) > 1 else np.nan
         there = [name for name, is_there in zip(names, pattern, strict=True) if is_there]
         found.append((" + ".join(there) or "none", len(rows), score))
     return pd.DataFrame(found, columns=["present", "rows", "score"])
@@ -110,7 +117,7 @@ def analyze(estimator: Any, data: Data, split: Split, seed: int, reporter: Repor
     Returns
     -------
     Report
-        The tables of `ModalityCompetitionAnalyzer.report_`.
+        `ModalityCompetitionAnalyzer.report_`, and how long it took.
     """
     rows = Labelled.of(data)
     analyzer = _prepared(estimator, rows, seed)
@@ -126,7 +133,7 @@ def analyze(estimator: Any, data: Data, split: Split, seed: int, reporter: Repor
     for note in analyzer.notes_:
         reporter.log(note)
     scores = {**analyzer.scores_, "seconds": time.perf_counter() - began}
-    return Report("modality.analyze", analyzer.headline_, scores, analyzer.report_, analyzer)
+    return replace(analyzer.report_, scores=scores, estimator=analyzer)
 
 
 def race(estimator: Any, data: Data, split: Split, seed: int, reporter: Reporter) -> Report:
@@ -159,7 +166,8 @@ def race(estimator: Any, data: Data, split: Split, seed: int, reporter: Reporter
     )
     mean = runner.report_.set_index("remedy")
     best = runner.best_
-    test_score = float(runner.score(test.X, test.y))
+    metric = Metric.named(runner.metric, runner.estimator_.task_)
+    test_score = judge(metric, runner.estimator_, test.X, test.y)
     gain = mean.loc[best, "gain"]
     headline = (
         f"{best.replace('_', ' ').capitalize()} is best on the validation rows "

@@ -9,7 +9,7 @@ from typing import Any
 
 from workbench.modality.columns import ModalitiesError
 
-__all__ = ["REMEDIES", "RemedyInfo", "check_options", "cost"]
+__all__ = ["REMEDIES", "RemedyInfo", "check_options", "check_task", "cost"]
 
 
 @dataclass(frozen=True)
@@ -130,6 +130,17 @@ def check_options(remedy: str, options: Mapping[str, Any] | None) -> None:
             raise ModalitiesError(
                 f"{name} of the remedy {remedy!r} must be a number of at least 0, not {value!r}."
             )
+
+
+def check_task(remedy: str, task: str) -> None:
+    """Refuse a remedy that cannot be had for a kind of target.
+
+    Raises
+    ------
+    ModalitiesError
+    """
+    if remedy == "pmr" and task != "multiclass":
+        raise ModalitiesError("The remedy 'pmr' needs one class a row: take another for this target.")
 
 
 def cost(remedy: str, n_epochs: int, options: Mapping[str, Any] | None = None) -> int:

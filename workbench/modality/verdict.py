@@ -108,9 +108,12 @@ def headline(e: Evidence) -> str:
     mode = failure_mode(e)
     against = f"joint {e.metric} {e.joint:.3f}, best alone {e.alone[e.best]:.3f} ({e.best})"
     if mode == "fusion overfit":
+        intact = "Every encoder is intact"
+        if e.lost:
+            others = _and([f"{name}'s keeps {_kept(e, name)}" for name in e.lost])
+            intact = f"The encoder of {e.best} is intact ({others})"
         return (
-            f"The encoder of {e.best} is intact but the joint head over-uses weaker modalities: {e.best} "
-            f"alone is better ({against})."
+            f"{intact}, but the joint head over-uses weaker modalities: {e.best} alone is better ({against})."
         )
     one, shares = len(e.weakened) == 1, _and([_kept(e, name) for name in e.weakened])
     if mode == "encoder competition":
@@ -145,8 +148,14 @@ def headline(e: Evidence) -> str:
 _COMBINATIONS = {"ensemble": "an ensemble of separate networks", "stacking": "a stack of separate networks"}
 
 
-def advice(e: Evidence) -> list[tuple[str, str]]:
+def advice(e: Evidence, tried: str = "none") -> list[tuple[str, str]]:
     """What to do and why, most promising first.
+
+    Parameters
+    ----------
+    e : Evidence
+    tried : str
+        The remedy that the joint network was trained with; it is not advised again.
 
     Returns
     -------
@@ -191,6 +200,7 @@ def advice(e: Evidence) -> list[tuple[str, str]]:
                 "the other modalities are missing",
             )
         )
+    found = [step for step in found if step[0] != tried]
     if not found:
         found.append(("leave as it is", "joint training loses nothing that could be measured"))
     elif not e.fails or not weak:

@@ -126,14 +126,25 @@ def retention(table: pd.DataFrame) -> go.Figure:
         y=[plain(name) for name in rows["modality"]],
         error_x={"type": "data", "array": (200 * rows["retention_error"]).tolist()},
         marker_color=[PALETTE[3] if lost else PALETTE[0] for lost in rows["lost"]],
-        text=[f" {100 * value:.0f} %" for value in rows["retention"]],
+        text=["" if np.isnan(value) else f" {100 * value:.0f} %" for value in rows["retention"]],
         textposition="inside",
         insidetextanchor="start",
         customdata=(200 * rows["retention_error"]).tolist(),
         hovertemplate="%{y}: %{x:.1f} ± %{customdata:.1f} %<extra></extra>",
     )
     fig.add_vline(x=100, line_dash="dot", line_color=CONTROL)
-    fig.update_layout(showlegend=False, margin_t=8)
+    for i, value in enumerate(rows["retention"]):
+        if np.isnan(value):
+            fig.add_annotation(
+                x=0, y=i, text="alone it learns nothing either", showarrow=False, xanchor="left"
+            )
+    # An encoder that knows little alone has an interval that would leave no room for the others.
+    known = rows[rows["retention"].notna()]
+    width = 2 * known["retention_error"]
+    low = 100 * (known["retention"] - width).min(skipna=True)
+    high = 100 * (known["retention"] + width).max(skipna=True)
+    limits = [np.nanmax([-50.0, np.nanmin([0.0, low])]), np.nanmin([200.0, np.nanmax([105.0, high])])]
+    fig.update_layout(showlegend=False, margin_t=8, xaxis_range=limits)
     return fig
 
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import math
 import os
 import shutil
 import signal
@@ -130,14 +131,18 @@ def _carry_out(folder: Path, reporter: RunReporter) -> dict[str, Any]:
     report = _work(spec, folder, reporter)
     model_error = _write_artifacts(folder, spec, report)
     print(report.headline, flush=True)
-    scores = {name: (float(v) if v == v else None) for name, v in report.scores.items()}
     return {
         "state": "done",
         "error": "",
         "headline": report.headline,
-        "scores": scores,
+        "scores": _numbers(report.scores),
         "model_error": model_error,
     }
+
+
+def _numbers(scores: dict[str, float]) -> dict[str, float | None]:
+    """Scores as JSON has them: none where there is no number."""
+    return {name: (float(v) if math.isfinite(v) else None) for name, v in scores.items()}
 
 
 def _work(spec: dict[str, Any], folder: Path, reporter: RunReporter) -> Any:
@@ -189,7 +194,7 @@ def _write_artifacts(folder: Path, spec: dict[str, Any], report: Any) -> str:
         from workbench import models
 
         try:
-            card = {"run": spec["id"], "dataset": spec["dataset"]["ref"], "scores": report.scores}
+            card = {"run": spec["id"], "dataset": spec["dataset"]["ref"], "scores": _numbers(report.scores)}
             source = folder / spec["source"] if spec.get("source") else None
             models.save(report.estimator, part / "model", source=source, **card)
         except WorkbenchError as error:  # the numbers are worth keeping without it

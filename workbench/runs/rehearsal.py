@@ -90,7 +90,8 @@ class _Sample:
         whole = self._data.to_table()
         rows = self._rows(len(whole.X), whole.split)
         optional: dict[str, Any] = {n: _at(getattr(whole, n), rows) for n in ("y", "split", "weight")}
-        return replace(whole, X=whole.X.iloc[rows], **optional)
+        labels = None if whole.labels is None else whole.labels.iloc[rows]
+        return replace(whole, X=whole.X.iloc[rows], labels=labels, **optional)
 
     def _rows(self, total: int, split: NDArray[Any] | None) -> NDArray[np.intp]:
         sides = [np.arange(total)] if split is None else [np.flatnonzero(split == s) for s in set(split)]
