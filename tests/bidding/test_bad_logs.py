@@ -83,6 +83,39 @@ def test_budgets_and_merchants(log):
         AuctionMarket(log).replay("nobody")
 
 
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"budget": "ten"}, "The budget must be above 0, not ten"),
+        ({"budget": np.nan}, "The budget must be above 0, not nan"),
+        ({"episode": 0}, "episode must be a number of auctions of at least 1, not 0"),
+        ({"episode": 2.5}, "episode must be a number of auctions of at least 1, not 2.5"),
+        ({"max_bid": -1.0}, "max_bid must be at least 0, not -1.0"),
+    ],
+)
+def test_replays_that_cannot_be(log, options, sentence):
+    with pytest.raises(UsageError, match=f"^{sentence}"):
+        ReplayMarket(AuctionMarket(log).replay("m03"), **options)
+
+
+def test_tables_in_the_place_of_logs(log):
+    frame = log.to_frame()
+    for make, sentence in (
+        (AuctionMarket, "A market takes a BidLog, not DataFrame; BidLog.from_frame reads a table"),
+        (ReplayMarket, "A replay takes a ReplayLog, not DataFrame; ReplayLog.from_frame reads a table"),
+    ):
+        with pytest.raises(DatasetError, match=f"^{sentence}"):
+            make(frame)
+    for read in (BidLog.from_frame, ReplayLog.from_frame):
+        with pytest.raises(DatasetError, match=r"^A log is read from a DataFrame, not list\."):
+            read([1, 2])
+    with pytest.raises(UsageError, match=r"^reserve must be a number of at least 0, not 'x'"):
+        AuctionMarket(log, reserve="x")
+    # A share may be any kind of number.
+    share = AuctionMarket(log, budgets=np.float32(0.5)).budgets
+    np.testing.assert_allclose(share, AuctionMarket(log, budgets=0.5).budgets)
+
+
 def test_bids_and_factors_made_by_a_policy(log):
     market = AuctionMarket(log)
     bids = log.bid.copy()

@@ -152,11 +152,14 @@ class SSMDPBidder(RLBBidder):
 def value_iteration(
     pmf: NDArray[np.float64], mean_value: float, horizon: int, budget: int
 ) -> NDArray[np.float64]:
-    """Expected clicks by auctions left and budget left, shape (horizon + 1, budget + 1)."""
+    """Expected clicks by auctions left and budget left, shape (horizon + 1, budget + 1).
+
+    Who has no budget left takes no part, not even where the price is 0: V(t, 0) = 0.
+    """
     value = np.zeros((horizon + 1, budget + 1))
     for t in range(1, horizon + 1):
         before = value[t - 1]
-        for b in range(budget + 1):
+        for b in range(1, budget + 1):
             gain = 0.0
             for price in range(min(b, len(pmf) - 1) + 1):
                 better = mean_value + before[b - price] - before[b]
@@ -197,6 +200,8 @@ def replay_values(
         t = episode - i % episode
         if t == episode:
             left = budget
+        if left <= 0:
+            continue
         bid = best_bid(value[t - 1], theta[i], left, max_price)
         out[0] += 1.0
         if bid >= price[i]:

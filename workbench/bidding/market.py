@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from functools import cached_property
+from numbers import Real
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -77,6 +78,10 @@ class AuctionMarket:
         interval: str | int = "1h",
         feedback: str = "expected",
     ) -> None:
+        if not isinstance(log, BidLog):
+            raise DatasetError(
+                f"A market takes a BidLog, not {type(log).__name__}; BidLog.from_frame reads a table."
+            )
         if mechanism not in kernels.MECHANISMS:
             raise UsageError(f"mechanism must be one of {', '.join(kernels.MECHANISMS)}, not {mechanism!r}.")
         if mechanism == "second" and slots != 1:
@@ -87,7 +92,7 @@ class AuctionMarket:
             raise UsageError(f"feedback must be expected or sampled, not {feedback!r}.")
         if reserve_unit not in ("click", "impression"):
             raise UsageError(f"reserve_unit must be click or impression, not {reserve_unit!r}.")
-        if not np.isfinite(reserve) or reserve < 0:
+        if not isinstance(reserve, Real) or not 0 <= reserve < np.inf:
             raise UsageError(f"reserve must be a number of at least 0, not {reserve!r}.")
         self.log = log
         self.mechanism, self.slots, self.feedback = mechanism, int(slots), feedback
@@ -227,7 +232,7 @@ class AuctionMarket:
                 kind = ""
             if kind != "fraction":
                 raise UsageError(f"budgets must read like 'fraction:0.333', not {self.budget_spec!r}.")
-        if isinstance(budgets, (int, float)):
+        if isinstance(budgets, Real):
             if not 0 < budgets < np.inf:
                 raise UsageError(f"The budget fraction must be above 0, not {budgets:g}.")
             # Merchants that pay nothing with their own bids get no budget, as the fraction says.
