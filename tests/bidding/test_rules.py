@@ -184,7 +184,7 @@ def test_a2c_loss_by_hand():
     """−log π · advantage + ½ (R − V)², and its gradient at the critic's last biases."""
     agents = Gaussian(
         Sizes(2, 1, 3, 2), np.ones((1, 3)), torch.Generator().manual_seed(0), actor_lr=1e-9, critic_lr=1e-9,
-        deviation=0.5, entropy=0.0, max_grad_norm=1e9,
+        deviation=0.5, entropy=0.0, max_grad_norm=1e9, penalty=0.0,
     )  # fmt: skip
     state = torch.rand(4, 3, generator=torch.Generator().manual_seed(1))
     action = torch.tensor([[[0.2], [-0.3]], [[0.5], [0.1]], [[-0.2], [0.4]], [[0.0], [0.3]]])

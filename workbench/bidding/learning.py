@@ -51,6 +51,7 @@ class ClusterLearner(MarketBidder):
         "critic_lr": [_POSITIVE],
         "noise": [Bounds(Real, 0, None, closed="left")],
         "max_grad_norm": [_POSITIVE],
+        "logit_penalty": [Bounds(Real, 0, None, closed="left")],
         "keep": [StrOptions({"best", "last"})],
         "random_state": ["random_state"],
     }
