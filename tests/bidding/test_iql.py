@@ -34,7 +34,8 @@ def test_the_three_losses_by_hand():
     s, s2 = rng.normal(size=(2, 6, 3)).astype(np.float32)
     a, r = rng.normal(size=(2, 6)).astype(np.float32)
     done = np.array([0, 1, 0, 0, 1, 0], dtype=np.float32)
-    found = losses(nets, *map(torch.from_numpy, (s, a, r, s2, done)), IQLBidder(expectile=0.8, temperature=2))
+    rows = map(torch.from_numpy, (s, a, r, s2, done))
+    found = {k: v.detach() for k, v in losses(nets, *rows, IQLBidder(expectile=0.8, temperature=2)).items()}
     pair = np.broadcast_to(np.column_stack([s, a]), (2, 6, 4))
     value, following = (forward(nets.value.arrays(), x[None])[0, :, 0] for x in (s, s2))
     q, q_target = (forward(net.arrays(), pair)[..., 0] for net in (nets.critic, nets.target))

@@ -63,9 +63,6 @@ class DCMABBidder(ClusterLearner):
         the last.
     noise_kind : {"gaussian", "ou"}, default="gaussian"
         Independent noise, or an Ornstein–Uhlenbeck process over the intervals of an episode.
-    random_episodes : int, default=0
-        In so many episodes at first actions are drawn evenly from [−1, 1], so that critics know more than
-        the surroundings of manual bids before actors follow them.
     late_actions : bool, default=True
         Whether actions enter the critic at its first hidden layer (the paper's text) or with the state (its
         figure).
@@ -104,7 +101,6 @@ class DCMABBidder(ClusterLearner):
         "tau": [Interval(Real, 0, 1, closed="right")],
         "final_noise": [Interval(Real, 0, None, closed="left")],
         "noise_kind": [StrOptions({"gaussian", "ou"})],
-        "random_episodes": [Interval(Integral, 0, None, closed="left")],
         "late_actions": ["boolean"],
     }
     _centralised = True
@@ -129,7 +125,6 @@ class DCMABBidder(ClusterLearner):
         noise: float = 0.4,
         final_noise: float = 0.02,
         noise_kind: Literal["gaussian", "ou"] = "gaussian",
-        random_episodes: int = 0,
         late_actions: bool = True,
         max_grad_norm: float = 1.0,
         logit_penalty: float = 1e-3,
@@ -154,7 +149,6 @@ class DCMABBidder(ClusterLearner):
         self.noise = noise
         self.final_noise = final_noise
         self.noise_kind = noise_kind
-        self.random_episodes = random_episodes
         self.late_actions = late_actions
         self.max_grad_norm = max_grad_norm
         self.logit_penalty = logit_penalty
@@ -188,12 +182,9 @@ class DCMABBidder(ClusterLearner):
             states = [game.general() for game in games]
             noise = [self._noise(before, number, rng) for before in noise]
             mask = agents.mask.numpy()[:, 0]
-            if number < self.random_episodes:
-                actions = [mask * rng.uniform(-1.0, 1.0, game.shape) for game in games]
-            else:
-                actions = [
-                    np.clip(agents.act(s) + mask * e, -1.0, 1.0) for s, e in zip(states, noise, strict=True)
-                ]
+            actions = [
+                np.clip(agents.act(s) + mask * e, -1.0, 1.0) for s, e in zip(states, noise, strict=True)
+            ]
             outcomes = self._play(games, actions)
             rows = [
                 {"general": s, "share": game.share, "action": a, "reward": self._rewards(game, out),
@@ -234,8 +225,7 @@ class DDPGBidder(DCMABBidder):
     ----------
     n_merchant_clusters, n_consumer_clusters, reward, coordinated_agents, bid_range, bratio_mode, \
 n_episodes, n_workers, updates_per_interval, batch_size, memory_size, gamma, tau, actor_lr, critic_lr, \
-noise, final_noise, noise_kind, random_episodes, late_actions, max_grad_norm, logit_penalty, keep, \
-random_state
+noise, final_noise, noise_kind, late_actions, max_grad_norm, logit_penalty, keep, random_state
         As of `DCMABBidder`.
 
     References
@@ -255,8 +245,7 @@ class BanditBidder(DCMABBidder):
     ----------
     n_merchant_clusters, n_consumer_clusters, reward, coordinated_agents, bid_range, bratio_mode, \
 n_episodes, n_workers, updates_per_interval, batch_size, memory_size, gamma, tau, actor_lr, critic_lr, \
-noise, final_noise, noise_kind, random_episodes, late_actions, max_grad_norm, logit_penalty, keep, \
-random_state
+noise, final_noise, noise_kind, late_actions, max_grad_norm, logit_penalty, keep, random_state
         As of `DCMABBidder`.
     """
 
