@@ -11,7 +11,18 @@ import pytest
 
 import workbench as wb
 from workbench.arrays import Split, TableData
-from workbench.bidding import AuctionMarket, BidLog, MarketComparison, ReplayLog, ReplayMarket
+from workbench.bidding import (
+    AuctionMarket,
+    BidLog,
+    LinearBidder,
+    MarketComparison,
+    ORTBBidder,
+    PIDBidder,
+    ReplayComparison,
+    ReplayLog,
+    ReplayMarket,
+    RLBBidder,
+)
 from workbench.bidding.recipe import simulate
 from workbench.errors import DatasetError, UsageError
 from workbench.report import NullReporter
@@ -96,6 +107,24 @@ def test_budgets_and_merchants(log):
 def test_replays_that_cannot_be(log, options, sentence):
     with pytest.raises(UsageError, match=f"^{sentence}"):
         ReplayMarket(AuctionMarket(log).replay("m03"), **options)
+
+
+def test_replays_in_which_nothing_is_worth_a_bid_or_no_click_is_known():
+    rng = np.random.default_rng(0)
+    price, pctr = rng.integers(1, 80, 300).astype(float), rng.beta(1, 50, 300)
+    dull = ReplayMarket(ReplayLog(price=price, pctr=np.zeros(300), click=np.ones(300)), budget=500.0)
+    for bidder in (LinearBidder(), ORTBBidder(), PIDBidder(target=100.0, base_bid=10.0)):
+        with pytest.raises(DatasetError, match=r"^All pctr are 0, so that no auction is worth a bid"):
+            bidder.fit(dull)
+    unclicked = ReplayLog(price=price, pctr=pctr, click=np.zeros(300))
+    with pytest.raises(DatasetError, match=r"hold no click.*: give target_cpc, or leave MCPC, M-PID out\.$"):
+        ReplayComparison(bidders="Linear, MCPC, M-PID").fit(unclicked)
+    # Who needs no price of a click bids all the same; and no budget is too large for the coins it can spend.
+    ReplayComparison(bidders="Linear, ORTB, RLB", episode=100).fit(unclicked)
+    rich = ReplayMarket(unclicked, budget=1e12, episode=100)
+    out = RLBBidder(horizon=100, max_price=80).fit(rich).simulate(rich)
+    assert out.impressions == 300
+    assert out.cost == price.sum()
 
 
 def test_tables_in_the_place_of_logs(log):

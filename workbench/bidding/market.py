@@ -248,7 +248,7 @@ class AuctionMarket:
         if bad.any():
             row = int(bad.argmax())
             raise DatasetError(
-                f"Row {row + 1}: the budget of merchant {names[row]!r} is {values[row]:g}; "
+                f"Row {row + 1}: the budget of merchant {str(names[row])!r} is {values[row]:g}; "
                 "it must be above 0 (leave the merchant out of the log instead)."
             )
         return values
@@ -267,10 +267,13 @@ def _bounds(log: BidLog, interval: str | int) -> NDArray[np.int64]:
     """First request of each interval, and the end."""
     if isinstance(interval, (int, np.integer)):
         if not 1 <= interval <= log.n_requests:
-            raise UsageError(f"interval must cut the {log.n_requests} requests into 1 or more parts each.")
+            raise UsageError(
+                f"interval must cut the {log.n_requests} requests into 1 to {log.n_requests} parts, "
+                f"not {interval}."
+            )
         return np.linspace(0, log.n_requests, interval + 1).astype(np.int64)
     try:
-        hours = pd.Timedelta(interval) / pd.Timedelta("1h")
+        hours = np.nan if isinstance(interval, Real) else pd.Timedelta(interval) / pd.Timedelta("1h")
     except ValueError:
         hours = np.nan
     if not hours > 0:
