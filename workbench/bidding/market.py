@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from functools import cached_property
-from numbers import Real
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -15,7 +14,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from workbench.bidding import kernels
-from workbench.bidding._checks import column
+from workbench.bidding._checks import column, is_number
 from workbench.bidding.episode import Episode, Interval
 from workbench.bidding.log import BidLog, ReplayLog
 from workbench.bidding.outcome import Outcome
@@ -92,7 +91,7 @@ class AuctionMarket:
             raise UsageError(f"feedback must be expected or sampled, not {feedback!r}.")
         if reserve_unit not in ("click", "impression"):
             raise UsageError(f"reserve_unit must be click or impression, not {reserve_unit!r}.")
-        if not isinstance(reserve, Real) or not 0 <= reserve < np.inf:
+        if not is_number(reserve) or not 0 <= reserve < np.inf:
             raise UsageError(f"reserve must be a number of at least 0, not {reserve!r}.")
         self.log = log
         self.mechanism, self.slots, self.feedback = mechanism, int(slots), feedback
@@ -232,7 +231,7 @@ class AuctionMarket:
                 kind = ""
             if kind != "fraction":
                 raise UsageError(f"budgets must read like 'fraction:0.333', not {self.budget_spec!r}.")
-        if isinstance(budgets, Real):
+        if is_number(budgets):
             if not 0 < budgets < np.inf:
                 raise UsageError(f"The budget fraction must be above 0, not {budgets:g}.")
             # Merchants that pay nothing with their own bids get no budget, as the fraction says.
@@ -273,7 +272,7 @@ def _bounds(log: BidLog, interval: str | int) -> NDArray[np.int64]:
             )
         return np.linspace(0, log.n_requests, interval + 1).astype(np.int64)
     try:
-        hours = np.nan if isinstance(interval, Real) else pd.Timedelta(interval) / pd.Timedelta("1h")
+        hours = np.nan if is_number(interval) else pd.Timedelta(interval) / pd.Timedelta("1h")
     except ValueError:
         hours = np.nan
     if not hours > 0:
