@@ -60,7 +60,7 @@ class DCMABBidder(ClusterLearner):
         Learning rates of Adam.
     noise, final_noise : float
         Standard deviation of the exploration noise at the first episode and, after a geometric fall, at
-        the last.
+        the last. Where the best actors are kept, late noise costs nothing: they are judged without it.
     noise_kind : {"gaussian", "ou"}, default="gaussian"
         Independent noise, or an Ornstein–Uhlenbeck process over the intervals of an episode.
     late_actions : bool, default=True
@@ -68,7 +68,7 @@ class DCMABBidder(ClusterLearner):
         figure).
     max_grad_norm : float, default=1.0
         Each agent's gradient is cut to this norm.
-    logit_penalty : float, default=1e-3
+    logit_penalty : float, default=0.01
         Weight of the squared logits in the actors' objective (ours): keeps tanh from saturating for good.
     keep : {"best", "last"}, default="best"
         After each episode the training day is played once more without noise; the actors that earned the
@@ -123,11 +123,11 @@ class DCMABBidder(ClusterLearner):
         actor_lr: float = 3e-4,
         critic_lr: float = 1e-3,
         noise: float = 0.4,
-        final_noise: float = 0.02,
+        final_noise: float = 0.1,
         noise_kind: Literal["gaussian", "ou"] = "gaussian",
         late_actions: bool = True,
         max_grad_norm: float = 1.0,
-        logit_penalty: float = 1e-3,
+        logit_penalty: float = 0.01,
         keep: Literal["best", "last"] = "best",
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
@@ -301,7 +301,7 @@ class A2CBidder(ClusterLearner):
         noise: float = 0.3,
         entropy: float = 1e-3,
         max_grad_norm: float = 1.0,
-        logit_penalty: float = 1e-3,
+        logit_penalty: float = 0.01,
         keep: Literal["best", "last"] = "best",
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
