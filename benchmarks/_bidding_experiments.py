@@ -38,7 +38,7 @@ EFFORT: dict[str, dict[str, Any]] = {
             "final_noise": 0.2,
         }
         for name in LEARNERS
-    },  # fmt: skip
+    },
     # Without a replay an episode costs it less: as much of a processor's time is more of them. Its noise is
     # learned.
     "A2C": {"n_episodes": 100, "n_workers": 8},
