@@ -27,11 +27,20 @@ BESIDE = ("Manual", "UniformScale", "AdaptivePacing")
 #: What each kind of learner is given in every cell, tuned or not.
 EFFORT: dict[str, dict[str, Any]] = {
     **{
-        # So few updates have to reach the target networks sooner than thousands of them.
-        name: {"n_episodes": EPISODES, "n_workers": 8, "updates_per_interval": 3, "tau": 0.05}
+        # So few updates have to reach the target networks sooner than thousands of them; and noise that
+        # died out in so few episodes would leave what was found first.
+        name: {
+            "n_episodes": EPISODES,
+            "n_workers": 8,
+            "updates_per_interval": 6,
+            "batch_size": 32,
+            "tau": 0.05,
+            "final_noise": 0.2,
+        }
         for name in LEARNERS
     },
-    # Without a replay an episode costs it less: as much of a processor's time is more of them.
+    # Without a replay an episode costs it less: as much of a processor's time is more of them. Its noise is
+    # learned.
     "A2C": {"n_episodes": 100, "n_workers": 8},
     "IQL": {"n_steps": 24, "n_updates": 1_500, "n_days": 6},
     "DRLB": {"n_steps": 24, "n_episodes": 20, "updates_per_episode": 100},

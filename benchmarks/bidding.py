@@ -32,6 +32,8 @@ from _common import commit, machine, table
 RESULTS = Path(__file__).parent / "results" / "bidding.json"
 TUNED = [*experiments.RULES, *experiments.STEPWISE, *experiments.LEARNERS]
 EPISODES = (1, 5, 10, 15, 20, 25, experiments.EPISODES, 60, 100)
+#: Table 1 and 2 of the paper, the least first.
+PAPER_ORDER = ["Manual", "Bandit-self", "A2C-self", "DDPG-self", "DCMAB-self", "DCMAB-coord"]
 Cells = dict[str, dict[str, Any]]
 
 
@@ -177,15 +179,44 @@ def verdicts(results: Cells) -> list[str]:
     return lines
 
 
+def settled(results: Cells, group: str) -> list[float]:
+    """GMV of every seed of a group that has run."""
+    return [results[c]["gmv"] for c in groups().get(group, []) if c in results]
+
+
 def order(results: Cells) -> str:
-    """Bidders of table 1 by mean GMV."""
+    """Bidders of tables 1 and 2 by mean GMV, and whether the paper's order of its six is among them."""
     found = {}
-    for group, cells in groups().items():
-        done = [results[c]["gmv"] for c in cells if c in results]
+    for group in groups():
+        done = settled(results, group)
         if done and group.startswith(("table1/", "table2/")):
             found[group.partition("/")[2]] = float(np.mean(done))
+    if not found:
+        return "not run"
     ranked = sorted(found.items(), key=lambda pair: pair[1])
-    return " < ".join(f"{name} ({gmv:,.0f})" for name, gmv in ranked) or "not run"
+    lines = [" < ".join(f"{name} ({gmv:,.0f})" for name, gmv in ranked)]
+    missing = [name for name in PAPER_ORDER if name not in found]
+    if missing:
+        lines.append(f"The paper's order needs {', '.join(missing)}: not run.")
+    else:
+        here = [name for name, _ in ranked if name in PAPER_ORDER]
+        verdict = "is found" if here == PAPER_ORDER else f"IS NOT FOUND: here {' < '.join(here)}"
+        lines.append(f"The paper's order {' < '.join(PAPER_ORDER)} {verdict}.")
+    return "\n\n".join(lines)
+
+
+def rooms_table(results: Cells) -> str:
+    """GMV over that of the uniform scale in the same room: what a reserve and position effects change."""
+    rooms = {"as in table 1": "table1", "with a reserve": "reserve", "with position effects": "positions"}
+    rows = []
+    for name in (*experiments.RULES, "DCMAB-coord"):
+        row = [name]
+        for room in rooms.values():
+            group = "table2/DCMAB-coord" if (name, room) == ("DCMAB-coord", "table1") else f"{room}/{name}"
+            done, uniform = settled(results, group), results.get(f"{room}/UniformScale")
+            row.append(f"{np.mean(done) / uniform['gmv']:.3f}" if done and uniform else "not run")
+        rows.append(row)
+    return table(["bidder", *rooms], rows)
 
 
 def ope_table(results: Cells) -> str:
@@ -243,7 +274,8 @@ def report(results: Cells) -> None:
         ),
         ("Order found", order),
         ("Against the uniform scale", lambda r: "\n".join(verdicts(r)) or "not run"),
-        ("Learning, self-interest", curve_table),
+        ("GMV over the uniform scale's in three rooms", rooms_table),
+        ("Learning, self-interest: the training day without noise", curve_table),
         ("Off-policy estimates on real logs, against the replay's truth", ope_table),
     ]
     for title, make in parts:

@@ -11,7 +11,18 @@ import pytest
 
 import workbench as wb
 from workbench.arrays import Split, TableData
-from workbench.bidding import AuctionMarket, BidLog, MarketComparison, ReplayLog, ReplayMarket
+from workbench.bidding import (
+    AuctionMarket,
+    BidLog,
+    LinearBidder,
+    MarketComparison,
+    ORTBBidder,
+    PIDBidder,
+    ReplayComparison,
+    ReplayLog,
+    ReplayMarket,
+    RLBBidder,
+)
 from workbench.bidding.recipe import simulate
 from workbench.errors import DatasetError, UsageError
 from workbench.report import NullReporter
@@ -81,6 +92,57 @@ def test_budgets_and_merchants(log):
         ReplayMarket(AuctionMarket(log).replay("m03"), budget=0.0)
     with pytest.raises(DatasetError, match=r"^The merchant 'nobody' is not in the log"):
         AuctionMarket(log).replay("nobody")
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"budget": "ten"}, "The budget must be above 0, not ten"),
+        ({"budget": np.nan}, "The budget must be above 0, not nan"),
+        ({"episode": 0}, "episode must be a number of auctions of at least 1, not 0"),
+        ({"episode": 2.5}, "episode must be a number of auctions of at least 1, not 2.5"),
+        ({"max_bid": -1.0}, "max_bid must be at least 0, not -1.0"),
+    ],
+)
+def test_replays_that_cannot_be(log, options, sentence):
+    with pytest.raises(UsageError, match=f"^{sentence}"):
+        ReplayMarket(AuctionMarket(log).replay("m03"), **options)
+
+
+def test_replays_in_which_nothing_is_worth_a_bid_or_no_click_is_known():
+    rng = np.random.default_rng(0)
+    price, pctr = rng.integers(1, 80, 300).astype(float), rng.beta(1, 50, 300)
+    dull = ReplayMarket(ReplayLog(price=price, pctr=np.zeros(300), click=np.ones(300)), budget=500.0)
+    for bidder in (LinearBidder(), ORTBBidder(), PIDBidder(target=100.0, base_bid=10.0)):
+        with pytest.raises(DatasetError, match=r"^All pctr are 0, so that no auction is worth a bid"):
+            bidder.fit(dull)
+    unclicked = ReplayLog(price=price, pctr=pctr, click=np.zeros(300))
+    with pytest.raises(DatasetError, match=r"hold no click.*: give target_cpc, or leave MCPC, M-PID out\.$"):
+        ReplayComparison(bidders="Linear, MCPC, M-PID").fit(unclicked)
+    # Who needs no price of a click bids all the same; and no budget is too large for the coins it can spend.
+    ReplayComparison(bidders="Linear, ORTB, RLB", episode=100).fit(unclicked)
+    rich = ReplayMarket(unclicked, budget=1e12, episode=100)
+    out = RLBBidder(horizon=100, max_price=80).fit(rich).simulate(rich)
+    assert out.impressions == 300
+    assert out.cost == price.sum()
+
+
+def test_tables_in_the_place_of_logs(log):
+    frame = log.to_frame()
+    for make, sentence in (
+        (AuctionMarket, "A market takes a BidLog, not DataFrame; BidLog.from_frame reads a table"),
+        (ReplayMarket, "A replay takes a ReplayLog, not DataFrame; ReplayLog.from_frame reads a table"),
+    ):
+        with pytest.raises(DatasetError, match=f"^{sentence}"):
+            make(frame)
+    for read in (BidLog.from_frame, ReplayLog.from_frame):
+        with pytest.raises(DatasetError, match=r"^A log is read from a DataFrame, not list\."):
+            read([1, 2])
+    with pytest.raises(UsageError, match=r"^reserve must be a number of at least 0, not 'x'"):
+        AuctionMarket(log, reserve="x")
+    # A share may be any kind of number.
+    share = AuctionMarket(log, budgets=np.float32(0.5)).budgets
+    np.testing.assert_allclose(share, AuctionMarket(log, budgets=0.5).budgets)
 
 
 def test_bids_and_factors_made_by_a_policy(log):

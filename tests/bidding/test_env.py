@@ -8,7 +8,7 @@ from gymnasium.utils.env_checker import check_env
 from pettingzoo.test import parallel_api_test, parallel_seed_test
 
 from workbench.bidding import AuctionMarket
-from workbench.errors import DatasetError
+from workbench.errors import DatasetError, RunError, UsageError
 
 
 @pytest.fixture(scope="module")
@@ -66,3 +66,48 @@ def test_single_bidder_without_bidding_earns_nothing(market):
     assert all(env.step(np.array([-1.0]))[1] == 0 for _ in range(6))
     with pytest.raises(DatasetError, match="'nobody' is not in the log"):
         market.gym_env("nobody")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"n_merchant_clusters": 1, "n_consumer_clusters": 1},
+        {"n_merchant_clusters": 2, "n_consumer_clusters": 4, "beta": 0.5, "bratio_mode": "multiplier"},
+    ],
+)
+def test_the_interface_holds_in_other_markets(log, options):
+    for market in (
+        AuctionMarket(log, "second", slots=1, interval=7),
+        AuctionMarket(log, "vcg", slots=5, reserve=0.5, feedback="sampled"),
+    ):
+        parallel_api_test(market.parallel_env(**options), num_cycles=8)
+        parallel_seed_test(lambda market=market: market.parallel_env(**options), num_cycles=4)
+
+
+def test_unusable_actions_and_options_are_refused(market):
+    env = market.parallel_env()
+    env.reset()
+    good = {a: np.zeros(3) for a in env.agents}
+    for bad, sentence in (
+        ({k: good[k] for k in list(good)[1:]}, "The action of cluster_1 is missing"),
+        ({**good, "cluster_2": np.zeros(2)}, "The action of cluster_2 must be 3 numbers"),
+        ({**good, "cluster_3": np.full(3, np.nan)}, "The action of cluster_3 must be 3 numbers"),
+    ):
+        with pytest.raises(UsageError, match=sentence):
+            env.step(bad)
+    while env.agents:
+        env.step(good)
+    with pytest.raises(RunError, match="The episode is over"):
+        env.step(good)
+    for options, sentence in (
+        ({"beta": 2}, "beta must lie"),
+        ({"bid_range": -1}, "bid_range must lie"),
+        ({"bratio_mode": "x"}, "bratio_mode must be one of"),
+        ({"n_merchant_clusters": 0}, "at least 1 merchant cluster"),
+    ):
+        with pytest.raises(UsageError, match=sentence):
+            market.parallel_env(**options)
+    alone = market.gym_env("m03", n_steps=6)
+    alone.reset()
+    with pytest.raises(UsageError, match="The action must be one number"):
+        alone.step(np.array([np.nan]))

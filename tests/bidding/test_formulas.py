@@ -111,7 +111,7 @@ def test_value_iteration_against_enumeration():
     value = value_iteration(pmf, theta, 4, 6)
 
     def best(t, b):
-        if t == 0:
+        if t == 0 or b == 0:
             return 0.0
         return max(
             sum(
@@ -121,7 +121,9 @@ def test_value_iteration_against_enumeration():
             for a in range(min(b, 3) + 1)
         )
 
-    for t, b in ((1, 0), (2, 3), (3, 4), (4, 6)):
+    for t, b in ((1, 1), (2, 3), (3, 4), (4, 6)):
         assert value[t, b] == pytest.approx(best(t, b))
+    # Without a budget nothing is won, though a tenth of the prices are 0.
+    assert value[4, 0] == 0.0
     # With one auction left everything may be spent; with the mean value the bid is the maximiser's.
     assert best_bid(value[0], theta, 6, 300) == 6

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from workbench.bidding import AuctionMarket
-from workbench.bidding._iql_training import expectile_loss
+from workbench.bidding._forward import forward
+from workbench.bidding._iql_training import Nets, expectile_loss, losses
 from workbench.bidding.auctionnet import AuctionNetMarket, generate_day
 from workbench.bidding.iql import IQLBidder, Trajectories
 from workbench.bidding.steps import Units, play
@@ -23,6 +24,31 @@ def test_expectile_by_hand_and_its_limit():
     best = [float(grid[torch.stack([expectile_loss(x - v, e) for v in grid]).argmin()]) for e in (0.5, 0.99)]
     assert best[0] == pytest.approx(2.0, abs=0.02)
     assert best[1] > 4.5
+
+
+def test_the_three_losses_by_hand():
+    nets, rng = Nets(3, torch.Generator().manual_seed(0)), np.random.default_rng(0)
+    for network in (nets.actor, nets.value, nets.critic, nets.target):
+        for p in network.parameters():
+            p.data = torch.from_numpy(rng.normal(0, 0.5, p.shape).astype(np.float32))
+    s, s2 = rng.normal(size=(2, 6, 3)).astype(np.float32)
+    a, r = rng.normal(size=(2, 6)).astype(np.float32)
+    done = np.array([0, 1, 0, 0, 1, 0], dtype=np.float32)
+    rows = map(torch.from_numpy, (s, a, r, s2, done))
+    found = {k: v.detach() for k, v in losses(nets, *rows, IQLBidder(expectile=0.8, temperature=2)).items()}
+    pair = np.broadcast_to(np.column_stack([s, a]), (2, 6, 4))
+    value, following = (forward(nets.value.arrays(), x[None])[0, :, 0] for x in (s, s2))
+    q, q_target = (forward(net.arrays(), pair)[..., 0] for net in (nets.critic, nets.target))
+    advantage = q_target.min(axis=0) - value
+    # A mean in place of the expectile, weights without the bound, a target without the end: all differ.
+    assert np.exp(2 * advantage).max() > 100
+    expectile = np.where(advantage < 0, 0.2, 0.8) * advantage**2
+    assert float(found["value"]) == pytest.approx(expectile.mean(), rel=1e-4)
+    y = r + 0.99 * (1 - done) * following
+    assert float(found["critic"]) == pytest.approx(((q - y) ** 2).mean(), rel=1e-4)
+    weight = np.minimum(np.exp(2 * advantage), 100)
+    policy = weight * (forward(nets.actor.arrays(), s[None])[0, :, 0] - a) ** 2
+    assert float(found["policy"]) == pytest.approx(policy.mean(), rel=1e-4)
 
 
 def one_step_log(n=4000):

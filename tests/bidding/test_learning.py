@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from workbench import training
-from workbench.bidding import A2CBidder, AuctionMarket, DCMABBidder, DDPGBidder, formulas
-from workbench.bidding._actor_critic import Deterministic, Sizes, memory_for
+from workbench.bidding import A2CBidder, AuctionMarket, BanditBidder, DCMABBidder, DDPGBidder, formulas
+from workbench.bidding._actor_critic import Deterministic, Gaussian, Sizes, memory_for
 from workbench.bidding._forward import forward
-from workbench.bidding._networks import Memory, StackedMLP
+from workbench.bidding._networks import Best, Memory, StackedMLP
 from workbench.bidding.clusters import rank_and_cut
 from workbench.bidding.game import ClusterGame, Clusters
 
@@ -156,6 +156,25 @@ def test_targets_by_hand_and_at_the_end():
     torch.testing.assert_close(a.targets(ended), ended["reward"].T)
 
 
+def test_the_four_learners_differ_in_what_their_critics_see_and_look_ahead_to():
+    sizes, features = Sizes(3, 2, 4, 3), np.arange(8.0).reshape(2, 4) / 8
+    made = {
+        cls: cls(gamma=0.9)._agents(sizes, features, torch.Generator().manual_seed(0))[0]
+        for cls in (DCMABBidder, DDPGBidder, BanditBidder, A2CBidder)
+    }
+    rows = batch()
+    assert isinstance(made[A2CBidder], Gaussian)
+    # The bandit's target is the interval's reward; with the other agents' actions, as in DCMAB's.
+    torch.testing.assert_close(made[BanditBidder].targets(rows), rows["reward"].T)
+    for cls in (DCMABBidder, DDPGBidder):
+        assert not torch.allclose(made[cls].targets(rows), rows["reward"].T)
+    # What of state, shares and actions enters: 4 + 8 numbers, 6 shares, and 6 actions or an agent's own 2.
+    inputs = {cls: made[cls].critic.weights[0].shape[1] for cls in (DCMABBidder, DDPGBidder, BanditBidder)}
+    assert inputs == {DCMABBidder: 18, DDPGBidder: 12, BanditBidder: 18}
+    late = {cls: made[cls].critic.weights[1].shape[1] - 100 for cls in inputs}
+    assert late == {DCMABBidder: 6, DDPGBidder: 2, BanditBidder: 6}
+
+
 def test_soft_update_of_the_targets():
     a = agents()
     before = [p.clone() for p in a.target_critic.parameters()]
@@ -176,6 +195,33 @@ def test_memory_keeps_the_newest():
     for i in range(5):
         memory.add(x=float(i))
     assert set(memory.sample(100, np.random.default_rng(0))["x"].tolist()) == {2.0, 3.0, 4.0}
+
+
+def test_the_best_network_is_kept_and_goes_through_a_checkpoint():
+    net = StackedMLP(2, (3, 4, 1), torch.Generator().manual_seed(0))
+    best = Best(net)
+    for score, shift in ((1.0, 1.0), (3.0, 1.0), (2.0, 1.0)):
+        with torch.no_grad():
+            net.biases[-1] += shift
+        best.offer(score, net)
+    again = Best(net)
+    again.load_state_dict(best.state_dict())
+    for kept in (best, again):
+        assert kept.score == 3.0
+        np.testing.assert_allclose(kept.arrays[-1], net.arrays()[-1] - 1.0, rtol=1e-6)
+
+
+@pytest.mark.parametrize("cls", [DCMABBidder, A2CBidder])
+def test_actors_of_the_best_day_without_noise_are_kept(market, cls):
+    quick = {"updates_per_interval": 3, "batch_size": 8} if cls is DCMABBidder else {}
+    params = {"n_episodes": 6, "n_workers": 2, "actor_lr": 0.01, "random_state": 1, **quick}
+    best, last = (cls(keep=keep, **params).fit(market) for keep in ("best", "last"))
+    earned = [entry["gmv"] for entry in best.history_]
+    assert earned == [entry["gmv"] for entry in last.history_]
+    # Played again without noise, the training day earns what its best (its last) episode had earned.
+    assert best.simulate(market).revenue.sum() == pytest.approx(max(earned), rel=1e-3)
+    assert last.simulate(market).revenue.sum() == pytest.approx(earned[-1], rel=1e-3)
+    assert max(earned) > earned[-1] or best.actor_[0].tolist() == last.actor_[0].tolist()
 
 
 def test_partial_coordination_and_actions_of_a_fitted_bidder(market):

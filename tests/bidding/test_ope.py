@@ -65,6 +65,18 @@ def test_ips_and_snips_by_hand():
     assert table.loc["IPS", "effective_rows"] == pytest.approx(16 / 5)
 
 
+def test_doubly_robust_takes_from_the_model_what_weights_alone_leave_to_chance(market):
+    """Where rewards are predictable its interval is narrower than those of weights alone, and not off."""
+    log = market.log
+    certain = ReplayMarket(ReplayLog(price=log.price, pctr=log.pctr, click=log.pctr))
+    base = 800 * log.pctr
+    logged = log_bids(certain, base, FACTORS, LOGGING, seed=3)
+    table = estimate_value(logged, TARGET).set_index("estimator")
+    width = table["high"] - table["low"]
+    assert width["DR"] < 0.8 * min(width["IPS"], width["SNIPS"])
+    assert table.loc["DR", "low"] < truth(certain, base) < table.loc["DR", "high"]
+
+
 def test_what_cannot_be_estimated_is_refused(market):
     base = 800 * market.log.pctr
     logged = log_bids(market, base, FACTORS, [0.5, 0.5, 0.0])

@@ -10,9 +10,15 @@ from workbench.bidding import AuctionMarket, ReplayLog, ReplayMarket
 from workbench.bidding._actor_critic import Gaussian, Sizes
 from workbench.bidding.constrained import MPIDBidder
 from workbench.bidding.control import AdaptivePacingBidder, MirrorDescentBidder, PIDBidder
-from workbench.bidding.dcmab import BanditBidder, DCMABBidder
+from workbench.bidding.dp import RLBBidder, SSMDPBidder
 from workbench.bidding.lp import OnlineLPBidder, greedy_ratio
-from workbench.bidding.rules import LinearBidder, ManualBidder, ORTBBidder, TruthfulBidder
+from workbench.bidding.rules import (
+    LinearBidder,
+    ManualBidder,
+    ORTBBidder,
+    TruthfulBidder,
+    UniformScaleBidder,
+)
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +39,7 @@ def replay():
 def test_manual_linear_and_truthful_bids_of_a_market(market, log):
     np.testing.assert_array_equal(ManualBidder().fit(market).bid(log), log.bid)
     np.testing.assert_allclose(TruthfulBidder().fit(market).bid(log), log.pcvr * log.ppb)
+    np.testing.assert_allclose(UniformScaleBidder().fit(market).bid(log), 0.333 * log.bid)
     linear = LinearBidder().fit(market)
     np.testing.assert_allclose(linear.bid(log), linear.factor_[log.merchant] * log.pcvr * log.ppb)
     # The factors are those at which what would be spent without budgets meets them.
@@ -138,16 +145,46 @@ def test_mpid_moves_both_duals_by_mixed_signals(replay):
     assert (policy._p, policy._q) == (pytest.approx(p), pytest.approx(q))
 
 
-def test_the_bandit_does_not_look_ahead_and_dcmab_does():
-    assert BanditBidder(gamma=0.9)._discount() == 0.0
-    assert DCMABBidder(gamma=0.9)._discount() == 0.9
+def test_dynamic_programming_bids_by_what_the_rest_of_the_budget_is_worth():
+    """θ + V(t−1, b−a) − V(t−1, b) ≥ 0, with V by recursion over every price: three auctions, five coins."""
+    pmf = np.array([0.0, 0.2, 0.3, 0.1, 0.4])
+    log = ReplayLog(
+        price=np.array([2.0, 4.0, 1.0]), pctr=np.array([0.02, 0.4, 0.1]), click=np.array([1.0, 0.0, 1.0])
+    )
+    mean = 0.1
+
+    def value(t, b):
+        if t == 0 or b == 0:
+            return 0.0
+        return max(
+            sum(
+                m * (mean + value(t - 1, b - price) if price <= a else value(t - 1, b))
+                for price, m in enumerate(pmf)
+            )
+            for a in range(min(b, 4) + 1)
+        )
+
+    def best(theta, t, b):
+        return max(a for a in range(min(b, 4) + 1) if theta + value(t - 1, b - a) - value(t - 1, b) >= -1e-12)
+
+    market = ReplayMarket(log, budget=5.0)
+    for cls, worth in ((RLBBidder, log.pctr), (SSMDPBidder, np.full(3, mean))):
+        bidder = cls(horizon=3, max_price=4, smoothing=0)
+        bidder.fit_counts((10 * pmf).round().astype(int), mean, 5)
+        np.testing.assert_array_equal(bidder.bid(log), [best(theta, 3, 5) for theta in worth])
+        left, wins = 5, 0
+        for i in range(3):
+            if best(worth[i], 3 - i, left) >= log.price[i]:
+                wins, left = wins + 1, left - int(log.price[i])
+        out = bidder.simulate(market)
+        assert (out.impressions, out.cost) == (wins, 5 - left)
 
 
 def test_a2c_loss_by_hand():
     """−log π · advantage + ½ (R − V)², and its gradient at the critic's last biases."""
     agents = Gaussian(
         Sizes(2, 1, 3, 2), np.ones((1, 3)), torch.Generator().manual_seed(0), actor_lr=1e-9, critic_lr=1e-9,
-        deviation=0.5, entropy=0.0, max_grad_norm=1e9,
+        deviation=0.5, entropy=0.0, max_grad_norm=1e9, penalty=0.0,
     )  # fmt: skip
     state = torch.rand(4, 3, generator=torch.Generator().manual_seed(1))
     action = torch.tensor([[[0.2], [-0.3]], [[0.5], [0.1]], [[-0.2], [0.4]], [[0.0], [0.3]]])

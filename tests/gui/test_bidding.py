@@ -47,6 +47,13 @@ def test_the_what_if_answers_the_sliders(auctions, open_page):
     assert bidding.MAX_REQUESTS == 100_000
 
 
+def test_a_link_brings_the_moved_sliders_back(auctions, open_page):
+    app = open_page("bidding", data="auctions@1", what_factor="0.35", what_slots="2")
+    assert app.slider(key="what_factor").value == 0.35
+    assert app.slider(key="what_slots").value == 2
+    assert float(app.metric[0].delta.split("%")[0]) > 30
+
+
 def test_a_log_that_cannot_be_used_is_one_sentence_with_its_row(store, open_page):
     log = LogGenerator(n_merchants=100, n_candidates=12, n_calibration=300).sample(50)
     frame = log.to_frame()

@@ -200,10 +200,11 @@ class Gaussian(_Agents):
         deviation: float,
         entropy: float,
         max_grad_norm: float,
+        penalty: float,
     ) -> None:
         super().__init__(sizes, features)
         n = sizes.n
-        self.entropy, self.max_grad_norm = entropy, max_grad_norm
+        self.entropy, self.max_grad_norm, self.penalty = entropy, max_grad_norm, penalty
         self.actor = StackedMLP(n, (sizes.general + features.shape[1], 300, 300, 1), generator)
         self.log_deviation = nn.Parameter(torch.full((n, 1, sizes.m), float(np.log(deviation))))
         self.critic = StackedMLP(n, (sizes.general + features.size, 100, 100, 1), generator)
@@ -224,11 +225,13 @@ class Gaussian(_Agents):
         """One step on whole episodes: rows of states, actions (rows, n, m) and returns (rows, n)."""
         value = self.critic(self.critic_state(general).expand(self.sizes.n, -1, -1))[..., 0]
         advantage = returns.T - value
-        policy = torch.distributions.Normal(self.means(self.actor, general), self.log_deviation.exp())
+        logits = self.logits(self.actor, general)
+        policy = torch.distributions.Normal(torch.tanh(logits) * self.mask, self.log_deviation.exp())
         log_prob = (policy.log_prob(action.transpose(0, 1)) * self.mask).sum(dim=-1)
         actor_loss = -(log_prob * advantage.detach()).mean(dim=1).sum()
         critic_loss = (advantage**2).mean(dim=1).sum()
         loss = actor_loss + 0.5 * critic_loss - self.entropy * policy.entropy().mean()
+        loss = loss + self.penalty * (logits**2).mean(dim=(1, 2)).sum()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.parameters(), self.max_grad_norm)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from workbench.errors import DatasetError
 
-__all__ = ["column", "no_steps_back"]
+__all__ = ["column", "is_number", "no_steps_back"]
+
+
+def is_number(value: Any) -> bool:
+    """Whether the value is one real number, of Python or of NumPy."""
+    return isinstance(value, Real)
 
 
 def column(

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-__all__ = ["Memory", "StackedMLP", "one_thread"]
+__all__ = ["Best", "Memory", "StackedMLP", "one_thread"]
 
 
 @contextmanager
@@ -67,6 +67,26 @@ class StackedMLP(nn.Module):
         """Weights and biases in turn, each with the agent first."""
         pairs = zip(self.weights, self.biases, strict=True)
         return [p.detach().numpy().copy() for pair in pairs for p in pair]
+
+
+class Best:
+    """The network that reached the highest score so far, as `StackedMLP.arrays` gives it."""
+
+    def __init__(self, network: StackedMLP) -> None:
+        self.score, self.arrays = -math.inf, network.arrays()
+
+    def offer(self, score: float, network: StackedMLP) -> None:
+        """Keep the network as it is now if no score before was as high."""
+        if score > self.score:
+            self.score, self.arrays = score, network.arrays()
+
+    def state_dict(self) -> dict[str, Tensor]:
+        weights = {str(k): torch.from_numpy(a) for k, a in enumerate(self.arrays)}
+        return {"score": torch.tensor(self.score, dtype=torch.float64), **weights}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        self.score = float(state["score"])
+        self.arrays = [state[str(k)].numpy().copy() for k in range(len(self.arrays))]
 
 
 class Memory:

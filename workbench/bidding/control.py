@@ -16,7 +16,7 @@ from workbench.bidding.base import MarketBidder, ReplayBidder
 from workbench.bidding.market import AuctionMarket
 from workbench.bidding.outcome import Outcome
 from workbench.bidding.replay import ReplayMarket, ReplayOutcome, Step
-from workbench.errors import UsageError
+from workbench.errors import DatasetError, UsageError
 
 __all__ = ["AdaptivePacingBidder", "MirrorDescentBidder", "PIDBidder"]
 
@@ -176,6 +176,8 @@ class PIDBidder(_FactorBidder):
     def _fit_replay(self, market: ReplayMarket) -> None:
         if self.target is None or self.base_bid is None:
             raise UsageError("In a replay PIDBidder needs target (a cost per click) and base_bid.")
+        if not market.log.pctr.any():
+            raise DatasetError("All pctr are 0, so that no auction is worth a bid; give predictions.")
         self.mean_pctr_ = float(market.log.pctr.mean() if self.mean_pctr is None else self.mean_pctr)
 
     def _replay_policy(self, market: ReplayMarket) -> _PIDReplay:

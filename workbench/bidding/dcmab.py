@@ -60,7 +60,7 @@ class DCMABBidder(ClusterLearner):
         Learning rates of Adam.
     noise, final_noise : float
         Standard deviation of the exploration noise at the first episode and, after a geometric fall, at
-        the last.
+        the last. Where the best actors are kept, late noise costs nothing: they are judged without it.
     noise_kind : {"gaussian", "ou"}, default="gaussian"
         Independent noise, or an Ornstein–Uhlenbeck process over the intervals of an episode.
     late_actions : bool, default=True
@@ -68,8 +68,11 @@ class DCMABBidder(ClusterLearner):
         figure).
     max_grad_norm : float, default=1.0
         Each agent's gradient is cut to this norm.
-    logit_penalty : float, default=1e-3
+    logit_penalty : float, default=0.01
         Weight of the squared logits in the actors' objective (ours): keeps tanh from saturating for good.
+    keep : {"best", "last"}, default="best"
+        After each episode the training day is played once more without noise; the actors that earned the
+        most are kept, or the last ones.
     random_state : int, RandomState or None, default=None
 
     Attributes
@@ -79,7 +82,8 @@ class DCMABBidder(ClusterLearner):
     merchant_cluster_ : ndarray of shape (n_merchants,)
     consumer_cluster_ : ndarray of shape (n_consumers,)
     history_ : list of dict
-        Revenue (in all and by cluster), platform revenue and losses of every episode.
+        Of every episode: revenue of the training day without noise (in all and by cluster), platform
+        revenue, and losses.
 
     References
     ----------
@@ -98,7 +102,6 @@ class DCMABBidder(ClusterLearner):
         "final_noise": [Interval(Real, 0, None, closed="left")],
         "noise_kind": [StrOptions({"gaussian", "ou"})],
         "late_actions": ["boolean"],
-        "logit_penalty": [Interval(Real, 0, None, closed="left")],
     }
     _centralised = True
 
@@ -120,14 +123,14 @@ class DCMABBidder(ClusterLearner):
         actor_lr: float = 3e-4,
         critic_lr: float = 1e-3,
         noise: float = 0.4,
-        final_noise: float = 0.02,
+        final_noise: float = 0.1,
         noise_kind: Literal["gaussian", "ou"] = "gaussian",
         late_actions: bool = True,
         max_grad_norm: float = 1.0,
-        logit_penalty: float = 1e-3,
+        logit_penalty: float = 0.01,
+        keep: Literal["best", "last"] = "best",
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
-        self.logit_penalty = logit_penalty
         self.n_merchant_clusters = n_merchant_clusters
         self.n_consumer_clusters = n_consumer_clusters
         self.reward = reward
@@ -148,6 +151,8 @@ class DCMABBidder(ClusterLearner):
         self.noise_kind = noise_kind
         self.late_actions = late_actions
         self.max_grad_norm = max_grad_norm
+        self.logit_penalty = logit_penalty
+        self.keep = keep
         self.random_state = random_state
 
     def _discount(self) -> float:
@@ -196,8 +201,7 @@ class DCMABBidder(ClusterLearner):
             for _ in range(self.updates_per_interval if memory.count >= self.batch_size else 0):
                 losses.append(agents.update(memory.sample(self.batch_size, rng)))
         critic, actor = np.mean(losses, axis=0) if losses else (0.0, 0.0)
-        figures = self._figures([game.episode.outcome for game in games], games[0].clusters)
-        return {**figures, "critic_loss": critic, "actor_loss": actor}
+        return {"critic_loss": float(critic), "actor_loss": float(actor)}
 
     def _noise(
         self, before: NDArray[np.float64], number: int, rng: np.random.Generator
@@ -221,7 +225,7 @@ class DDPGBidder(DCMABBidder):
     ----------
     n_merchant_clusters, n_consumer_clusters, reward, coordinated_agents, bid_range, bratio_mode, \
 n_episodes, n_workers, updates_per_interval, batch_size, memory_size, gamma, tau, actor_lr, critic_lr, \
-noise, final_noise, noise_kind, late_actions, max_grad_norm, logit_penalty, random_state
+noise, final_noise, noise_kind, late_actions, max_grad_norm, logit_penalty, keep, random_state
         As of `DCMABBidder`.
 
     References
@@ -241,7 +245,7 @@ class BanditBidder(DCMABBidder):
     ----------
     n_merchant_clusters, n_consumer_clusters, reward, coordinated_agents, bid_range, bratio_mode, \
 n_episodes, n_workers, updates_per_interval, batch_size, memory_size, gamma, tau, actor_lr, critic_lr, \
-noise, final_noise, noise_kind, late_actions, max_grad_norm, logit_penalty, random_state
+noise, final_noise, noise_kind, late_actions, max_grad_norm, logit_penalty, keep, random_state
         As of `DCMABBidder`.
     """
 
@@ -265,6 +269,8 @@ class A2CBidder(ClusterLearner):
     entropy : float, default=1e-3
         Weight of the policy's entropy.
     max_grad_norm : float, default=1.0
+    logit_penalty, keep
+        As of `DCMABBidder`.
     random_state : int, RandomState or None, default=None
 
     References
@@ -295,6 +301,8 @@ class A2CBidder(ClusterLearner):
         noise: float = 0.3,
         entropy: float = 1e-3,
         max_grad_norm: float = 1.0,
+        logit_penalty: float = 0.01,
+        keep: Literal["best", "last"] = "best",
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         self.n_merchant_clusters = n_merchant_clusters
@@ -311,6 +319,8 @@ class A2CBidder(ClusterLearner):
         self.noise = noise
         self.entropy = entropy
         self.max_grad_norm = max_grad_norm
+        self.logit_penalty = logit_penalty
+        self.keep = keep
         self.random_state = random_state
 
     def _agents(
@@ -321,6 +331,7 @@ class A2CBidder(ClusterLearner):
         return Gaussian(
             sizes, features, generator, actor_lr=self.actor_lr, critic_lr=self.critic_lr,
             deviation=self.noise, entropy=self.entropy, max_grad_norm=self.max_grad_norm,
+            penalty=self.logit_penalty,
         ), {}  # fmt: skip
 
     def _episode(self, agents: Any, number: int, extras: dict[str, Any]) -> dict[str, float]:
@@ -346,5 +357,4 @@ class A2CBidder(ClusterLearner):
             return torch.from_numpy(array.reshape(-1, *array.shape[2:]))
 
         critic, actor = agents.update(rows(states), rows(actions), rows(returns[::-1]))
-        figures = self._figures([game.episode.outcome for game in games], games[0].clusters)
-        return {**figures, "critic_loss": critic, "actor_loss": actor}
+        return {"critic_loss": float(critic), "actor_loss": float(actor)}

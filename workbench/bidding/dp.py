@@ -89,6 +89,7 @@ class RLBBidder(ReplayBidder):
     def _solve(self, counts: NDArray[np.int64], mean_value: float, budget: float) -> None:
         if not np.isfinite(budget) or budget < 1:
             raise UsageError("A whole-number budget of at least 1 is needed for dynamic programming.")
+        budget = self._useful(budget)
         if self.horizon * budget > _CELLS:
             raise UsageError(
                 f"{self.horizon:,} auctions with a budget of {budget:,.0f} are more than the {_CELLS:,} "
@@ -97,7 +98,11 @@ class RLBBidder(ReplayBidder):
         mass = counts[: self.max_price + 1].astype(np.float64) + self.smoothing
         self.pmf_ = mass / mass.sum()
         self.mean_value_ = float(mean_value if self.mean_value is None else self.mean_value)
-        self.value_ = value_iteration(self.pmf_, self.mean_value_, self.horizon, int(budget))
+        self.value_ = value_iteration(self.pmf_, self.mean_value_, self.horizon, budget)
+
+    def _useful(self, budget: float) -> int:
+        """The budget in whole coins, no more than could be spent with every bid at its largest."""
+        return int(min(budget, self.horizon * self.max_price))
 
     def _replay_policy(self, market: ReplayMarket) -> _ValueRule:
         return _ValueRule(self)
@@ -116,14 +121,15 @@ class _ValueRule:
 
     def replay(self, market: ReplayMarket) -> NDArray[np.float64]:
         b = self._b
-        if market.horizon > b.horizon or int(market.budget) > b.value_.shape[1] - 1:
+        budget = b._useful(market.budget)
+        if market.horizon > b.horizon or budget > b.value_.shape[1] - 1:
             raise UsageError(
                 f"The bidder was fitted for {b.horizon} auctions and a budget of "
                 f"{b.value_.shape[1] - 1}; set market.episode, or fit with a larger horizon and budget."
             )
         log = market.log
         return replay_values(
-            b.value_, self._values(log.pctr), log.price, log.click, market.horizon, int(market.budget),
+            b.value_, self._values(log.pctr), log.price, log.click, market.horizon, budget,
             b.max_price,
         )  # fmt: skip
 
@@ -152,11 +158,14 @@ class SSMDPBidder(RLBBidder):
 def value_iteration(
     pmf: NDArray[np.float64], mean_value: float, horizon: int, budget: int
 ) -> NDArray[np.float64]:
-    """Expected clicks by auctions left and budget left, shape (horizon + 1, budget + 1)."""
+    """Expected clicks by auctions left and budget left, shape (horizon + 1, budget + 1).
+
+    Who has no budget left takes no part, not even where the price is 0: V(t, 0) = 0.
+    """
     value = np.zeros((horizon + 1, budget + 1))
     for t in range(1, horizon + 1):
         before = value[t - 1]
-        for b in range(budget + 1):
+        for b in range(1, budget + 1):
             gain = 0.0
             for price in range(min(b, len(pmf) - 1) + 1):
                 better = mean_value + before[b - price] - before[b]
@@ -197,6 +206,8 @@ def replay_values(
         t = episode - i % episode
         if t == episode:
             left = budget
+        if left <= 0:
+            continue
         bid = best_bid(value[t - 1], theta[i], left, max_price)
         out[0] += 1.0
         if bid >= price[i]:

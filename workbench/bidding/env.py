@@ -10,7 +10,7 @@ from gymnasium.spaces import Box
 from numpy.typing import NDArray
 from pettingzoo import ParallelEnv
 
-from workbench.bidding.game import ClusterGame, Clusters
+from workbench.bidding.game import BRATIO_MODES, ClusterGame, Clusters
 from workbench.bidding.market import AuctionMarket
 from workbench.errors import UsageError
 
@@ -53,6 +53,12 @@ class MarketEnv(ParallelEnv):
     ) -> None:
         if not 0 <= beta <= 1:
             raise UsageError(f"beta must lie between 0 and 1, not {beta}.")
+        if not 0 < bid_range <= 1:
+            raise UsageError(f"bid_range must lie between 0 and 1, not {bid_range}.")
+        if bratio_mode not in BRATIO_MODES:
+            raise UsageError(f"bratio_mode must be one of {', '.join(BRATIO_MODES)}, not {bratio_mode!r}.")
+        if min(n_merchant_clusters, n_consumer_clusters) < 1:
+            raise UsageError("There must be at least 1 merchant cluster and 1 consumer cluster.")
         fitted = clusters or Clusters.fit(market, n_merchant_clusters, n_consumer_clusters)
         self.game = ClusterGame(market, fitted, bid_range, bratio_mode)
         self.beta = beta
@@ -80,8 +86,7 @@ class MarketEnv(ParallelEnv):
 
     def step(self, actions: dict[str, NDArray[np.floating[Any]]]) -> tuple[Any, Any, Any, Any, Any]:
         """Play one interval; actions are cut to [−1, 1]."""
-        table = np.clip(np.array([actions[a] for a in self.possible_agents], dtype=np.float64), -1.0, 1.0)
-        out = self.game.step(table)
+        out = self.game.step(self._table(actions))
         n, scale = self.game.shape[0], self.game.clusters.scale[:, 0]
         own = out.by_cluster("revenue", self.game.clusters.merchant, n)[0].sum(axis=1)
         cost = out.by_cluster("cost", self.game.clusters.merchant, n)[0].sum(axis=1)
@@ -98,6 +103,20 @@ class MarketEnv(ParallelEnv):
             dict.fromkeys(acting, False),
             infos,
         )
+
+    def _table(self, actions: dict[str, NDArray[np.floating[Any]]]) -> NDArray[np.float64]:
+        """a_ij, shape (N, L)."""
+        table = np.empty(self.game.shape)
+        for row, agent in zip(table, self.possible_agents, strict=True):
+            if agent not in actions:
+                raise UsageError(f"The action of {agent} is missing; every agent acts in every interval.")
+            action = np.asarray(actions[agent], dtype=np.float64)
+            if action.shape != row.shape or np.isnan(action).any():
+                raise UsageError(
+                    f"The action of {agent} must be {len(row)} numbers, one a consumer cluster, not {action}."
+                )
+            row[:] = np.clip(action, -1.0, 1.0)
+        return table
 
     def state(self) -> NDArray[np.float32]:
         """s^q and the last interval's share of bids d, for centralised critics."""
@@ -160,8 +179,11 @@ class BidderEnv(gym.Env):
         self, action: NDArray[np.floating[Any]]
     ) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """Play one interval."""
+        chosen = np.asarray(action, dtype=np.float64)
+        if chosen.size != 1 or np.isnan(chosen).any():
+            raise UsageError(f"The action must be one number, not {chosen}.")
         factor = np.ones(self.market.n_merchants)
-        factor[self.code] = 1.0 + float(np.clip(np.asarray(action).ravel()[0], -1.0, 1.0))
+        factor[self.code] = 1.0 + float(np.clip(chosen.ravel()[0], -1.0, 1.0))
         t = self._episode.t
         out = self._episode.step_factors(factor)
         cost, revenue = (float(a[0, self.code].sum()) for a in (out.cost, out.revenue))

@@ -76,6 +76,10 @@ class LogGenerator:
     ) -> None:
         if not 4 <= n_candidates < n_merchants:
             raise UsageError("n_candidates must be at least 4 and smaller than n_merchants.")
+        if n_consumers < 1 or n_calibration < 1:
+            raise UsageError("n_consumers and n_calibration must be at least 1.")
+        if not (0 < hours < np.inf and 0 <= conversion_spread < np.inf):
+            raise UsageError("hours must be above 0, and conversion_spread at least 0.")
         self.n_merchants, self.n_candidates, self.n_consumers = n_merchants, n_candidates, n_consumers
         self.hours, self.n_calibration, self.random_state = hours, n_calibration, random_state
         self.conversion_spread = conversion_spread

@@ -24,6 +24,7 @@ from workbench.errors import UsageError
 
 if TYPE_CHECKING:
     from workbench.bidding._actor_critic import Sizes
+    from workbench.bidding._networks import Best
 
 __all__ = ["ClusterLearner"]
 
@@ -50,6 +51,8 @@ class ClusterLearner(MarketBidder):
         "critic_lr": [_POSITIVE],
         "noise": [Bounds(Real, 0, None, closed="left")],
         "max_grad_norm": [_POSITIVE],
+        "logit_penalty": [Bounds(Real, 0, None, closed="left")],
+        "keep": [StrOptions({"best", "last"})],
         "random_state": ["random_state"],
     }
 
@@ -61,6 +64,7 @@ class ClusterLearner(MarketBidder):
     bratio_mode: str
     n_episodes: int
     n_workers: int
+    keep: str
     random_state: Any
 
     def _fit_market(self, market: AuctionMarket) -> None:
@@ -68,7 +72,7 @@ class ClusterLearner(MarketBidder):
 
         from workbench.bidding._actor_critic import Sizes
         from workbench.bidding._episode_loop import EpisodeLoop
-        from workbench.bidding._networks import one_thread
+        from workbench.bidding._networks import Best, one_thread
         from workbench.training.fingerprint import fingerprint
 
         if self.coordinated_agents is not None and self.coordinated_agents > self.n_merchant_clusters:
@@ -85,14 +89,19 @@ class ClusterLearner(MarketBidder):
         sizes = Sizes(*game.shape, game.n_general, learning)
         generator = torch.Generator().manual_seed(self._seed)
         agents, extras = self._agents(sizes, game.consumer_features(), generator)
-        log = market.log
+        log, best = market.log, Best(agents.actor)
+
+        def episode(number: int) -> dict[str, float]:
+            losses = self._episode(agents, number, extras)
+            return {**self._judge(agents, best), **losses}
+
         loop = EpisodeLoop(
             agents,
             agents.optimizer,
-            lambda number: self._episode(agents, number, extras),
+            episode,
             n_episodes=self.n_episodes,
             generator=generator,
-            extras=extras,
+            extras={**extras, "best": best},
             fingerprint=fingerprint(
                 self, log.merchant, log.bid, log.pctr, log.pcvr, log.ppb, market.budgets,
                 mechanism=market.mechanism, reserve=market.reserve, seed=self._seed,
@@ -101,7 +110,7 @@ class ClusterLearner(MarketBidder):
         with one_thread():
             loop.run()
         self.history_ = loop.history
-        self.actor_ = agents.actor.arrays()
+        self.actor_ = best.arrays if self.keep == "best" else agents.actor.arrays()
         del self._games, self._seed
 
     @abstractmethod
@@ -112,7 +121,19 @@ class ClusterLearner(MarketBidder):
 
     @abstractmethod
     def _episode(self, agents: Any, number: int, extras: dict[str, Any]) -> dict[str, float]:
-        """Play `n_workers` games, learn, and give figures for the curves."""
+        """Play `n_workers` games, learn, and give the losses."""
+
+    def _judge(self, agents: Any, best: Best) -> dict[str, float]:
+        """Play the day once more without noise; its figures, and the actors kept if none earned more."""
+        game = self._games[0]
+        game.reset()
+        while not game.done:
+            game.step(agents.act(game.general()))
+        out, clusters = game.episode.outcome, game.clusters
+        by = out.by_cluster("revenue", clusters.merchant, clusters.n).sum(axis=(0, 2))
+        best.offer(float(by.sum()), agents.actor)
+        names = {f"gmv_cluster_{i + 1}": float(v) for i, v in enumerate(by)}
+        return {"gmv": float(by.sum()), "platform_revenue": float(out.cost.sum()), **names}
 
     def _play(self, games: list[ClusterGame], actions: list[NDArray[np.float64]]) -> list[Outcome]:
         """The next interval of every game, side by side in threads."""
@@ -132,15 +153,6 @@ class ClusterLearner(MarketBidder):
         if isinstance(self.reward, str):
             return {"self": 0.0, "coord": 1.0}[self.reward]
         return float(self.reward)
-
-    def _figures(self, outcomes: list[Outcome], clusters: Clusters) -> dict[str, float]:
-        """Revenue of the games, in all and by cluster, averaged over workers."""
-        by = np.mean(
-            [o.by_cluster("revenue", clusters.merchant, clusters.n).sum(axis=(0, 2)) for o in outcomes], 0
-        )
-        cost = float(np.mean([o.cost.sum() for o in outcomes]))
-        names = {f"gmv_cluster_{i + 1}": float(v) for i, v in enumerate(by)}
-        return {"gmv": float(by.sum()), "platform_revenue": cost, **names}
 
     def _keep_clusters(self, clusters: Clusters) -> None:
         self.merchant_cluster_, self.consumer_cluster_ = clusters.merchant, clusters.consumer

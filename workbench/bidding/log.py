@@ -117,6 +117,8 @@ class BidLog:
         DatasetError
             For a missing column, or the first row that is not usable; rows are counted from 1.
         """
+        if not isinstance(frame, pd.DataFrame):
+            raise DatasetError(f"A log is read from a DataFrame, not {type(frame).__name__}.")
         missing = [name for name in _COLUMNS if name not in frame.columns]
         if missing:
             raise DatasetError(
@@ -303,6 +305,8 @@ class ReplayLog:
     @classmethod
     def from_frame(cls, frame: pd.DataFrame, **more: Any) -> ReplayLog:
         """Read a frame with the columns click, price, pctr and, where there are, bid, hour, pcvr."""
+        if not isinstance(frame, pd.DataFrame):
+            raise DatasetError(f"A log is read from a DataFrame, not {type(frame).__name__}.")
         for name in ("click", "price", "pctr"):
             if name not in frame.columns:
                 raise DatasetError(f"The log has no column {name!r}; it needs click, price and pctr.")

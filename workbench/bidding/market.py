@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from workbench.bidding import kernels
-from workbench.bidding._checks import column
+from workbench.bidding._checks import column, is_number
 from workbench.bidding.episode import Episode, Interval
 from workbench.bidding.log import BidLog, ReplayLog
 from workbench.bidding.outcome import Outcome
@@ -77,6 +77,10 @@ class AuctionMarket:
         interval: str | int = "1h",
         feedback: str = "expected",
     ) -> None:
+        if not isinstance(log, BidLog):
+            raise DatasetError(
+                f"A market takes a BidLog, not {type(log).__name__}; BidLog.from_frame reads a table."
+            )
         if mechanism not in kernels.MECHANISMS:
             raise UsageError(f"mechanism must be one of {', '.join(kernels.MECHANISMS)}, not {mechanism!r}.")
         if mechanism == "second" and slots != 1:
@@ -87,7 +91,7 @@ class AuctionMarket:
             raise UsageError(f"feedback must be expected or sampled, not {feedback!r}.")
         if reserve_unit not in ("click", "impression"):
             raise UsageError(f"reserve_unit must be click or impression, not {reserve_unit!r}.")
-        if not np.isfinite(reserve) or reserve < 0:
+        if not is_number(reserve) or not 0 <= reserve < np.inf:
             raise UsageError(f"reserve must be a number of at least 0, not {reserve!r}.")
         self.log = log
         self.mechanism, self.slots, self.feedback = mechanism, int(slots), feedback
@@ -227,7 +231,7 @@ class AuctionMarket:
                 kind = ""
             if kind != "fraction":
                 raise UsageError(f"budgets must read like 'fraction:0.333', not {self.budget_spec!r}.")
-        if isinstance(budgets, (int, float)):
+        if is_number(budgets):
             if not 0 < budgets < np.inf:
                 raise UsageError(f"The budget fraction must be above 0, not {budgets:g}.")
             # Merchants that pay nothing with their own bids get no budget, as the fraction says.
@@ -243,7 +247,7 @@ class AuctionMarket:
         if bad.any():
             row = int(bad.argmax())
             raise DatasetError(
-                f"Row {row + 1}: the budget of merchant {names[row]!r} is {values[row]:g}; "
+                f"Row {row + 1}: the budget of merchant {str(names[row])!r} is {values[row]:g}; "
                 "it must be above 0 (leave the merchant out of the log instead)."
             )
         return values
@@ -262,10 +266,13 @@ def _bounds(log: BidLog, interval: str | int) -> NDArray[np.int64]:
     """First request of each interval, and the end."""
     if isinstance(interval, (int, np.integer)):
         if not 1 <= interval <= log.n_requests:
-            raise UsageError(f"interval must cut the {log.n_requests} requests into 1 or more parts each.")
+            raise UsageError(
+                f"interval must cut the {log.n_requests} requests into 1 to {log.n_requests} parts, "
+                f"not {interval}."
+            )
         return np.linspace(0, log.n_requests, interval + 1).astype(np.int64)
     try:
-        hours = pd.Timedelta(interval) / pd.Timedelta("1h")
+        hours = np.nan if is_number(interval) else pd.Timedelta(interval) / pd.Timedelta("1h")
     except ValueError:
         hours = np.nan
     if not hours > 0:

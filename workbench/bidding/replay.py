@@ -10,7 +10,7 @@ import pandas as pd
 from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
-from workbench.bidding._checks import column
+from workbench.bidding._checks import column, is_number
 from workbench.bidding.log import ReplayLog
 from workbench.errors import DatasetError, UsageError
 
@@ -104,8 +104,19 @@ class ReplayMarket:
     max_bid: float = np.inf
 
     def __post_init__(self) -> None:
-        if not self.budget > 0:
-            raise UsageError(f"The budget must be above 0, not {self.budget:g}.")
+        if not isinstance(self.log, ReplayLog):
+            raise DatasetError(
+                f"A replay takes a ReplayLog, not {type(self.log).__name__}; "
+                "ReplayLog.from_frame reads a table."
+            )
+        if not is_number(self.budget) or not self.budget > 0:
+            raise UsageError(f"The budget must be above 0, not {self.budget}.")
+        if self.episode is not None and not (
+            isinstance(self.episode, (int, np.integer)) and self.episode >= 1
+        ):
+            raise UsageError(f"episode must be a number of auctions of at least 1, not {self.episode!r}.")
+        if not is_number(self.max_bid) or not self.max_bid >= 0:
+            raise UsageError(f"max_bid must be at least 0, not {self.max_bid!r}.")
         if not self.log.won.all():
             row = int((~self.log.won).argmax()) + 1
             raise DatasetError(f"Row {row}: the price is unknown, so a win cannot be replayed.")

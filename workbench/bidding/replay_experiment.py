@@ -36,6 +36,8 @@ REPLAY_BIDDERS: dict[str, tuple[str, str]] = {
 }
 #: They count money in whole numbers.
 WHOLE = ("SS-MDP", "RLB")
+#: They have to know what a click may cost, or is worth.
+PRICED = ("MCPC", "Truthful", "PID", "M-PID", "AdaptivePacing", "MirrorDescent")
 
 
 class ReplayComparison(Comparison):
@@ -110,7 +112,14 @@ class ReplayComparison(Comparison):
                 f"Row {row}: price is {log.price[row - 1]:g}; {' and '.join(WHOLE)} count money in whole "
                 "numbers: give prices in the smallest coin, or leave the two out."
             )
-        cpc = cost_of_a_click(log) if self.target_cpc is None else float(self.target_cpc)
+        cpc = 1.0 if self.target_cpc is None else float(self.target_cpc)
+        if self.target_cpc is None and set(names) & set(PRICED):
+            if not log.click.any():
+                raise DatasetError(
+                    "The training auctions hold no click, so that what one costs is unknown: "
+                    f"give target_cpc, or leave {', '.join(n for n in names if n in PRICED)} out."
+                )
+            cpc = cost_of_a_click(log)
         own: dict[str, dict[str, Any]] = {name: {"value_per_click": cpc} for name in REPLAY_BIDDERS}
         own["MCPC"] = {"ecpc": cpc}
         own["M-PID"] = {"cpc": cpc}

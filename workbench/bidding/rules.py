@@ -163,6 +163,7 @@ class LinearBidder(MarketBidder, ReplayBidder):
         self.whole = whole
 
     def _fit_replay(self, market: ReplayMarket) -> None:
+        _some_value(market.log)
         self.mean_pctr_ = float(market.log.pctr.mean() if self.mean_pctr is None else self.mean_pctr)
         if self.base_bid is not None:
             self.base_bid_ = float(self.base_bid)
@@ -236,6 +237,7 @@ class ORTBBidder(MarketBidder, ReplayBidder):
 
     def _fit_replay(self, market: ReplayMarket) -> None:
         log = market.log
+        _some_value(log)
         self.c_ = float(fit_win_curve(PriceLandscape().fit(log), self.curve) if self.c is None else self.c)
         if self.lam is not None:
             self.lam_ = float(self.lam)
@@ -324,6 +326,11 @@ def cost_of_a_click(log: ReplayLog) -> float:
     if clicks <= 0:
         raise DatasetError("The training log has no click, so its cost per click is unknown; give ecpc.")
     return float(np.nansum(log.price) / clicks)
+
+
+def _some_value(log: ReplayLog) -> None:
+    if not log.pctr.any():
+        raise DatasetError("All pctr are 0, so that no auction is worth a bid; give predictions.")
 
 
 def _whole(bids: Any, whole: bool) -> NDArray[np.float64]:

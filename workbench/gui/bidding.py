@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -139,10 +139,11 @@ def what_if(ref: str) -> None:
     """Auctions run again with moved sliders: one factor on all bids, slots, reserve, budgets."""
     free = _market(ref)
     first, second, third, fourth = st.columns(4)
-    factor = first.slider("Factor on all bids", 0.1, 2.0, 1.0, 0.05, key="what_factor")
-    slots = second.slider("Slots", 1, 10, 3, key="what_slots")
-    share = third.slider("Budget, share of manual cost", 0.1, 2.0, 0.35, 0.05, key="what_budget")
-    quantile = fourth.slider("Reserve, quantile of bids", 0.0, 0.9, 0.0, 0.05, key="what_reserve")
+    kept: Any = {"bind": "query-params"}
+    factor = first.slider("Factor on all bids", 0.1, 2.0, 1.0, 0.05, key="what_factor", **kept)
+    slots = second.slider("Slots", 1, 10, 3, key="what_slots", **kept)
+    share = third.slider("Budget, share of manual cost", 0.1, 2.0, 0.35, 0.05, key="what_budget", **kept)
+    quantile = fourth.slider("Reserve, quantile of bids", 0.0, 0.9, 0.0, 0.05, key="what_reserve", **kept)
     reserve = float(_bid_quantiles(ref)[round(20 * quantile)]) if quantile > 0 else 0.0
     market = free.with_options(slots=slots, reserve=reserve, budgets=float(share))
     moved, manual = market.run(factor).scores(), market.run(1.0).scores()
