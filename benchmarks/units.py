@@ -46,7 +46,11 @@ def run(only: str | None, seeds: tuple[int, ...], data: Path | None, minutes: fl
             if time.monotonic() > deadline:
                 return
             began = time.process_time()
-            found = cell.work(seed, data)
+            try:
+                found = cell.work(seed, data)
+            except SystemExit as reason:  # its data are not there
+                print(f"{key} is left out: {reason}", flush=True)
+                continue
             entry: dict[str, Any] = {
                 "metrics": {m: {name: round(v, 4) for name, v in one.items()} for m, one in found.items()},
                 "cpu_seconds": round(time.process_time() - began, 1),
