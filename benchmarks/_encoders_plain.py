@@ -1,4 +1,4 @@
-"""The five encoders' training written straight from their formulas, the yardstick of ``benchmarks/encoders.py``.
+"""The five encoders' training straight from their formulas, the yardstick of ``benchmarks/encoders.py``.
 
 Each does what its paper describes, in the way that its first code does it, and nothing cleverer: parts of
 series are cut out one by one, every negative goes through the network by itself, convolutions are padded by
@@ -80,7 +80,9 @@ def tloss(x: Tensor, rng: np.random.Generator, n_negatives: int = 10, rate: floa
     n, _, length = x.shape
 
     def embed(series: np.ndarray, first: np.ndarray, size: int) -> Tensor:
-        return encoder(torch.cat([x[i : i + 1, :, at : at + size] for i, at in zip(series, first, strict=True)]))
+        return encoder(
+            torch.cat([x[i : i + 1, :, at : at + size] for i, at in zip(series, first, strict=True)])
+        )
 
     def step(rows: np.ndarray) -> float:
         inner = rng.integers(1, length + 1)
@@ -223,7 +225,9 @@ def tnc(
             part = one[:, max(0, centre - width) : centre + width]
             lags = int((part.shape[1] - 1) ** (1 / 3))
             constant = np.ptp(part, axis=1) == 0
-            p = [0.01 if c else adfuller(v, lags, autolag=None)[1] for v, c in zip(part, constant, strict=True)]
+            p = [
+                0.01 if c else adfuller(v, lags, autolag=None)[1] for v, c in zip(part, constant, strict=True)
+            ]
             if np.mean(p) >= 0.01:
                 break
             found += window
@@ -276,7 +280,10 @@ class Context(nn.Module):
         self.transformer = nn.TransformerEncoder(layer, 4, enable_nested_tensor=False)
         self.predictors = nn.ModuleList(nn.Linear(width, width) for _ in range(n_ahead))
         self.projection = nn.Sequential(
-            nn.Linear(width, width // 2), nn.BatchNorm1d(width // 2), nn.ReLU(), nn.Linear(width // 2, width // 4)
+            nn.Linear(width, width // 2),
+            nn.BatchNorm1d(width // 2),
+            nn.ReLU(),
+            nn.Linear(width // 2, width // 4),
         )
 
 
@@ -366,7 +373,11 @@ class Layer(nn.Module):
 class Transformer(nn.Module):
     def __init__(self, n_channels: int, length: int, width: int = 320) -> None:
         super().__init__()
-        self.width, self.input, self.output = width, nn.Linear(n_channels, width), nn.Linear(width, n_channels)
+        self.width, self.input, self.output = (
+            width,
+            nn.Linear(n_channels, width),
+            nn.Linear(width, n_channels),
+        )
         self.layers = nn.ModuleList(Layer(width) for _ in range(3))
         self.drop = nn.Dropout(0.1)
         t, speed = torch.arange(length)[:, None], torch.exp(-np.log(1e4) * torch.arange(0, width, 2) / width)
@@ -391,7 +402,9 @@ def tst(x: Tensor, rng: np.random.Generator, rate: float = 1e-3) -> Step:
         hidden = torch.from_numpy(np.array(drawn).transpose(0, 2, 1))
         true = series[rows]
         found = model(true * ~hidden, torch.zeros(hidden.shape[:2], dtype=torch.bool))
-        error = F.mse_loss(torch.masked_select(found, hidden), torch.masked_select(true, hidden), reduction="none")
+        error = F.mse_loss(
+            torch.masked_select(found, hidden), torch.masked_select(true, hidden), reduction="none"
+        )
         return _descend(optimizer, error.sum() / len(error))
 
     return step

@@ -2,10 +2,10 @@
 
     python benchmarks/encoders.py [--data DIR] [--set NAME] [--only ENCODER] [--epochs E] [--repeat R]
 
-Both are whole trainings in one process, at the published hyper-parameters, batch sizes and threads, and take
-turns; the least time of the repetitions counts. Everything that a training does before its first epoch is in it
-on both sides. The transcriptions are in ``benchmarks/_encoders_plain.py``; that they compute the same is a test
-(``tests/timeseries/test_encoders_plain.py``).
+Both are whole trainings in one process, at the published hyper-parameters, batch sizes and threads, and
+take turns; the least time of the repetitions counts. What a training does before its first epoch is in it on
+both sides. The transcriptions are in ``benchmarks/_encoders_plain.py``; that they compute the same is a test,
+``tests/timeseries/test_encoders_plain.py``.
 """
 
 from __future__ import annotations

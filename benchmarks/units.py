@@ -6,8 +6,8 @@
 ``run`` fills, cell by cell, ``benchmarks/results/units.json``: classification on UEA sets (each encoder
 frozen and fine-tuned, fusions, peers), clustering, accuracy by share of labels, a shift between machines and
 between people, imputation of ETTh1, anomalies on NAB, SMD and ASD, and forecasts of ETTh1. A cell that has
-been computed stays, so that an interrupted run goes on where it was; ``--only`` computes those anew whose name
-is TEXT, or contains it where none is. What has not been run is printed as ``not run``.
+been computed stays, so that an interrupted run goes on where it was; ``--only`` computes those anew whose
+name is TEXT, or contains it where none is. What has not been run is printed as ``not run``.
 
 Sizes are such that a cell of a short data set takes minutes on one core: encoders at their default epochs for
 whole series; for the tasks on windows 300 windows (forecasts: 2000) and 5 epochs, and scores of every tenth

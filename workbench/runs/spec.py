@@ -74,7 +74,7 @@ def build(
     else:
         cls = _class(registry.estimator(estimator) if isinstance(estimator, str) else estimator)
         given = {} if isinstance(estimator, str | type) else _changed_params(estimator)
-        given.update(params or {})
+        given.update({key: _made(value) for key, value in (params or {}).items()})
         given = _seeded(_checked(cls, given), given, seed)
     source_file, path = None, estimator if isinstance(estimator, str) else None
     if path is None and source.is_importable(cls):
@@ -176,6 +176,16 @@ def _changed_params(estimator: Any) -> dict[str, Any]:
         if value is not defaults.get(key, ...)
         and encode(value, key) != _encode_or_none(defaults.get(key, ...))
     }
+
+
+def _made(value: Any) -> Any:
+    """What was submitted as JSON, with the estimators in it made and checked; see :func:`encode`."""
+    if isinstance(value, list):
+        return [_made(item) for item in value]
+    if not isinstance(value, dict) or set(value) != {"$estimator", "params"}:
+        return value
+    params = {key: _made(item) for key, item in value["params"].items()}
+    return _checked(registry.estimator(value["$estimator"]), params)
 
 
 def _seeded(estimator: Any, given: dict[str, Any], seed: int) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import _check_feature_names, check_array, check_is_fitted, validate_data
 
-from workbench.timeseries.preprocessing import as_series, series_lengths
+from workbench.timeseries.preprocessing import as_series, check_informative, series_lengths
 
 if TYPE_CHECKING:
     import torch
@@ -47,6 +47,7 @@ class SeriesEstimator(BaseEstimator):
                 self.n_features_in_ = X.shape[2]
         series = as_series(X)
         if reset:
+            check_informative(series)
             self.n_dims_in_ = X.ndim
         elif series.shape[2] != self.n_channels_:
             raise ValueError(
