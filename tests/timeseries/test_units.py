@@ -229,6 +229,13 @@ def test_ridge_is_scikit_learns_with_the_penalty_of_the_least_leave_one_out_erro
 
 def test_errors_say_what_is_wrong(short_motions, fitted):
     X, y, _, _ = short_motions
+    empty = X.copy()
+    empty[:, :, 1] = np.nan
+    for model in (UniTSClassifier("CSL"), TS2Vec(), CSL()):
+        with pytest.raises(ValueError, match="Variable 1 holds no observed value in any series; leave it"):
+            model.fit(empty, y)
+        with pytest.raises(ValueError, match="Every variable is constant over all series: there is nothing"):
+            model.fit(np.full(X.shape, 2.0), y)
     with pytest.raises(ValueError, match="All labelled series are of one class, 'a'; label some of another"):
         UniTSClassifier([fitted]).fit(X, ["a"] * 40)
     with pytest.raises(ValueError, match="No series has a label to learn from"):

@@ -78,12 +78,11 @@ def check_informative(X: Series) -> None:
     ValueError
         If a variable is observed in no series, or every variable has one and the same value throughout.
     """
-    missing = np.isnan(X)
-    empty = np.flatnonzero(missing.all(axis=(0, 1)))
+    low, high = (extreme.reduce(X, axis=(0, 1)) for extreme in (np.fmin, np.fmax))  # NaN where never observed
+    empty = np.flatnonzero(np.isnan(low))
     if len(empty):
         raise ValueError(f"Variable {empty[0]} holds no observed value in any series; leave it out.")
-    low, high = np.where(missing, np.inf, X), np.where(missing, -np.inf, X)
-    if (low.min(axis=(0, 1)) == high.max(axis=(0, 1))).all():
+    if (low == high).all():
         raise ValueError("Every variable is constant over all series: there is nothing to learn.")
 
 

@@ -55,7 +55,7 @@ def refuse(
     window = params.get("window" if kind in ("detect", "impute") else "window_size")
     if window is not None and int(window) > longest:
         raise DatasetError(
-            f"The longest series has {longest} steps: a window of {window} does not fit; choose a shorter one."
+            f"The longest series has {longest} steps: a window of {window} does not fit; choose a shorter."
         )
 
 
@@ -96,8 +96,8 @@ def _refuse_few(params: Mapping[str, Any], n: int, n_train: int) -> None:
     for name, size in _batches(params):
         if size > n_train:
             raise DatasetError(
-                f"{name} of {size} is more than the {n_train} series that are learnt from: choose {n_train} or "
-                "less."
+                f"{name} of {size} is more than the {n_train} series that are learnt from: choose {n_train} "
+                "or less."
             )
 
 
@@ -133,6 +133,6 @@ def _refuse_horizon(params: Mapping[str, Any], longest: int, split: Split) -> No
     window = params.get("window")
     if window is not None and int(window) + horizon > before:
         raise DatasetError(
-            f"The longest series has {before} steps to learn from: a window of {window} and the {horizon} after "
-            "it do not fit; choose a shorter window."
+            f"The longest series has {before} steps to learn from: a window of {window} and the {horizon} "
+            "after it do not fit; choose a shorter window."
         )
