@@ -179,13 +179,18 @@ def _changed_params(estimator: Any) -> dict[str, Any]:
 
 
 def _made(value: Any) -> Any:
-    """What was submitted as JSON, with the estimators in it made and checked; see :func:`encode`."""
+    """What was submitted as JSON, with the registered estimators in it made and checked; see `encode`.
+
+    Others, which an import path would name, are left as they are, and so refused: this may come from afar.
+    """
     if isinstance(value, list):
         return [_made(item) for item in value]
     if not isinstance(value, dict) or set(value) != {"$estimator", "params"}:
         return value
-    params = {key: _made(item) for key, item in value["params"].items()}
-    return _checked(registry.estimator(value["$estimator"]), params)
+    name, params = value["$estimator"], value["params"]
+    if name not in registry.estimator_names() or not isinstance(params, dict):
+        return value
+    return _checked(registry.estimator(name), {key: _made(item) for key, item in params.items()})
 
 
 def _seeded(estimator: Any, given: dict[str, Any], seed: int) -> dict[str, Any]:

@@ -32,7 +32,13 @@ class SeriesEstimator(BaseEstimator):
             "ensure_min_samples": min_samples,
         }
         if not hasattr(X, "ndim") and not hasattr(X, "columns"):
-            X = np.asarray(X)
+            try:
+                X = np.asarray(X)
+            except ValueError as error:
+                raise ValueError(
+                    "X holds series of different shapes: give one array (n, T, d), the shorter series padded "
+                    "with NaN at the end."
+                ) from error
         if getattr(X, "ndim", 2) != 3:
             # The columns of a table are time steps; scikit-learn wants as many as in fit. A series of
             # another length is given as (n, T, 1).

@@ -133,7 +133,7 @@ class UniTSClassifier(ClassifierMixin, LabelTask):
             raise ValueError("UniTSClassifier requires y to be passed, but the target y is None.")
         series = self._check_series(X, reset=True, min_samples=2)
         self.n_channels_ = series.shape[2]
-        labels = column_or_1d(y, warn=True)
+        labels = column_or_1d(as_labels(y), warn=True)
         check_consistent_length(series, labels)
         if labels.dtype.kind == "f":
             check_array(labels, ensure_2d=False, ensure_all_finite="allow-nan", input_name="y")
@@ -221,6 +221,13 @@ class UniTSClassifier(ClassifierMixin, LabelTask):
         # do not know at which step a value stood.
         tags.classifier_tags.poor_score = True
         return tags
+
+
+def as_labels(y: Any) -> Any:
+    """`y`; a list in which some labels are missing as an array of objects, or NaN would become a word."""
+    if isinstance(y, (list, tuple)) and any(label is None or label != label for label in y):
+        return np.array(y, dtype=object)
+    return y
 
 
 def missing_labels(y: NDArray[Any]) -> NDArray[np.bool_]:

@@ -154,7 +154,8 @@ class UniTSForecaster(WindowTask):
         y : None
             Ignored.
         exog : array-like of shape (n, T, e), optional
-            Columns that are known ahead (a calendar, a price list), at the steps of `X`.
+            Columns that are known ahead (a calendar, a price list), at the steps of `X`; none may be missing
+            before a series' end.
 
         Returns
         -------
@@ -174,7 +175,7 @@ class UniTSForecaster(WindowTask):
                 f"horizon={self.horizon} leaves nothing to see of series of {lengths.max()} steps{table}; "
                 "foretell fewer steps, or give longer series."
             )
-        columns = self._checked_exog(exog, len(series), np.asarray(X).shape[1])
+        columns = self._checked_exog(exog, len(series), np.asarray(X).shape[1], lengths)
         self.n_exog_ = 0 if columns is None else columns.shape[2]
         self.window_ = self._window_for(series, room, min(max(2 * self.horizon, 48), max(room // 2, 1)))
         past, future, known, held = self._training_windows(fill_gaps(series), lengths, columns)
@@ -266,13 +267,30 @@ class UniTSForecaster(WindowTask):
         outputs = self._linear(np.hstack([self._features(shown), beside]))
         return outputs.reshape(len(shown), self.horizon, -1) * scale + last, scale
 
-    def _checked_exog(self, exog: ArrayLike | None, n: int, steps: int) -> NDArray[np.float64] | None:
+    def _checked_exog(
+        self, exog: ArrayLike | None, n: int, steps: int, lengths: NDArray[np.int64] | None = None
+    ) -> NDArray[np.float64] | None:
+        """`exog` as (n, steps, e); it may be missing beyond the series' `lengths` alone."""
         if exog is None:
             return None
-        columns = check_array(exog, allow_nd=True, dtype=float, estimator=self, input_name="exog")
+        columns = check_array(
+            exog,
+            allow_nd=True,
+            dtype=float,
+            ensure_all_finite="allow-nan",
+            estimator=self,
+            input_name="exog",
+        )
         if columns.ndim != 3 or columns.shape[:2] != (n, steps):
             raise ValueError(f"exog must have shape ({n}, {steps}, e), not {columns.shape}.")
-        return columns
+        within = np.arange(steps) < (np.full(n, steps) if lengths is None else lengths)[:, None]
+        missing = np.isnan(columns) & within[:, :, None]
+        if missing.any():
+            row, step, _ = np.argwhere(missing)[0]
+            raise ValueError(
+                f"exog is missing at step {step} of series {row}: what is known ahead has no gaps."
+            )
+        return np.nan_to_num(columns)
 
     def _training_windows(
         self, X: NDArray[np.float64], lengths: NDArray[np.int64], exog: NDArray[np.float64] | None

@@ -161,7 +161,11 @@ class UniTSImputer(TransformerMixin, WindowTask):
         -------
         self
         """
+        from workbench.timeseries._masks import check_ratio
+
         self._validate_params()
+        if self.mask == "geometric":
+            check_ratio(self.mask_ratio, self.mask_length)
         series, lengths = self._checked_fit(X)
         longest = int(lengths.max())
         self.window_ = self._window_for(series, longest, 96)
