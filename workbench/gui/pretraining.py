@@ -100,6 +100,11 @@ def fields(cls: type, params: Mapping[str, Any], dataset: Dataset, refs: Sequenc
         else:
             encoders.append(name)
             smart += [name] if mode == "Smart" else []
+    if smart and "label" not in dataset.roles:
+        raise DatasetError(
+            f"The parameters of {smart[0]} are searched for by what labels say, and {dataset.ref} has none: "
+            "set it up by hand, or give a column the role 'label'."
+        )
     encoders += [one for one in named if not isinstance(one, str)]
     chosen = dict(params)
     if any(isinstance(one, dict) and "$estimator" in one for one in encoders):
