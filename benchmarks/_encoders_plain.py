@@ -218,16 +218,16 @@ def tnc(
     values, length = x.numpy(), x.shape[2]
     last = length - window
 
+    def unit_root(v: np.ndarray, lags: int) -> float:
+        return adfuller(v, lags, autolag=None, result_object=True).pvalue if np.ptp(v) else 0.01
+
     def reach(one: np.ndarray, centre: int) -> int:
         """Steps that the neighbourhood reaches, widened as long as it is stationary."""
         found = window
         for width in (window, 2 * window):
             part = one[:, max(0, centre - width) : centre + width]
             lags = int((part.shape[1] - 1) ** (1 / 3))
-            constant = np.ptp(part, axis=1) == 0
-            p = [
-                0.01 if c else adfuller(v, lags, autolag=None)[1] for v, c in zip(part, constant, strict=True)
-            ]
+            p = [unit_root(v, lags) for v in part]
             if np.mean(p) >= 0.01:
                 break
             found += window

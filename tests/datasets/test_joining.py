@@ -51,8 +51,11 @@ def test_a_shift_keeps_all_labels_and_says_which_series_are_the_target(library):
 
 
 def test_names_of_variables_are_kept(library):
-    first = library.publish_arrays(numbers(4, 6, 1), name="first", channels=["Time"])
-    assert join_series(library, [first, first], "both").to_series().channels == ("Time",)
+    first = library.publish_arrays(numbers(4, 6, 1), name="first", channels=["Split"])
+    second = library.publish_arrays(numbers(3, 6, 1), name="first")
+    series = join_series(library, [first, second], "both").to_series()
+    assert series.channels == ("Split",)
+    assert series.ids[[0, 4]].tolist() == ["first@1/0", "first@2/0"]
 
 
 def test_another_number_of_variables_is_refused(library):
@@ -60,4 +63,6 @@ def test_another_number_of_variables_is_refused(library):
     second = library.publish_arrays(numbers(4, 6, 3), name="second")
     with pytest.raises(DatasetError, match="second@1 has 3 variables and first@1 has 1"):
         join_series(library, [first, second], "both")
+    with pytest.raises(DatasetError, match="first@1 is named twice"):
+        join_series(library, [first, first], "both")
     assert "both" not in library

@@ -93,6 +93,7 @@ def test_masks(plain):
     assert runs.mean() == pytest.approx(3, rel=0.06)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["tloss", "ts2vec", "tnc", "tstcc", "tst"])
 def test_they_learn(plain, basic_motions, name):
     x = torch.from_numpy(basic_motions[0][:12, ::2].astype(np.float32).transpose(0, 2, 1).copy())

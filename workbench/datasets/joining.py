@@ -31,7 +31,7 @@ def join_series(
 ) -> Dataset:
     """Publish the series of several data sets, one after another, as the next version of `name`.
 
-    A series is called ``<data set>/<series>``. Lengths may differ, the number of variables may not; these
+    A series is called ``<data set>/<series>``, with the version where two are of one data set. Lengths may differ, the number of variables may not; these
     keep the names that they have in the first part.
 
     Parameters
@@ -53,6 +53,12 @@ def join_series(
     DatasetError
         If a part has another number of variables than the first.
     """
+    refs = [part.ref for part in parts]
+    again = next((ref for ref in refs if refs.count(ref) > 1), None)
+    if again is not None:
+        raise DatasetError(f"{again} is named twice: name every data set once.")
+    names = [part.name for part in parts]
+    names = [one if names.count(one) == 1 else ref for one, ref in zip(names, refs, strict=True)]
     found = [part.to_series() for part in parts]
     first = found[0]
     for part, series in zip(parts, found, strict=True):
@@ -70,9 +76,9 @@ def join_series(
         import pyarrow as pa
 
         kind = None if labels is None else pa.array([y for part in labels for y in part]).type
-        for i, (part, series) in enumerate(zip(parts, found, strict=True)):
+        for i, series in enumerate(found):
             row, step = _observed(series.X)
-            ids = pa.array([f"{part.name}/{one}" for one in series.ids])
+            ids = pa.array([f"{names[i]}/{one}" for one in series.ids])
             columns: dict[str, Any] = {own["series_id"]: ids.take(pa.array(row))}
             columns[own["time"]] = step.astype(np.int32)
             for j, channel in enumerate(first.channels):
@@ -88,8 +94,8 @@ def join_series(
         there = {"label": labels is not None, "split": splits is not None, "domain": domain}
         return Imported(roles | {role: [own[role]] for role, is_there in there.items() if is_there})
 
-    refs = ", ".join(part.ref for part in parts)
-    return library.publish_build(name, fill, importer="join", source=refs, parent=refs)
+    lineage = ", ".join(refs)
+    return library.publish_build(name, fill, importer="join", source=lineage, parent=lineage)
 
 
 def _labels(found: Sequence[SeriesData], domain: bool) -> list[list[Any]] | None:
