@@ -97,7 +97,7 @@ def test_several_data_sets_and_encoders_each_set_up_by_itself(filled, open_page)
     more = app.multiselect(key="more")
     assert more.options == ["Others@1", "Wide@1"]
     more.set_value(["Wide@1"]).run()
-    assert "Wide@1 has 3 variables and Italy@1 has 1" in app.error[0].value
+    assert "has 3 variables and Italy" in app.error[0].value
     assert next(b for b in app.button if b.label == "Start").disabled
     app.multiselect(key="more").set_value(["Others@1"]).run()
     (chart,) = app.get("plotly_chart")

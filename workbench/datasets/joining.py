@@ -31,8 +31,8 @@ def join_series(
 ) -> Dataset:
     """Publish the series of several data sets, one after another, as the next version of `name`.
 
-    A series is called ``<data set>/<series>``, with the version where two are of one data set. Lengths may differ, the number of variables may not; these
-    keep the names that they have in the first part.
+    A series is called ``<data set>/<series>``, with the version where two are of one data set. Lengths may
+    differ, the number of variables may not; these keep the names that they have in the first part.
 
     Parameters
     ----------

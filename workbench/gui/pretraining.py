@@ -71,14 +71,28 @@ def fields(cls: type, params: Mapping[str, Any], dataset: Dataset, refs: Sequenc
     """
     recipe = registry.recipe_of(cls)
     more, domain = _more(recipe, dataset, refs)
-    if "encoders" not in getattr(cls, "_parameter_constraints", {}):
-        return Pretraining(dict(params), more, domain)
+    chosen, smart = dict(params), []
+    if "encoders" in getattr(cls, "_parameter_constraints", {}):
+        chosen, smart = _encoders(cls, params, searched=recipe in _SEARCHED)
+    # What is refused is refused after all fields are drawn, or those below would forget what they hold.
+    for ref in more:
+        _check(dataset, store().dataset(ref))
+    if smart and "label" not in dataset.roles:
+        raise DatasetError(
+            f"The parameters of {smart[0]} are searched for by what labels say, and {dataset.ref} has none: "
+            "set it up by hand, or give a column the role 'label'."
+        )
+    return Pretraining(chosen, more, domain, smart)
+
+
+def _encoders(cls: type, params: Mapping[str, Any], *, searched: bool) -> tuple[dict[str, Any], list[str]]:
+    """A mode for each encoder; returns the parameters with those set up by hand, and what is searched for."""
     asked = params.get("encoders", "TS2Vec")
     named = asked.split("+") if isinstance(asked, str) else list(asked)
     words = [one.strip() for one in named if isinstance(one, str)]
     encoders: list[Any] = []
     smart: list[str] = []
-    modes = ["Default", "Manual"] + (["Smart"] if recipe in _SEARCHED else [])
+    modes = ["Default", "Manual"] + (["Smart"] if searched else [])
     for name in words:
         mode = st.segmented_control(
             f"Pre-training of {name}",
@@ -100,16 +114,11 @@ def fields(cls: type, params: Mapping[str, Any], dataset: Dataset, refs: Sequenc
         else:
             encoders.append(name)
             smart += [name] if mode == "Smart" else []
-    if smart and "label" not in dataset.roles:
-        raise DatasetError(
-            f"The parameters of {smart[0]} are searched for by what labels say, and {dataset.ref} has none: "
-            "set it up by hand, or give a column the role 'label'."
-        )
     encoders += [one for one in named if not isinstance(one, str)]
     chosen = dict(params)
     if any(isinstance(one, dict) and "$estimator" in one for one in encoders):
         chosen["encoders"] = encoders
-    return Pretraining(chosen, more, domain, smart)
+    return chosen, smart
 
 
 def _more(recipe: str, dataset: Dataset, refs: Sequence[str]) -> tuple[list[str], bool]:
@@ -132,8 +141,6 @@ def _more(recipe: str, dataset: Dataset, refs: Sequence[str]) -> tuple[list[str]
             bind="query-params",
             help="Labels are learnt from the first data set alone, and the scores are of these.",
         )
-    for ref in more:
-        _check(dataset, store().dataset(ref))
     return list(more), bool(domain)
 
 
