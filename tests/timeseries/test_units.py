@@ -124,6 +124,8 @@ def test_which_labels_are_missing():
     assert missing_labels(np.array([-1, 1, -1, 1])).sum() == 0  # two classes called −1 and 1
     assert missing_labels(np.array([-1, 0, 1, -1])).tolist() == [True, False, False, True]
     assert missing_labels(np.array([-1.0, 0.5, 1.0])).sum() == 0
+    assert missing_labels(np.array([-1, 0, 0])).tolist() == [True, False, False]
+    assert missing_labels(np.array([-1, -1])).all()
     assert missing_labels(np.array(["-1", "a", "b"])).sum() == 0
     assert missing_labels(np.array(["a", None, np.nan, "b"], dtype=object)).tolist() == [0, 1, 1, 0]
 

@@ -113,8 +113,8 @@ class UniTSClassifier(ClassifierMixin, LabelTask):
         X : array-like of shape (n, T, d) or (n, T)
             Series, NaN-padded at the end where lengths differ.
         y : array-like of shape (n,)
-            Labels; a missing one is None or NaN, or −1 where the others are whole numbers from 0 of at
-            least two classes.
+            Labels; a missing one is None or NaN, or −1 where the others are whole numbers from 0. (Only −1
+            and 1 are two classes.)
         domain : array-like of shape (n,), optional
             "source" or "target" for each series. Encoders learn from both, the head from labels of the
             source only; labels of the target are used for `domain_scores_` and nothing else.
@@ -231,7 +231,7 @@ def as_labels(y: Any) -> Any:
 
 
 def missing_labels(y: NDArray[Any]) -> NDArray[np.bool_]:
-    """Which labels are missing: None, NaN, or −1 beside whole numbers from 0 of at least two classes."""
+    """Which labels are missing: None, NaN, or −1 where the others are whole numbers from 0, not 1 alone."""
     missing = np.asarray(pd.isna(y))
     values = y[~missing]
     try:
@@ -241,12 +241,8 @@ def missing_labels(y: NDArray[Any]) -> NDArray[np.bool_]:
     if values.dtype.kind in "US" or (values.dtype == object and any(isinstance(v, str) for v in values)):
         return missing
     others = numbers[numbers != -1]
-    if (
-        (numbers == -1).any()
-        and len(np.unique(others)) >= 2
-        and (others >= 0).all()
-        and (others % 1 == 0).all()
-    ):
+    # −1 and 1 are two classes as often as not.
+    if (numbers == -1).any() and set(others) != {1.0} and (others >= 0).all() and (others % 1 == 0).all():
         missing = missing.copy()
         missing[~missing] = numbers == -1
     return missing

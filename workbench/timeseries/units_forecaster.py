@@ -216,7 +216,10 @@ class UniTSForecaster(WindowTask):
         return found[:, :, 0] if np.asarray(X).ndim == 2 else found
 
     def predict_quantiles(
-        self, X: ArrayLike, quantiles: Sequence[float] = (0.1, 0.5, 0.9), exog: ArrayLike | None = None
+        self,
+        X: ArrayLike,
+        quantiles: float | Sequence[float] = (0.1, 0.5, 0.9),
+        exog: ArrayLike | None = None,
     ) -> NDArray[np.float64]:
         """Quantiles of the steps to come, by the errors on the windows of the calibration.
 
@@ -227,7 +230,7 @@ class UniTSForecaster(WindowTask):
         ----------
         X, exog
             As of `predict`.
-        quantiles : sequence of float
+        quantiles : float or sequence of float
 
         Returns
         -------
@@ -240,8 +243,9 @@ class UniTSForecaster(WindowTask):
                 "No window was kept to calibrate quantiles; fit with calibration above 0 and longer series."
             )
         ordered = np.sort(self.residuals_, axis=0)
-        result = np.empty((*found.shape, len(quantiles)))
-        for i, q in enumerate(quantiles):
+        levels = np.atleast_1d(np.asarray(quantiles, dtype=float))
+        result = np.empty((*found.shape, len(levels)))
+        for i, q in enumerate(levels):
             if not 0 < q < 1:
                 raise ValueError(f"A quantile lies between 0 and 1, not at {q}.")
             rank = np.ceil((count + 1) * q) if q >= 0.5 else np.floor((count + 1) * q)
@@ -259,7 +263,11 @@ class UniTSForecaster(WindowTask):
             )
         columns = self._checked_exog(exog, len(series), self.horizon)
         if (0 if columns is None else columns.shape[2]) != self.n_exog_:
-            raise ValueError(f"exog must have the {self.n_exog_} columns that it had in fit.")
+            raise ValueError(
+                f"exog must have the {self.n_exog_} columns that it had in fit."
+                if self.n_exog_
+                else "exog was not given in fit: leave it out, or fit with it."
+            )
         filled = fill_gaps(series)
         past = np.stack([one[n - self.window_ : n] for one, n in zip(filled, lengths, strict=True)])
         shown, last, scale = _relative(np.nan_to_num(past))
