@@ -71,7 +71,8 @@ def fields(cls: type, params: Mapping[str, Any], dataset: Dataset, refs: Sequenc
     """
     recipe = registry.recipe_of(cls)
     more, domain = _more(recipe, dataset, refs)
-    chosen, smart = dict(params), []
+    chosen: dict[str, Any] = dict(params)
+    smart: list[str] = []
     if "encoders" in getattr(cls, "_parameter_constraints", {}):
         chosen, smart = _encoders(cls, params, searched=recipe in _SEARCHED)
     # What is refused is refused after all fields are drawn, or those below would forget what they hold.

@@ -156,14 +156,14 @@ def target(cls: type, dataset: Dataset) -> Dataset:
         if chosen is not None:
             roles["label"] = [chosen]
     elif kind in ("forecast", "detect", "impute") and n_variables(dataset) not in (None, 1):
-        chosen = st.multiselect(
+        channels = st.multiselect(
             "Target",
             roles["value"],
             default=roles["value"],
             key=f"channels.{dataset.name}",
             help="The channels that are used; starting a run takes the role 'value' from the others.",
         )
-        roles["value"] = chosen or roles["value"]
+        roles["value"] = list(channels) or roles["value"]
     if "field" in roles:
         roles["field"] = [name for name in roles["field"] if name not in roles.get("label", [])]
     roles = {role: columns for role, columns in roles.items() if columns}
