@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from _common import commit, machine, table
+from _common import table
 from _selection_data import ADULT
 from _selection_logs import SIZES, log
 from _selection_rivals import EMBEDDING, HIDDEN, RATE, Columns, deepctr, plain_dlrm, plain_one_table, rechub
@@ -26,7 +26,7 @@ from workbench.ctr import (
 )
 from workbench.ctr.encoded import Encoded, Layout
 
-__all__ = ["report"]
+__all__ = ["held_out", "report", "show"]
 
 BATCH, HISTORY = 4096, 50
 OURS = {
@@ -101,19 +101,17 @@ def rival(kind: str, name: str, rows: Columns) -> float:
     return deepctr(kind.partition(",")[0], rows, BATCH)[0]
 
 
-def report(data: Path | None, n: int, repeats: int) -> None:
-    """Print rows a second and ratios, the median of `repeats`, and the log loss on Adult.
+def report(n: int, repeats: int, keep: Callable[[str, dict[str, Any]], None]) -> None:
+    """Rows a second and ratios, the median of `repeats`; `keep` is given each cell's name and its figures.
 
     Ours and theirs take turns, so that a machine that slows down slows both.
     """
     torch.set_num_threads(2)
-    print(machine(2), f"commit {commit()}", sep="\n")
     print(
         f"{n} rows, embedding {EMBEDDING}, perceptron {HIDDEN}, batches of {BATCH}, Adam ({RATE}), 1 epoch\n"
     )
     logs = {"DIN, history 50": sequences(n)}
     plain = wide(n)
-    lines = []
     for kind, other, target in PAIRS:
         rows = logs.get(kind, plain)
         # torch-rechub takes minutes: fewer rows give the same rate.
@@ -126,17 +124,22 @@ def report(data: Path | None, n: int, repeats: int) -> None:
             whole.append(n / fit)
             their.append(len(theirs_on.click) / rival(kind, other, theirs_on))
         speed, rate = statistics.median(mine), statistics.median(their)
-        lines.append(
-            [
-                *(kind, f"{speed:,.0f}", f"{statistics.median(whole):,.0f}", other, f"{rate:,.0f}"),
-                *(f"{speed / rate:.1f}x", "" if target is None else f"{target:g}x"),
-            ]
-        )
-        print(" | ".join(lines[-1]), flush=True)
-    header = ["model", "ours, rows/s", "with the encoder", "beside", "rows/s", "ratio", "wanted"]
-    print("\n" + table(header, lines))
-    if data is not None:
-        print("\n" + held_out(data))
+        found = {"rows_per_second": speed, "with_encoder": statistics.median(whole), "peer": rate}
+        keep(f"speed/{kind} | {other}", {**found, "ratio": speed / rate, "wanted": target})
+
+
+def show(results: Mapping[str, Any]) -> str:
+    """The kept cells as a table."""
+    lines = []
+    for kind, other, target in PAIRS:
+        cell, wanted = results.get(f"speed/{kind} | {other}"), "" if target is None else f"{target:g}x"
+        if cell is None:
+            lines.append([kind, "not run", "", other, "", "", wanted, ""])
+            continue
+        speeds = [f"{cell[key]:,.0f}" for key in ("rows_per_second", "with_encoder", "peer")]
+        lines.append([kind, *speeds[:2], other, speeds[2], f"{cell['ratio']:.1f}x", wanted, cell["commit"]])
+    header = ["training", "ours, rows/s", "with the encoder", "beside", "rows/s", "ratio", "wanted", "commit"]
+    return table(header, lines)
 
 
 def held_out(data: Path, seeds: tuple[int, ...] = (0, 1, 2, 3, 4)) -> str:

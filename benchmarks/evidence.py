@@ -193,6 +193,24 @@ def shark() -> Found | None:
     return Found(figure, f"{mean(first):.2f}, the published first order", cell["machine"], cell["commit"])
 
 
+def training_rate(pair: str) -> Callable[[], Found | None]:
+    """Rows a second of training a click model."""
+
+    def find() -> Found | None:
+        cell = cells("selection").get(f"speed/{pair}")
+        if cell is None:
+            return None
+        figure = f"{cell['rows_per_second']:,.0f} rows/s ({cell['ratio']:.1f}×)"
+        return Found(figure, f"{cell['peer']:,.0f} rows/s", cell["machine"], cell["commit"])
+
+    return find
+
+
+def dcmab() -> Found | None:
+    cell = cells("bidding").get("speed/dcmab_training")
+    return cell and Found(f"{cell['wall_seconds']:.0f} s", "", cell["machine"], cell["commit"])
+
+
 def htad() -> Found | None:
     cell = cells("modality").get("htad/analysis")
     return cell and Found(f"{cell['cpu_seconds']} s of one core", "", cell["machine"], cell["commit"])
@@ -216,6 +234,27 @@ CLAIMS = [
         ".7, 20×",
         "python benchmarks/selection.py --data DIR --only shark-criteo",
         shark,
+    ),
+    *(
+        Claim(
+            f"Training {model} on 2 threads, beside {peer}",
+            target,
+            "python benchmarks/selection.py --speed --peers DIR",
+            training_rate(f"{model} | {peer}"),
+        )
+        for model, peer, target in (
+            ("DeepFM", "deepctr-torch", "3.5×"),
+            ("DeepFM", "torch-rechub", "25×"),
+            ("DCNv2", "deepctr-torch", "1.5×"),
+            ("DIN, history 50", "deepctr-torch", "3×"),
+            ("DLRM", "plain transcription", "2×"),
+        )
+    ),
+    Claim(
+        "A DCMAB training of 250 episodes on 200,000 impressions",
+        "300 s on 2 cores",
+        "python benchmarks/bidding.py --again speed/dcmab_training",
+        dcmab,
     ),
     Claim(
         "The whole analysis of modality competition on HTAD, three seeds",

@@ -27,13 +27,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import _selection_speed
 import numpy as np
 import torch
 from _common import command, commit, machine, table
 from _selection_data import adult, host
 from _selection_extras import BEAUTY, run_beauty, run_shark
 from _selection_peers import CONTROLS, PEERS, run_peer
-from _selection_speed import report
 from _selection_stream import run_stream
 
 from workbench.ctr import FieldsError, metrics
@@ -149,11 +149,15 @@ def run(chosen: dict[str, Callable[[], dict[str, Any]]], again: bool) -> None:
             found = work()
         except FieldsError as error:
             found = {"error": str(error)}
-        found |= {"seconds": round(time.perf_counter() - began, 1), "commit": commit()}
-        results[key] = {**found, "command": command(), "machine": machine(torch.get_num_threads())}
-        RESULTS.parent.mkdir(exist_ok=True)
-        RESULTS.write_text(json.dumps(dict(sorted(results.items())), indent=1) + "\n")
-        print(key, {name: value for name, value in found.items() if name != "kept"}, flush=True)
+        keep(key, {**found, "seconds": round(time.perf_counter() - began, 1)})
+
+
+def keep(key: str, found: dict[str, Any]) -> None:
+    """Save a cell beside the others."""
+    added = {"commit": commit(), "command": command(), "machine": machine(torch.get_num_threads())}
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(dict(sorted({**load(), key: found | added}.items())), indent=1) + "\n")
+    print(key, {name: value for name, value in found.items() if name != "kept"}, flush=True)
 
 
 def show_adult(results: dict[str, Any]) -> str:
@@ -228,7 +232,10 @@ def main() -> None:
     options = parser.parse_args()
     if options.speed:
         sys.path[:0] = [] if options.peers is None else [str(options.peers)]
-        report(options.data, options.rows, options.repeats)
+        _selection_speed.report(options.rows, options.repeats, keep)
+        if options.data is not None:
+            print("\n" + _selection_speed.held_out(options.data))
+        print("\n" + _selection_speed.show(load()))
         return
     torch.set_num_threads(options.threads)
     if options.data is not None:
@@ -245,6 +252,8 @@ def main() -> None:
     print(show_adult(results), *(show_peers(results, name) for name in TABLES), sep="\n\n")
     print()
     print(show_extras(results))
+    print()
+    print(_selection_speed.show(results))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from workbench.ctr._batch import make_batch
-from workbench.ctr._layers import Dice, TargetAttention, factorization
+from workbench.ctr._layers import Dice, TargetAttention, factorization, lookup
 from workbench.ctr._networks import NETWORKS
 from workbench.ctr._training import build
 from workbench.ctr.encoded import Encoded, Field, Layout
@@ -102,8 +102,10 @@ def test_fm_and_deepfm_by_hand():
 def test_dcnv2_by_hand():
     encoded, made = rows(5), network("dcnv2")
     for row in range(5):
-        x0 = vectors_of(made, encoded, row).reshape(-1)
-        x = x0
+        v = vectors_of(made, encoded, row)
+        number = torch.tensor(encoded.numbers[row], dtype=torch.float64)
+        numbers = torch.cat([torch.nan_to_num(number), torch.isnan(number).double()])
+        x = x0 = torch.cat([v[:3].reshape(-1), v[5:].reshape(-1), numbers])
         for layer in made.cross:
             x = x0 * (layer.weight @ x + layer.bias) + x
         deep = made.mlp(x0[None])[0]
@@ -175,6 +177,46 @@ def test_gradients_of_the_written_out_functions():
             low = loss()
             made.table[row, column] = kept
             assert sparse[row, column].item() == pytest.approx(((high - low) / (2 * step)).item(), rel=1e-4)
+
+
+def test_one_sparse_gradient_of_several_lookups_is_torchs():
+    generator = torch.Generator().manual_seed(0)
+    table = torch.randn(9, 3, generator=generator, dtype=torch.float64, requires_grad=True)
+    values = torch.randn(5, 2, generator=generator, dtype=torch.float64)
+    ids = [torch.randint(9, shape, generator=generator) for shape in ((5, 4), (5, 0), (5, 6), (7,))]
+    ours = lookup(table, values, *ids)
+    plain = [torch.nn.functional.embedding(part, table) for part in ids]
+    plain[0] = torch.cat([plain[0][:, :2], plain[0][:, 2:] * values.unsqueeze(-1)], dim=1)
+    gradients = []
+    for found in (ours, plain):
+        torch.testing.assert_close(list(found), plain)
+        weighed = sum((part * torch.arange(part.numel()).view(part.shape)).sum() for part in found)
+        gradients.append(torch.autograd.grad(weighed, table)[0])
+    assert gradients[0].is_sparse
+    torch.testing.assert_close(gradients[0].to_dense(), gradients[1])
+
+
+@pytest.mark.parametrize("gates", ["none", "fields", "rows"])
+def test_numbers_that_are_not_laid_out_change_nothing(gates):
+    """DeepFM's forward pass against its head on all vectors, gradients included."""
+    made, batch = network("deepfm"), make_batch(rows(12), LAYOUT)
+    given = {"none": None, "fields": torch.rand(7).double(), "rows": torch.rand(12, 7).double()}[gates]
+    found = []
+    for logits in (made(batch, given), made.head(*made.embed(batch, given), batch, given)):
+        made.zero_grad()
+        logits.square().sum().backward()
+        found.append([logits.detach(), *(p.grad.to_dense() for p in made.parameters())])
+    torch.testing.assert_close(*found, rtol=1e-10, atol=1e-10)
+
+
+def test_a_step_leaves_rows_alone_that_no_row_of_the_batch_uses():
+    """Only some batches have missing numbers: the others say nothing about them, not that they are 0."""
+    made, whole = network("deepfm"), rows(12)
+    made(make_batch(whole[1:7], LAYOUT)).sum().backward()  # no number is missing
+    missing = LAYOUT.tables["age"][0]
+    assert missing not in made.table.grad._indices()
+    assert missing + 1 in made.table.grad._indices()
+    assert missing not in made.weight.grad._indices()
 
 
 KEEPS = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,11 @@ class Batch:
 
     def __getitem__(self, rows: Any) -> Batch:
         return self._mapped(lambda part: part[rows])
+
+    def without_numbers(self) -> Batch:
+        """The same rows with the categorical and the list fields only."""
+        n = self.values.shape[1]
+        return replace(self, ids=self.ids[:, : self.ids.shape[1] - n], values=self.values[:, :0])
 
     def to(self, device: torch.device) -> Batch:
         return self._mapped(lambda part: part.to(device))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any
 
 import torch
@@ -15,56 +15,63 @@ __all__ = ["MLP", "Dice", "TargetAttention", "combine", "factorization", "linear
 
 
 class _Lookup(torch.autograd.Function):
-    """Rows of a table, the last ones times a number; the table's gradient is sparse and not yet summed."""
+    """Rows of a table; its gradient is sparse, not yet summed, and one for all lookups.
+
+    To add up the sparse gradients of several lookups would take torch longer than all the rest of a step.
+    """
 
     @staticmethod
-    def forward(ctx: Any, table: Tensor, ids: Tensor, values: Tensor) -> Tensor:
-        ctx.save_for_backward(ids, values)
+    def forward(ctx: Any, table: Tensor, values: Tensor, *ids: Tensor) -> tuple[Tensor, ...]:
+        ctx.save_for_backward(values, *ids)
         ctx.shape = table.shape
-        found = nn.functional.embedding(ids, table)
+        found = tuple(nn.functional.embedding(part, table) for part in ids)
         if values.shape[1]:
-            found[:, -values.shape[1] :].mul_(values.unsqueeze(-1))
+            found[0][:, -values.shape[1] :].mul_(values.unsqueeze(-1))
         return found
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
-        ids, values = ctx.saved_tensors
-        grad = grads[0]
+        values, *ids = ctx.saved_tensors
+        parts = list(grads)
         if values.shape[1]:
-            numbers = values.shape[1]
-            scaled = grad[:, -numbers:] * values.unsqueeze(-1)
-            grad = torch.cat([grad[:, :-numbers], scaled], dim=1)
-        index = ids.reshape(1, -1).long()
-        rows = grad.reshape(-1, ctx.shape[1])
-        return torch.sparse_coo_tensor(index, rows, ctx.shape, check_invariants=False), None, None
+            first, numbers = parts[0], values.shape[1]
+            scaled = first[:, -numbers:] * values.unsqueeze(-1)
+            parts[0] = torch.cat([first[:, :-numbers], scaled], dim=1)
+        index = torch.cat([part.reshape(-1).long() for part in ids])
+        looked = [part.reshape(-1, ctx.shape[1]) for part in parts]
+        there = [part for part in looked if len(part)]
+        rows = there[0] if len(there) == 1 else torch.cat(looked)
+        table = torch.sparse_coo_tensor(index[None], rows, ctx.shape, check_invariants=False)
+        return table, None, *(None for _ in ids)
 
 
-def lookup(table: Tensor, ids: Tensor, values: Tensor) -> Tensor:
-    """Rows `ids` of `table`, the last ``values.shape[1]`` of each line multiplied by `values`.
+def lookup(table: Tensor, values: Tensor, *ids: Tensor) -> tuple[Tensor, ...]:
+    """Rows of `table`; the last ``values.shape[1]`` of each line of the first are multiplied by `values`.
 
     Parameters
     ----------
     table : Tensor, shape (R, D)
-    ids : Tensor of int, shape (B, S)
     values : Tensor, shape (B, K), K <= S
+    *ids : Tensor of int
+        The first of shape (B, S), the others of any; not all of them empty.
 
     Returns
     -------
-    Tensor, shape (B, S, D)
+    tuple of Tensor, of the shapes of `ids` with a dimension of D more
     """
     if torch.compiler.is_exporting():
-        return _looked_up(table, ids, values)
-    found: Tensor = _Lookup.apply(table, ids, values)
+        return _looked_up(table, values, *ids)
+    found: tuple[Tensor, ...] = _Lookup.apply(table, values, *ids)
     return found
 
 
-def _looked_up(table: Tensor, ids: Tensor, values: Tensor) -> Tensor:
+def _looked_up(table: Tensor, values: Tensor, *ids: Tensor) -> tuple[Tensor, ...]:
     """The same by operators that can be exported."""
-    found = nn.functional.embedding(ids, table)
+    first, *others = (nn.functional.embedding(part, table) for part in ids)
     k = values.shape[1]
-    if k == 0:
-        return found
-    return torch.cat([found[:, : found.shape[1] - k], found[:, -k:] * values.unsqueeze(-1)], dim=1)
+    if k:
+        first = torch.cat([first[:, : first.shape[1] - k], first[:, -k:] * values.unsqueeze(-1)], dim=1)
+    return first, *others
 
 
 def combine(remainder: Tensor, quotient: Tensor, whole: Tensor, operation: str) -> Tensor:
@@ -90,8 +97,8 @@ class _Factorization(torch.autograd.Function):
     """The second-order term of a factorization machine in one pass each way."""
 
     @staticmethod
-    def forward(ctx: Any, e: Tensor) -> Tensor:
-        total = e.sum(1)
+    def forward(ctx: Any, e: Tensor, rest: Tensor | None) -> Tensor:
+        total = e.sum(1) if rest is None else e.sum(1) + rest
         ctx.save_for_backward(e, total)
         return 0.5 * ((total * total).sum(1) - torch.linalg.vector_norm(e, dim=(1, 2)).square())
 
@@ -99,11 +106,18 @@ class _Factorization(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> Any:
         e, total = ctx.saved_tensors
         # In place: the batch's vectors are megabytes, and each pass over them counts.
-        return (total.unsqueeze(1) - e).mul_(grads[0][:, None, None])
+        rest = total * grads[0][:, None] if ctx.needs_input_grad[1] else None
+        return (total.unsqueeze(1) - e).mul_(grads[0][:, None, None]), rest
 
 
-def factorization(e: Tensor) -> Tensor:
+def factorization(e: Tensor, rest: Tensor | None = None) -> Tensor:
     """Sum of the dot products of all pairs of field vectors [1]_; (B, F, D) to (B,).
+
+    Parameters
+    ----------
+    e : Tensor, shape (B, F, D)
+    rest : Tensor, shape (B, D), optional
+        Sum of further vectors; half their squared norms are left for the caller to take off.
 
     References
     ----------
@@ -111,7 +125,7 @@ def factorization(e: Tensor) -> Tensor:
     """
     if torch.compiler.is_exporting():
         return 0.5 * (e.sum(1).square() - e.square().sum(1)).sum(1)
-    found: Tensor = _Factorization.apply(e)
+    found: Tensor = _Factorization.apply(e, rest)
     return found
 
 
@@ -180,6 +194,12 @@ class MLP(nn.Sequential):
             if dropout:
                 layers.append(nn.Dropout(dropout))
         super().__init__(*layers)
+
+    def after_first(self, hidden: Tensor) -> Tensor:
+        """What the layers after the first linear one make of its output."""
+        for layer in islice(self, 1, None):
+            hidden = layer(hidden)
+        return hidden
 
 
 def linear(wide: int, narrow: int) -> nn.Linear:

@@ -60,7 +60,7 @@ class Network(nn.Module, ABC):
         self._build()
 
     def _initial(self, n_rows: int) -> Tensor:
-        table = torch.randn(n_rows, self.dim) * 0.01
+        table = torch.empty(n_rows, self.dim).normal_(std=0.01)
         for start, rows in self.layout.tables.values():
             # Unseen and missing values say nothing until they are trained.
             table[start : start + min(RESERVED, rows - 1)] = 0.0
@@ -110,70 +110,104 @@ class Network(nn.Module, ABC):
         self, batch: Batch, gates: Tensor | None = None, dtype: torch.dtype | None = None
     ) -> tuple[Tensor | None, Tensor | None]:
         """Gated vectors (B, F, D) and gated linear parts (B, F)."""
+        if not self.embeds_numbers:
+            batch, gates = batch.without_numbers(), self._gates_without_numbers(gates)
         vectors = self._vectors(batch, gates, dtype) if self.has_vectors else None
-        parts = self._parts(batch, dtype) if self.has_linear else None
-        if gates is not None and parts is not None:
-            parts = parts * gates
-        return vectors, parts
+        return vectors, self._parts(batch, gates, dtype) if self.has_linear else None
 
     def _vectors(self, batch: Batch, gates: Tensor | None, dtype: torch.dtype | None) -> Tensor:
-        ids, values = batch.ids, batch.values
-        if not self.embeds_numbers:
-            ids, values = ids[:, : ids.shape[1] - values.shape[1]], values[:, :0]
-        flat = self._looked_up(self.table, ids, values, batch.quotients)
-        flat = flat if dtype is None else flat.to(dtype)
-        gate = self._vector_gates(gates)
-        pooled = []
-        for i, part in enumerate(batch.lists):
-            e = self._looked_up_list(self.table, part, batch.list_quotients[i])
-            pooled.append(self._pool(i, e if dtype is None else e.to(dtype), part, flat, gate))
+        """Gated vectors of the fields of the batch; one gate for each of these."""
+        return self._gated_vectors(*self._looked_up(self.table, batch)[:2], batch, gates, dtype)
+
+    def _parts(self, batch: Batch, gates: Tensor | None, dtype: torch.dtype | None) -> Tensor:
+        """Gated linear parts of the fields of the batch."""
+        return self._gated_parts(*self._looked_up(self.weight, batch)[:2], batch, gates, dtype)
+
+    def _looked_up(
+        self, table: Tensor, batch: Batch, rows: Tensor | None = None
+    ) -> tuple[Tensor, list[Tensor], Tensor]:
+        """Rows of a table for the fields of one value (B, S, D), for each list (B, L, D), and `rows`."""
+        more = batch.ids.new_empty(0) if rows is None else rows
+        ids = [batch.ids, batch.quotients, *batch.lists, *batch.list_quotients, more]
+        flat, quotients, *found, of_rows = lookup(table, batch.values, *ids)
+        lists, others = found[: len(batch.lists)], found[len(batch.lists) :]
+        if quotients.shape[1]:
+            places = torch.tensor(self.layout.split_places, device=flat.device)
+            whole = batch.ids[:, places] == batch.quotients
+            composed = combine(flat[:, places], quotients, whole, self.layout.combine)
+            flat = flat.index_copy(1, places, composed)
+        for i, other in enumerate(others):
+            if other.shape[1]:
+                whole = batch.lists[i] == batch.list_quotients[i]
+                lists[i] = combine(lists[i], other, whole, self.layout.combine)
+        return flat, lists, of_rows
+
+    def _gated_vectors(
+        self,
+        flat: Tensor,
+        lists: list[Tensor],
+        batch: Batch,
+        gates: Tensor | None,
+        dtype: torch.dtype | None,
+    ) -> Tensor:
+        if dtype is not None:
+            flat, lists = flat.to(dtype), [e.to(dtype) for e in lists]
+        pooled = [self._pool(i, e, batch.lists[i], flat, gates) for i, e in enumerate(lists)]
         found = torch.cat([flat, torch.stack(pooled, dim=1)], dim=1) if pooled else flat
-        return found if gate is None else found * gate.unsqueeze(-1)
+        return found if gates is None else found * gates.unsqueeze(-1)
 
-    def _looked_up(self, table: Tensor, ids: Tensor, values: Tensor, quotients: Tensor) -> Tensor:
-        """Rows of a table for the fields of one value, (B, S, D)."""
-        found = lookup(table, ids, values)
-        if quotients.shape[1] == 0:
-            return found
-        places = torch.tensor(self.layout.split_places, device=ids.device)
-        whole = ids[:, places] == quotients
-        composed = combine(
-            found[:, places], lookup(table, quotients, values[:, :0]), whole, self.layout.combine
-        )
-        return found.index_copy(1, places, composed)
+    def _gated_parts(
+        self,
+        flat: Tensor,
+        lists: list[Tensor],
+        batch: Batch,
+        gates: Tensor | None,
+        dtype: torch.dtype | None,
+    ) -> Tensor:
+        means = []
+        for i, e in enumerate(lists):
+            mask = (batch.lists[i] != self._padding[i]).to(e.dtype)
+            means.append((e.squeeze(-1) * mask).sum(1) / mask.sum(1).clamp_min(1))
+        found = torch.cat([flat.squeeze(-1), *(mean.unsqueeze(1) for mean in means)], dim=1)
+        found = found if dtype is None else found.to(dtype)
+        return found if gates is None else found * gates
 
-    def _looked_up_list(self, table: Tensor, ids: Tensor, quotients: Tensor) -> Tensor:
-        """Rows of a table for the values of a list, (B, L, D)."""
-        none = table.new_empty((ids.shape[0], 0))
-        found = lookup(table, ids, none)
-        if quotients.shape[1] == 0:
-            return found
-        return combine(found, lookup(table, quotients, none), ids == quotients, self.layout.combine)
+    def _gates_without_numbers(self, gates: Tensor | None) -> Tensor | None:
+        return None if gates is None else self._without_numbers(gates)
 
-    def _vector_gates(self, gates: Tensor | None) -> Tensor | None:
-        return None if gates is None else self._kept_vectors(gates)
-
-    def _kept_vectors(self, by_field: Tensor) -> Tensor:
-        """Of a value a field (the last dimension), those of the fields that have a vector."""
-        if self.embeds_numbers:
-            return by_field
+    def _without_numbers(self, by_field: Tensor) -> Tensor:
+        """Of a value a field (the last dimension), those of the categorical and the list fields."""
         first, numbers = self.layout.count("categorical"), self.layout.count("numeric")
         return torch.cat([by_field[..., :first], by_field[..., first + numbers :]], dim=-1)
+
+    def _of_numbers(self, by_field: Tensor) -> Tensor:
+        """Of a value a field, those of the numbers."""
+        first, numbers = self.layout.count("categorical"), self.layout.count("numeric")
+        return by_field[..., first : first + numbers]
+
+    def _kept_vectors(self, by_field: Tensor) -> Tensor:
+        """Of a value a field, those of the fields that have a vector."""
+        return by_field if self.embeds_numbers else self._without_numbers(by_field)
+
+    def _numbers(self, batch: Batch, dtype: torch.dtype, gates: Tensor | None) -> Tensor:
+        """Gated numbers, 0 where missing, then flags of the missing ones, (B, 2K)."""
+        first = self.layout.count("categorical")
+        there = (batch.ids[:, first:] != self._number_starts(batch.ids.device)).to(dtype)
+        both = torch.stack([batch.values.to(dtype) * there, 1 - there], dim=1)
+        if gates is not None:
+            both = both * self._of_numbers(gates).unsqueeze(-2)
+        return both.flatten(1)
+
+    def _number_starts(self, device: torch.device) -> Tensor:
+        """The row of each number for its missing cells; the next one is what the number multiplies."""
+        tables = self.layout.tables
+        starts = [tables[field.table][0] for field in self.layout.fields if field.kind == "numeric"]
+        return torch.tensor(starts, device=device, dtype=torch.int64)
 
     def _pool(self, i: int, e: Tensor, ids: Tensor, flat: Tensor, gates: Tensor | None) -> Tensor:
         """The vector of a list field: the mean over the values there are."""
         mask = (ids != self._padding[i]).to(e.dtype)
         return torch.einsum("bld,bl->bd", e, mask) / mask.sum(1, keepdim=True).clamp_min(1)
-
-    def _parts(self, batch: Batch, dtype: torch.dtype | None) -> Tensor:
-        flat = self._looked_up(self.weight, batch.ids, batch.values, batch.quotients).squeeze(-1)
-        lists = []
-        for i, part in enumerate(batch.lists):
-            e = self._looked_up_list(self.weight, part, batch.list_quotients[i]).squeeze(-1)
-            mask = (part != self._padding[i]).to(e.dtype)
-            lists.append((e * mask).sum(1) / mask.sum(1).clamp_min(1))
-        found = torch.cat([flat, torch.stack(lists, dim=1)], dim=1) if lists else flat
-        return found if dtype is None else found.to(dtype)
 
     @abstractmethod
     def head(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import combinations
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -54,31 +54,78 @@ class DeepFM(_Deep):
         self.mlp = self._mlp(self.n_vectors * self.dim)
         self.last = linear(self.options["hidden"][-1], 1)
 
+    def forward(self, batch: Batch, gates: Tensor | None = None, dtype: torch.dtype | None = None) -> Tensor:
+        """Logits, (B,), without laying out a number's vector, the number times a row of the table.
+
+        What a linear map makes of that vector is the number times what it makes of the row, which is one for
+        all rows of the batch: the numbers cost a product of two small matrices.
+        """
+        if not self.layout.count("numeric") or torch.compiler.is_exporting():
+            return super().forward(batch, gates, dtype)
+        gates = self._gates(gates, dtype)
+        rest, rest_gates = batch.without_numbers(), self._gates_without_numbers(gates)
+        used, ids = self._rows_of_numbers(batch)
+        flat, lists, rows = self._looked_up(self.table, rest, ids)
+        vectors = self._gated_vectors(flat, lists, rest, rest_gates, dtype)
+        flat, lists, weights = self._looked_up(self.weight, rest, ids)
+        parts = self._gated_parts(flat, lists, rest, rest_gates, dtype)
+        numbers = self._numbers(batch, vectors.dtype, gates)
+        rows, weights = (_placed(of, used, numbers) for of in (rows, weights))
+        squares = numbers.square() @ rows.square().sum(1)
+        pairs = factorization(vectors, numbers @ rows) - 0.5 * squares
+        hidden = self.mlp.after_first(self._first(vectors, numbers, rows))
+        linear = parts.sum(1) + (numbers @ weights).squeeze(1)
+        return self.last(hidden).squeeze(1) + linear + pairs + self.bias
+
+    def _first(self, vectors: Tensor, numbers: Tensor, rows: Tensor) -> Tensor:
+        """The perceptron's first layer of all fields, (B, hidden)."""
+        first, k = cast(nn.Linear, self.mlp[0]), numbers.shape[1] // 2
+        start = self.layout.count("categorical") * self.dim
+        before, own, after = first.weight.tensor_split((start, start + k * self.dim), dim=1)
+        of_numbers = torch.einsum("hkd,jkd->hjk", own.unflatten(1, (k, -1)), rows.unflatten(0, (2, k)))
+        of_vectors = nn.functional.linear(vectors.flatten(1), torch.cat([before, after], dim=1), first.bias)
+        return torch.addmm(of_vectors, numbers, of_numbers.flatten(1).T)
+
+    def _rows_of_numbers(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Which of the numbers and of their missing cells are in the batch, and their rows of the table."""
+        starts = self._number_starts(batch.ids.device)
+        there = batch.ids[:, self.layout.count("categorical") :] != starts
+        used = torch.cat([there.any(0), ~there.all(0)]).nonzero().squeeze(1)
+        return used, torch.cat([starts + 1, starts])[used]
+
     def head(self, vectors: Any, parts: Any, batch: Batch, gates: Tensor | None) -> Tensor:
         deep = self.last(self.mlp(vectors.flatten(1))).squeeze(1)
         return deep + parts.sum(1) + factorization(vectors) + self.bias
 
 
+def _placed(rows: Tensor, used: Tensor, numbers: Tensor) -> Tensor:
+    """Rows at the places `used`, and zeros at the other columns of `numbers`, (2K, D)."""
+    return numbers.new_zeros((numbers.shape[1], rows.shape[1])).index_copy(0, used, rows.to(numbers.dtype))
+
+
 class DCNv2(_Deep):
-    """Cross layers beside a perceptron."""
+    """Cross layers beside a perceptron, on the vectors and the numbers as they are."""
 
     has_linear = False
+    embeds_numbers = False
 
     def _build(self) -> None:
-        wide = self.n_vectors * self.dim
+        wide = self.n_vectors * self.dim + 2 * self.layout.count("numeric")
         self.cross = nn.ModuleList(linear(wide, wide) for _ in range(self.options["n_cross"]))
         self.mlp = self._mlp(wide)
         self.last = linear(wide + self.options["hidden"][-1], 1)
 
     def head(self, vectors: Any, parts: Any, batch: Batch, gates: Tensor | None) -> Tensor:
-        start = crossed = vectors.flatten(1)
+        start = crossed = torch.cat([vectors.flatten(1), self._numbers(batch, vectors.dtype, gates)], dim=1)
         for layer in self.cross:
             crossed = torch.addcmul(crossed, start, layer(crossed))
         return self.last(torch.cat([crossed, self.mlp(start)], dim=1)).squeeze(1) + self.bias
 
     def _chosen(self, keep: Tensor) -> dict[str, dict[int, Tensor]]:
-        places = self._flat_places(keep)
         wide = self.n_vectors * self.dim
+        numbers = wide + self._of_numbers(keep).repeat(2).nonzero().squeeze(1)
+        places = torch.cat([self._flat_places(keep), numbers])
+        wide += 2 * self.layout.count("numeric")
         chosen = {"mlp.0.weight": {1: places}}
         for i in range(len(self.cross)):
             chosen[f"cross.{i}.weight"] = {0: places, 1: places}
@@ -113,29 +160,15 @@ class DLRM(_Deep):
         return table
 
     def head(self, vectors: Any, parts: Any, batch: Batch, gates: Tensor | None) -> Tensor:
-        together = [self._numbers(batch, vectors.dtype, gates)] if self.has_bottom else []
+        together = [self.bottom(self._numbers(batch, vectors.dtype, gates))] if self.has_bottom else []
         stacked = torch.cat([*(one.unsqueeze(1) for one in together), vectors], dim=1)
         dots = torch.bmm(stacked, stacked.transpose(1, 2)).flatten(1)
         # Not `[:, pairs]`: its backward pass would add element by element.
         crossed = dots.index_select(1, self.pairs)
         return self.last(self.mlp(torch.cat([*together, crossed], dim=1))).squeeze(1) + self.bias
 
-    def _numbers(self, batch: Batch, dtype: torch.dtype, gates: Tensor | None) -> Tensor:
-        first = self.layout.count("categorical")
-        starts = torch.tensor(
-            [self.layout.tables[f.table][0] for f in self.layout.fields if f.kind == "numeric"],
-            device=batch.ids.device,
-            dtype=torch.int64,
-        )
-        there = (batch.ids[:, first:] != starts).to(dtype)
-        both = torch.stack([batch.values.to(dtype) * there, 1 - there], dim=1)
-        if gates is not None:
-            both = both * gates[..., first : first + self.n_numbers].unsqueeze(-2)
-        return self.bottom(both.flatten(1))
-
     def _chosen(self, keep: Tensor) -> dict[str, dict[int, Tensor]]:
-        first = self.layout.count("categorical")
-        numbers = keep[first : first + self.n_numbers]
+        numbers = self._of_numbers(keep)
         vectors = self._kept_vectors(keep)
         n = self.n_vectors + self.has_bottom
         there = torch.cat([torch.ones(int(self.has_bottom), dtype=torch.bool), vectors])

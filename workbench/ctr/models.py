@@ -164,6 +164,8 @@ class DeepFMClassifier(FMClassifier):
 class DCNv2Classifier(DeepFMClassifier):
     """Cross layers beside a perceptron: explicit interactions up to the order of `n_cross` + 1.
 
+    Both see the categories' vectors and the numbers as they are, as published.
+
     Parameters
     ----------
     n_cross : int, default=3
