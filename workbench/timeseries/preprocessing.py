@@ -76,13 +76,14 @@ def check_informative(X: Series) -> None:
     Raises
     ------
     ValueError
-        If a variable is observed in no series, or every variable has one and the same value throughout.
+        If a variable is observed in no series, or every variable has one and the same value throughout. (Of
+        single steps, seen relative to themselves, all are 0.)
     """
     low, high = (extreme.reduce(X, axis=(0, 1)) for extreme in (np.fmin, np.fmax))  # NaN where never observed
     empty = np.flatnonzero(np.isnan(low))
     if len(empty):
         raise ValueError(f"Variable {empty[0]} holds no observed value in any series; leave it out.")
-    if (low == high).all():
+    if X.shape[1] > 1 and (low == high).all():
         raise ValueError("Every variable is constant over all series: there is nothing to learn.")
 
 
