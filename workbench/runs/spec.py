@@ -185,12 +185,17 @@ def _made(value: Any) -> Any:
     """
     if isinstance(value, list):
         return [_made(item) for item in value]
-    if not isinstance(value, dict) or set(value) != {"$estimator", "params"}:
+    if not isinstance(value, dict) or not _is_registered(value):
         return value
-    name, params = value["$estimator"], value["params"]
-    if name not in registry.estimator_names() or not isinstance(params, dict):
-        return value
-    return _checked(registry.estimator(name), {key: _made(item) for key, item in params.items()})
+    params = {key: _made(item) for key, item in value["params"].items()}
+    return _checked(registry.estimator(value["$estimator"]), params)
+
+
+def _is_registered(value: dict[str, Any]) -> bool:
+    """Whether a dictionary stands for an estimator that is registered."""
+    if set(value) != {"$estimator", "params"} or not isinstance(value["params"], dict):
+        return False
+    return value["$estimator"] in registry.estimator_names()
 
 
 def _seeded(estimator: Any, given: dict[str, Any], seed: int) -> dict[str, Any]:
@@ -268,6 +273,9 @@ def encode(value: Any, key: str) -> Any:
         return [encode(item, key) for item in value]
     if isinstance(value, dict) and set(value) == {"$model"}:
         return value
+    if isinstance(value, dict) and _is_registered(value):
+        params = {k: encode(item, f"{key}.{k}") for k, item in value["params"].items()}
+        return {"$estimator": value["$estimator"], "params": params}
     if isinstance(value, dict) and all(isinstance(k, str) and not k.startswith("$") for k in value):
         return {k: encode(item, key) for k, item in value.items()}
     if hasattr(value, "item") and getattr(value, "ndim", None) == 0:  # a numpy scalar
