@@ -111,7 +111,13 @@ def _peak() -> int | None:
 
 def _gpu() -> tuple[str | None, int | None]:
     torch = sys.modules.get("torch")  # what did not import it has used no GPU
-    if torch is None or not torch.cuda.is_available() or not torch.cuda.is_initialized():
+    if torch is None:
+        return None, None
+    try:
+        used = torch.cuda.is_available() and torch.cuda.is_initialized()
+    except AttributeError:  # the run's own thread is in the middle of importing it
+        used = False
+    if not used:
         return None, None
     peak = int(torch.cuda.max_memory_allocated())
     return (str(torch.cuda.get_device_name()), peak) if peak else (None, None)
