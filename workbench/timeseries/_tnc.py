@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import numpy as np
 import torch
@@ -77,13 +78,11 @@ class Discriminator(nn.Module):
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         """Logits of pairs (…, B), of anchors (B, F) and windows (…, B, F)."""
-        first, *others = self.layers
+        first = cast(nn.Linear, self.layers[0])
         # The first layer of [a, b], its two halves apart: an anchor stands in many pairs.
         of_a, of_b = first.weight.split(a.shape[-1], 1)
         found = F.linear(a, of_a) + F.linear(b, of_b, first.bias)
-        for layer in others:
-            found = layer(found)
-        return found[..., 0]
+        return self.layers[1:](found)[..., 0]
 
 
 def neighbourhood_loss(near: Tensor, far: Tensor, positive_weight: float) -> Tensor:
