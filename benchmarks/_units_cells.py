@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from _common import Problem
-from _units_data import ETT_PARTS, Memory, etth1, labelled_windows, nab, server, uea
+from _units_data import ETT_PARTS, WEARERS, Memory, etth1, labelled_windows, nab, server, uea, watch
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import accuracy_score, average_precision_score, normalized_mutual_info_score, rand_score
@@ -34,6 +34,8 @@ UEA = (
     "BasicMotions", "RacketSports", "NATOPS", "ERing", "JapaneseVowels", "Epilepsy", "UWaveGestureLibrary",
     "AtrialFibrillation", "Cricket", "StandWalkJump",
 )  # fmt: skip
+#: Sets with enough series that a tenth of the labels is more than two of each class.
+LABELLED = ("RacketSports", "Epilepsy", "NATOPS", "JapaneseVowels")
 CLUSTERED = ("BasicMotions", "ERing", "NATOPS", "Epilepsy", "UWaveGestureLibrary", "AtrialFibrillation")
 ENCODERS = ("CSL", "TS2Vec", "TSTCC", "TST", "TNC", "TLoss", "CSL+TS2Vec", "CSL+TS2Vec+TST")
 NAB = (
@@ -50,6 +52,7 @@ SHARES = (0.01, 0.05, 0.1, 0.2, 0.5)
 #: learnt from, how often, and how many steps apart they are scored.
 TUNING = {"mode": "fine_tune", "n_epochs": 30}
 WINDOWS = {"max_windows": 300, "pretrain_epochs": 5}
+FORECASTS = WINDOWS | {"max_windows": 2000}
 #: Windows of ETTh1's test part that are foretold.
 _ORIGINS = 200
 
@@ -145,7 +148,7 @@ def _partial(name: str, share: float, seed: int, data: Path | None) -> Found:
         "pre-trained + tuned": model.fit(problem.X_train, labels).score(problem.X_test, problem.y_test),
         "from scratch": scratch.fit(problem.X_train[known], y[known]).score(problem.X_test, problem.y_test),
     }
-    return {"accuracy": accuracy | _accuracies(problem, peers)}
+    return {"accuracy": accuracy | _accuracies(problem, peers), "labels": {"known": float(len(known))}}
 
 
 def _shift(source: str, target: str, seed: int, data: Path | None) -> Found:
@@ -166,6 +169,27 @@ def _shift(source: str, target: str, seed: int, data: Path | None) -> Found:
         for name, one in found.items()
     }
     return {"auc_pr": auc | {"share that is anomalous": float(true.mean())}}
+
+
+def _shift_wearers(fold: int, seed: int, data: Path | None) -> Found:
+    """Labels of some people, judged on half of the recordings of others, whose other half is unlabelled."""
+    X, y, wearer, recording = watch()
+    target = np.isin(wearer, WEARERS[fold])
+    theirs = np.random.default_rng(seed).permutation(np.unique(recording[target]))
+    held = np.isin(recording, theirs[: len(theirs) // 2])
+    source, seen, tested = np.flatnonzero(~target), np.flatnonzero(target & ~held), np.flatnonzero(held)
+    labels = np.concatenate([y[source].astype(object), np.full(len(seen), None)])
+    domain = np.repeat(["source", "target"], [len(source), len(seen)])
+    model = UniTSClassifier("TS2Vec", random_state=seed)
+    shared = clone(model).fit(X[np.concatenate([source, seen])], labels, domain)
+    alone = clone(model).fit(X[source], y[source])
+    raw = clone(model).set_params(pretrain_epochs=0).fit(X[source], y[source])
+    found = {"source and target": shared, "source alone": alone, "untrained": raw}
+    accuracy = {name: float(one.score(X[tested], y[tested])) for name, one in found.items()}
+    peers = classifiers(X[source], y[source], X[tested], seed)
+    quick = {peer: work for peer, work in peers.items() if peer in ("MiniRocket", "QUANT")}
+    problem = Problem("watch", X[source], y[source], X[tested], y[tested])
+    return {"accuracy": accuracy | _accuracies(problem, quick)}
 
 
 def _impute(mask: str, ratio: float, seed: int, data: Path | None) -> Found:
@@ -190,7 +214,7 @@ def _forecast(horizon: int, seed: int, data: Path | None) -> Found:
     step = np.unique(np.linspace(first, X.shape[1] - horizon, _ORIGINS).astype(int))
     past = np.stack([X[0, s - 400 : s] for s in step])
     true = np.stack([X[0, s : s + horizon] for s in step])
-    model = UniTSForecaster(horizon, 96, random_state=seed, **WINDOWS).fit(train)
+    model = UniTSForecaster(horizon, 96, random_state=seed, **FORECASTS).fit(train)
     raw = clone(model).set_params(pretrain_epochs=0).fit(train)
     found = {"UniTS": model.predict(past[:, -96:]), "untrained": raw.predict(past[:, -96:])}
     found |= _each(forecasters(train, past, horizon, 336, 24, row=np.zeros(len(step), np.intp), seed=seed))
@@ -215,11 +239,12 @@ def cells() -> list[Cell]:
         work[f"classify/{name}/peers"] = partial(_classify_peers, name)
         work |= {f"classify/{name}/{encoders}": partial(_classify, name, encoders) for encoders in ENCODERS}
     work |= {f"cluster/{name}": partial(_cluster, name) for name in CLUSTERED}
-    for name in UEA[:4]:
+    for name in LABELLED:
         work |= {f"labels/{name}/{share:.0%}": partial(_partial, name, share) for share in SHARES}
     machines = [name for kind, name in SERVERS if kind == "smd"]
     for source, target in zip(machines, machines[1:] + machines[:1], strict=True):
         work[f"shift/smd {source} to {target}"] = partial(_shift, source, target)
+    work |= {f"shift/watch to wearers {i + 1}": partial(_shift_wearers, i) for i in range(len(WEARERS))}
     for mask in ("geometric", "block"):
         work |= {f"impute/ETTh1/{mask} {r:.1%}": partial(_impute, mask, r) for r in (0.125, 0.25, 0.5)}
     work |= {f"anomalies/nab/{name}": partial(_detect, partial(nab, name)) for name in NAB}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,11 @@ from workbench.timeseries.preprocessing import z_normalize
 
 #: Hours of the 12 months of ETTh1 to train on, the 4 of validation and the 4 to test, months of 30 days.
 ETT_PARTS = tuple(months * 30 * 24 for months in (12, 4, 4))
+
+#: Who wears the watch in the target domain, one fold after another; the others are the source.
+WEARERS = ((1, 2, 3), (4, 5, 6), (7, 8, 9, 10))
+#: The watch tells 50 values a second; 4 are averaged, and 100 of these averages, 8 seconds, are a series.
+_AVERAGED, _PIECE = 4, 100
 
 
 class Memory:
@@ -80,6 +86,21 @@ def labelled_windows(name: str, data: Path | None, size: int) -> tuple[np.ndarra
     first = np.arange(0, end - size + 1, size // 2)
     X = np.stack([one[at : at + size] for at in first])
     return z_normalize(X), np.array([str(marked[at : at + size].any()) for at in first])
+
+
+def watch() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Pieces of recordings of a wrist watch, z-normalised each, (n, 100, 6); exercise, wearer, recording."""
+    package = importlib.util.find_spec("seglearn")
+    if package is None or package.origin is None:
+        raise SystemExit("The recordings come with a package: pip install --no-deps seglearn==1.2.5")
+    # A dict, pickled by the authors of the package, whose code is trusted as soon as it is installed.
+    file = Path(package.origin).with_name("data") / "watch_dataset.npy"
+    found = np.load(file, allow_pickle=True).item()
+    size = _AVERAGED * _PIECE
+    pieces = [one[: len(one) // size * size].reshape(-1, _PIECE, _AVERAGED, 6).mean(2) for one in found["X"]]
+    recording = np.repeat(np.arange(len(pieces)), [len(one) for one in pieces])
+    exercise = np.asarray(found["y_labels"])[found["y"]]
+    return z_normalize(np.concatenate(pieces)), exercise[recording], found["subject"][recording], recording
 
 
 def needed(data: Path | None) -> Path:

@@ -114,6 +114,36 @@ def csl_accuracy() -> Found | None:
     return Found(f"{mean(ours):.3f} on {len(ours)} data sets", f"{mean(theirs):.3f}", "", ", ".join(commits))
 
 
+def epoch(name: str) -> Callable[[], Found | None]:
+    """Seconds of an epoch of an encoder of series."""
+
+    def find() -> Found | None:
+        rows, machine, commit = printed("encoders_speed")
+        row = rows.get(name)
+        return row and Found(f"{row[1]} s ({row[2]})", f"{row[0]} s", machine, commit)
+
+    return find
+
+
+def fused() -> Found | None:
+    """Mean accuracy of fused, fine-tuned encoders over the sets on which MiniRocket ran too."""
+    found = cells("units")
+    ours: dict[str, list[float]] = {}
+    theirs: dict[str, list[float]] = {}
+    commits = set()
+    for key, cell in found.items():
+        what, name, encoders, seed = [*key.split("/"), "", ""][:4]
+        beside = found.get(f"classify/{name}/peers/{seed}", {}).get("metrics", {}).get("accuracy", {})
+        if what == "classify" and encoders == "CSL+TS2Vec" and "MiniRocket" in beside:
+            ours.setdefault(name, []).append(cell["metrics"]["accuracy"]["fine-tuned"])
+            theirs.setdefault(name, []).append(beside["MiniRocket"])
+            commits.add(cell["commit"])
+    if not ours:
+        return None
+    mine, other = (mean(mean(runs) for runs in part.values()) for part in (ours, theirs))
+    return Found(f"{mine:.3f} on {len(ours)} data sets", f"{other:.3f}", "", ", ".join(sorted(commits)))
+
+
 def auctions(name: str) -> Callable[[], Found | None]:
     """Auctions a second."""
 
@@ -247,6 +277,21 @@ CLAIMS = [
         "as theirs",
         "python benchmarks/csl.py accuracy --data DIR",
         csl_accuracy,
+    ),
+    *(
+        Claim(
+            f"An epoch of {name} on BasicMotions, against a plain transcription of its formulas",
+            "2×",
+            "python benchmarks/encoders.py",
+            epoch(name),
+        )
+        for name in ("TLoss", "TS2Vec", "TNC", "TSTCC", "TST")
+    ),
+    Claim(
+        "Accuracy of CSL and TS2Vec, fused and fine-tuned, mean over UEA data sets, beside MiniRocket",
+        "not below",
+        "python benchmarks/units.py run --data DIR",
+        fused,
     ),
     *(
         Claim(

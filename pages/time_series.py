@@ -3,7 +3,7 @@
 import streamlit as st
 
 from workbench import notebook, registry, search
-from workbench.gui import access, choices, forms, navigation, series_tasks
+from workbench.gui import access, choices, forms, navigation, pretraining, series_tasks
 from workbench.gui.context import store
 from workbench.gui.estimate import estimate
 from workbench.gui.failures import guard
@@ -32,35 +32,51 @@ mode = choices.pick("How", series_tasks.modes(cls), key="mode", usual="Manual" i
 with st.container(horizontal=True, vertical_alignment="center"):
     st.caption(choices.summary(dataset), width="content")
     navigation.link("datasets", "Look at it", data=ref)
-series_tasks.advice(cls, dataset)
-
+stored, sound = dataset, False
 params: dict[str, object] = {}
+chosen = pretraining.Pretraining()
 answer, n_trials, vary = {}, 0, []
 # No form: the flow below is drawn anew with every choice.
 with st.container():
     with guard():
+        dataset = series_tasks.target(cls, stored)
+        series_tasks.advice(cls, dataset)
         if mode == series_tasks.FIND:
             answer = series_tasks.answer_fields(cls)
         elif mode != "Default":
             params = series_tasks.saved_encoders(cls, forms.parameters(cls, prefix=cls.__name__))
+        if mode == "Manual":
+            chosen = pretraining.fields(cls, params, dataset, refs)
+            params = chosen.params
+        sound = True
     split, seed = forms.split(has_column="split" in dataset.roles)
     where = forms.launcher(store().queue.launchers())
     if mode == series_tasks.SMART:
         n_trials, vary = series_tasks.search_fields(cls)
     with st.container(horizontal=True):
-        start = st.button("Start", type="primary")
-        rehearse = mode != series_tasks.FIND and st.button("Check and estimate the time")
+        # What was refused above must not be started as if it had not been asked for.
+        start = st.button("Start", type="primary", disabled=not sound)
+        rehearse = mode != series_tasks.FIND and st.button("Check and estimate the time", disabled=not sound)
 
 with guard():
     asked = {"split": split, "seed": seed, "launcher": where}
-    chosen = {**params, **answer.get("params", {})}
-    forms.check(cls, chosen)
+    given = {**params, **answer.get("params", {})}
+    forms.check(cls, given)
     if start or rehearse:
-        series_tasks.check(cls, chosen, dataset, split)
+        series_tasks.check(cls, given, dataset, split, chosen.more)
+    if start and dataset is not stored:
+        dataset = series_tasks.settle(dataset)
     if mode != series_tasks.FIND:
-        series_tasks.flow(cls, params, dataset)
+        series_tasks.flow(cls, params, dataset, chosen)
+    how = {"split": split.kind, "test_share": split.test_size, "seed": seed, "launcher": where}
+    if chosen.needs_pipeline:
+        units = {"data": ref, "estimator": name, **chosen.asked, **how}
+        if start:
+            found = store().pipelines.run("units", units, owner=access.owner())
+            navigation.open_page("run", run=found.id)
+        python(f"import workbench as wb\n\nwb.open().pipelines.run('units', {units!r})")
+        st.stop()
     if mode == series_tasks.FIND:
-        how = {"split": split.kind, "test_share": split.test_size, "seed": seed, "launcher": where}
         if start:
             found = store().pipelines.run("answer", {"data": ref, **answer, **how}, owner=access.owner())
             navigation.open_page("search", search=found.id)

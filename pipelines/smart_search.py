@@ -49,7 +49,7 @@ def smart_search(
     """
     from workbench import registry, search, smart
     from workbench.arrays import Split
-    from workbench.errors import PipelineError, UsageError
+    from workbench.errors import UsageError
 
     cls = registry.estimator(estimator)
     objective = search.OBJECTIVES.get(registry.recipe_of(cls))
@@ -58,33 +58,12 @@ def smart_search(
     names, maximize = objective
     tuner = smart.Tuner(cls, params, vary, maximize=maximize, seed=seed, halve=halve)
     inner = Split(split, test_share, inner=True)
-    for begin in range(1, trials + 1, at_once):
-        going = {number: tuner.ask() for number in range(begin, min(begin + at_once, trials + 1))}
-        rung = 0
-        while going:
-            steps = {
-                number: flow.run(
-                    estimator,
-                    data,
-                    params=tuner.params(trial, rung),
-                    split=inner,
-                    seed=seed,
-                    launcher=launcher,
-                    name=f"trial {number:02d}" + (f" rung {rung + 1}" if rung else ""),
-                    may_fail=True,
-                )
-                for number, trial in going.items()
-            }
-            flow.wait(*steps.values())
-            for number, trial in list(going.items()):
-                step = steps[number]
-                done = search.judged_by(step.value["scores"], names) if step.state == "done" else None
-                if not tuner.tell(trial, rung, done):
-                    del going[number]
-            rung += 1
-    best = tuner.best()
-    if best is None:
-        raise PipelineError("No trial has a score to be judged by: open one to see why.")
+
+    def ask(chosen: dict[str, Any], name: str) -> Any:
+        how = {"split": inner, "seed": seed, "launcher": launcher, "may_fail": True}
+        return flow.run(estimator, data, params=chosen, name=name, **how)
+
+    best = search.tune(flow, tuner, ask, names, trials, at_once)
     tested = flow.run(
         estimator,
         data,

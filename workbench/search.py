@@ -8,23 +8,26 @@ unseen; the best is then run once on the whole train part, and tested.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from workbench import registry, smart
 from workbench.arrays import Split
-from workbench.errors import UsageError
+from workbench.errors import PipelineError, UsageError
 from workbench.parameters import Parameter, describe
 
 if TYPE_CHECKING:
     from workbench.facade import Store
+    from workbench.pipelines import Flow
+    from workbench.pipelines.flow import Step
     from workbench.runs import Run
 
 __all__ = [
     "BASELINES",
     "OBJECTIVES",
+    "PRETRAINING",
     "judged_by",
     "leaderboard",
     "objective",
@@ -34,6 +37,7 @@ __all__ = [
     "start",
     "tested",
     "trials",
+    "tune",
     "winner",
 ]
 
@@ -49,6 +53,8 @@ OBJECTIVES: dict[str, tuple[tuple[str, ...], bool]] = {
     "timeseries.detect": (("vus_pr",), True),
     "timeseries.impute": (("mse",), False),
 }
+#: Parameters of encoders that their own search varies, where there are such.
+PRETRAINING = ("learning_rate", "batch_size", "n_shapelets", "n_hidden", "dropout", "temperature")
 #: The recipe of a task's peers, which are judged by the task's own metric.
 BASELINES = "timeseries.baselines"
 
@@ -105,6 +111,53 @@ def start(
         "launcher": launcher,
     }
     return store.pipelines.run("smart_search", asked, owner=owner)
+
+
+def tune(
+    flow: Flow,
+    tuner: smart.Tuner,
+    ask: Callable[[dict[str, Any], str], Step],
+    names: Sequence[str],
+    n_trials: int,
+    at_once: int = 2,
+) -> dict[str, Any]:
+    """Carry a search out inside a pipeline; returns the best parameters.
+
+    Parameters
+    ----------
+    flow : Flow
+    tuner : Tuner
+    ask : callable
+        ``ask(params, name)`` asks for the run that judges parameters, by a step that may fail.
+    names : sequence of str
+        Scores to be judged by, the first that is there.
+    n_trials, at_once : int
+        How many sets of parameters are tried, and how many beside one another.
+
+    Raises
+    ------
+    PipelineError
+        If no trial has a score.
+    """
+    for begin in range(1, n_trials + 1, at_once):
+        going = {number: tuner.ask() for number in range(begin, min(begin + at_once, n_trials + 1))}
+        rung = 0
+        while going:
+            steps = {}
+            for number, trial in going.items():
+                name = f"trial {number:02d}" + (f" rung {rung + 1}" if rung else "")
+                steps[number] = ask(tuner.params(trial, rung), name)
+            flow.wait(*steps.values())
+            for number, trial in list(going.items()):
+                step = steps[number]
+                done = judged_by(step.value["scores"], names) if step.state == "done" else None
+                if not tuner.tell(trial, rung, done):
+                    del going[number]
+            rung += 1
+    best = tuner.best()
+    if best is None:
+        raise PipelineError("No trial has a score to be judged by: open one to see why.")
+    return best
 
 
 def over_seeds(store: Store, estimator: Any, data: Any, seeds: Iterable[int], **options: Any) -> list[Run]:

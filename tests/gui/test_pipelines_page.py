@@ -23,7 +23,7 @@ def test_the_shipped_pipelines_are_listed_and_the_form_has_their_parameters(fill
     app = open_page("pipelines", pipeline="nightly")
     assert app.dataframe[0].value["Pipeline"].tolist() == [
         "again", "answer", "bidding_sweep", "modality_report", "nightly", "pretrain_tune", "remedy_race",
-        "select_retrain", "smart_search",
+        "select_retrain", "smart_search", "units",
     ]  # fmt: skip
     assert app.selectbox(key="nightly.score").value == "log_loss"
     assert app.number_input(key="nightly.drift_limit").value == 0.25

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -84,6 +85,61 @@ def test_a_saved_encoder_is_reused_on_other_data(filled, open_page, tmp_path):
     assert encoder.estimator.n_channels_ == 1
 
 
+def test_several_data_sets_and_encoders_each_set_up_by_itself(filled, open_page):
+    series = filled.dataset("Italy@1").to_series()
+    filled.datasets.publish_arrays(series.X[:30, :20], name="Others")
+    filled.datasets.publish_arrays(np.repeat(series.X[:30], 3, axis=2), name="Wide")
+    app = open_page("time_series", data="Italy@1", estimator="timeseries.UniTSClassifier")
+    app.multiselect(key="UniTSClassifier.encoders").set_value(["CSL", "TS2Vec", "TST"]).run()
+    app.button_group(key="TS2Vec.mode").set_value("Manual")
+    app.button_group(key="TST.mode").set_value("Smart").run()
+    app.number_input(key="UniTSClassifier.TS2Vec.n_epochs").set_value(3)
+    more = app.multiselect(key="more")
+    assert more.options == ["Others@1", "Wide@1"]
+    more.set_value(["Wide@1"]).run()
+    assert "has 3 variables and Italy" in app.error[0].value
+    assert next(b for b in app.button if b.label == "Start").disabled
+    app.multiselect(key="more").set_value(["Others@1"]).run()
+    (chart,) = app.get("plotly_chart")
+    boxes = json.loads(chart.proto.spec)["data"][1]["text"]
+    assert boxes[:2] == ["Italy@1", "Others@1"]
+    assert {"200 epochs", "3 epochs, by hand", "searched for"} <= set(boxes)
+    _press(app, "Start")
+    (run,) = filled.runs()
+    asked = run.spec["params"]
+    assert run.spec["pipeline"] == "units"
+    assert (asked["more"], asked["smart"], asked["domain"]) == (["Others@1"], ["TST"], False)
+    by_hand = {"$estimator": "timeseries.TS2Vec", "params": {"n_epochs": 3}}
+    assert asked["params"]["encoders"] == ["CSL", by_hand, "TST"]
+
+
+def test_an_encoder_set_up_by_hand_is_one_run(filled, open_page):
+    app = open_page("time_series", data="Italy@1", estimator="timeseries.UniTSClassifier")
+    app.button_group(key="TS2Vec.mode").set_value("Manual").run()
+    app.number_input(key="UniTSClassifier.TS2Vec.n_epochs").set_value(3)
+    _press(app, "Start")
+    (run,) = filled.runs()
+    (encoder,) = build_estimator(run.spec, run.folder).encoders
+    assert (type(encoder).__name__, encoder.n_epochs) == ("TS2Vec", 3)
+
+
+def test_the_target_is_chosen_in_the_form(store, open_page):
+    X = np.random.default_rng(0).normal(size=(12, 30, 1))
+    frame = pd.DataFrame({"series_id": np.repeat(range(12), 30), "time": np.tile(range(30), 12)})
+    frame["value"], frame["kind"] = X.ravel(), np.repeat(["a", "b"] * 6, 30)
+    roles = {"series_id": "series_id", "time": "time", "value": "value"}
+    before = store.datasets.publish_frame(frame, "plain", roles)
+    app = open_page("time_series", data="plain@1", estimator="timeseries.UniTSClassifier")
+    assert "no label" in app.info[0].value
+    app.selectbox(key="target.plain").set_value("kind").run()
+    assert not app.info
+    _press(app, "Start")
+    assert store.dataset("plain@1").roles["label"] == ["kind"]
+    (run,) = store.runs()
+    assert run.spec["dataset"]["roles"]["label"] == ["kind"]
+    assert "label" not in before.roles
+
+
 def test_smart_queues_a_search(filled, open_page):
     app = open_page("time_series", data="Italy@1", estimator="timeseries.UniTSClassifier", mode="Smart")
     app.number_input(key="trials").set_value(3)
@@ -155,6 +211,18 @@ COLUMNS = pd.DataFrame({"name": ["x"], "n": [500], "missing": [0], "least": [0.0
         ("detect", {}, INDEX.assign(length=4), COLUMNS, "there is too little to see"),
         ("detect", {}, INDEX, COLUMNS.assign(missing=500), "The channel 'x' holds no value"),
         ("impute", {}, INDEX, COLUMNS.assign(most=0.0), "Every channel is constant"),
+        ("represent", {}, INDEX.head(1), COLUMNS, "One series is too few"),
+        ("represent", {"batch_size": 64}, INDEX, COLUMNS, "A batch_size of 64 is more than the 7 series"),
+        (
+            "classify",
+            {"encoders": ["CSL", {"$estimator": "timeseries.TST", "params": {"batch_size": 8}}]},
+            INDEX,
+            COLUMNS,
+            "A batch_size for TST of 8 is more than the 7 series that are learnt from: choose 7 or less",
+        ),
+        ("represent", {"window_size": 60}, INDEX, COLUMNS, "a window of 60 does not fit"),
+        ("detect", {"window": 51}, INDEX, COLUMNS, "a window of 51 does not fit"),
+        ("forecast", {"horizon": 10, "window": 30}, INDEX, COLUMNS, "a window of 30 and the 10 after it"),
     ],
 )
 def test_refusals(recipe, params, index, columns, sentence):

@@ -14,7 +14,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from tests.timeseries.conftest import padded
-from workbench.timeseries import TSTCC, TLoss, TS2Vec
+from workbench.timeseries import CSL, TNC, TST, TSTCC, TLoss, TS2Vec
+from workbench.timeseries.evaluation import fit_probe
 
 pytestmark = pytest.mark.proof
 
@@ -65,3 +66,16 @@ def test_linear_evaluation_on_uwave(archive, encoder, reported):
     accuracy = head.score(Z_test, y_test)
     print(f"{encoder.__name__} on UWaveGestureLibrary: {accuracy:.3f} (reported {reported})")
     assert accuracy >= reported - 0.03
+
+
+@pytest.mark.parametrize("encoder", [CSL, TNC, TST])
+def test_training_is_worth_more_than_the_random_network(archive, encoder):
+    """Of which nobody reported figures by this protocol: the mean over some sets, trained and not."""
+    found = []
+    for name in ("BasicMotions", "RacketSports", "NATOPS", "Epilepsy"):
+        X, y, X_test, y_test = archive(name)
+        models = (encoder(random_state=0, **options).fit(X) for options in ({"n_epochs": 0}, {}))
+        found.append([fit_probe(m.transform(X), y).model.score(m.transform(X_test), y_test) for m in models])
+        print(f"{encoder.__name__} on {name}: untrained {found[-1][0]:.3f}, trained {found[-1][1]:.3f}")
+    untrained, trained = np.mean(found, axis=0)
+    assert trained >= untrained

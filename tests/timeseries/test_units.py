@@ -128,6 +128,8 @@ def test_which_labels_are_missing():
     assert missing_labels(np.array([-1, 1, -1, 1])).sum() == 0  # two classes called −1 and 1
     assert missing_labels(np.array([-1, 0, 1, -1])).tolist() == [True, False, False, True]
     assert missing_labels(np.array([-1.0, 0.5, 1.0])).sum() == 0
+    assert missing_labels(np.array([-1, 0, 0])).tolist() == [True, False, False]
+    assert missing_labels(np.array([-1, -1])).all()
     assert missing_labels(np.array(["-1", "a", "b"])).sum() == 0
     assert missing_labels(np.array(["a", None, np.nan, "b"], dtype=object)).tolist() == [0, 1, 1, 0]
 
@@ -233,6 +235,13 @@ def test_ridge_is_scikit_learns_with_the_penalty_of_the_least_leave_one_out_erro
 
 def test_errors_say_what_is_wrong(short_motions, fitted):
     X, y, _, _ = short_motions
+    empty = X.copy()
+    empty[:, :, 1] = np.nan
+    for model in (UniTSClassifier("CSL"), TS2Vec(), CSL()):
+        with pytest.raises(ValueError, match="Variable 1 holds no observed value in any series; leave it"):
+            model.fit(empty, y)
+        with pytest.raises(ValueError, match="Every variable is constant over all series: there is nothing"):
+            model.fit(np.full(X.shape, 2.0), y)
     with pytest.raises(ValueError, match="All labelled series are of one class, 'a'; label some of another"):
         UniTSClassifier([fitted]).fit(X, ["a"] * 40)
     with pytest.raises(ValueError, match="No series has a label to learn from"):

@@ -14,7 +14,7 @@ from workbench.timeseries import (
 )
 from workbench.timeseries._windows import cut, spread, starts
 from workbench.timeseries.metrics import auc_pr, interval_coverage
-from workbench.timeseries.units_imputer import gap_distance, interpolate
+from workbench.timeseries.units_imputer import gap_distance, gap_length, interpolate
 
 
 def encoder(**params):
@@ -108,6 +108,11 @@ def test_exogenous_columns_that_decide_the_future_are_used(motion):
     found = told.predict(past, exog=cut(known[0], origins, 3))
     # Half of the error stays: the last value, which forecasts start from, has its own unknown share.
     assert np.abs(found - future).mean() < 0.6 * np.abs(plain.predict(past) - future).mean()
+    with pytest.raises(ValueError, match="exog was not given in fit"):
+        plain.predict(past, exog=cut(known[0], origins, 3))
+    missing = np.where(np.arange(300)[:, None] == 7, np.nan, known[:, :300])
+    with pytest.raises(ValueError, match="exog is missing at step 7 of series 0"):
+        UniTSForecaster(3, 10, [encoder()]).fit(X[:, :300], exog=missing)
     with pytest.raises(ValueError, match="exog must have the 1 columns that it had in fit"):
         told.predict(past)
     with pytest.raises(ValueError, match=r"exog must have shape \(97, 3, e\), not \(97, 2, 1\)"):
@@ -199,6 +204,8 @@ def test_lines_and_distances():
     X = np.array([np.nan, 2, np.nan, np.nan, 5, np.nan]).reshape(1, -1, 1)
     np.testing.assert_allclose(interpolate(X)[0, :, 0], [2, 2, 3, 4, 5, 5])
     assert gap_distance(np.isnan(X))[0, :, 0].tolist() == [1, 0, 1, 1, 0, 1]
+    assert gap_length(np.isnan(X))[0, :, 0].tolist() == [1, 0, 2, 2, 0, 1]
+    assert gap_length(np.ones((1, 3, 1), bool))[0, :, 0].tolist() == [3, 3, 3]
     assert interpolate(np.full((1, 3, 1), np.nan)).tolist() == [[[0], [0], [0]]]
 
 
@@ -221,6 +228,18 @@ def test_imputation_is_no_worse_than_lines_and_leaves_the_rest(motion, mask):
     done = model.transform(short)
     assert np.isfinite(done[0, :30]).all()
     assert np.isnan(done[0, 30:]).all()
+
+
+def test_a_gap_longer_than_any_in_training_is_bridged_by_a_line(motion):
+    model = UniTSImputer(40, [encoder()], mask="block", mask_ratio=0.25, max_windows=80, random_state=0)
+    model.fit(motion[0])
+    assert model.longest_ == 10
+    model.blend_ = np.ones(6)
+    gaps = motion[1].copy()
+    gaps[0, 100:110, 2] = gaps[0, 300:311, 2] = np.nan
+    filled, lines = model.transform(gaps), interpolate(gaps)
+    np.testing.assert_allclose(filled[0, 300:311, 2], lines[0, 300:311, 2])
+    assert not np.allclose(filled[0, 100:110, 2], lines[0, 100:110, 2])
 
 
 def test_block_gaps_are_filled_better_than_by_lines(motion):

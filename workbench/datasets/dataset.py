@@ -217,6 +217,18 @@ class Dataset(DatasetFile):
         """The same version as seen by an earlier revision of its roles."""
         return Dataset(self._store, self._entry, revision)
 
+    def seen_with(self, roles: Mapping[str, str | Sequence[str]]) -> Dataset:
+        """The same version as other roles would show it; nothing is written.
+
+        Raises
+        ------
+        DatasetError
+            In one sentence.
+        """
+        seen = Dataset(self._store, self._entry, self.role_revision)
+        seen.roles = check(roles, self.columns)
+        return seen
+
     def set_roles(self, roles: Mapping[str, str | Sequence[str]]) -> Dataset:
         """Write a new revision of the roles; runs keep the one that they used.
 

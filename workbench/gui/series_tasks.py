@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -11,17 +12,17 @@ import streamlit as st
 
 from workbench import registry, search
 from workbench.arrays import Split
-from workbench.datasets.roles import layout
 from workbench.errors import DatasetError
 from workbench.gui import navigation
 from workbench.gui.context import store
 from workbench.gui.failures import guard
 from workbench.gui.panels import plot, table
+from workbench.gui.pretraining import Pretraining, n_variables
 from workbench.gui.text import count, duration, md, score
 from workbench.parameters import describe
 from workbench.plots import scores, series_flow
 from workbench.timeseries._task import ENCODERS
-from workbench.timeseries.tasks import refuse
+from workbench.timeseries.tasks import refuse, refuse_columns
 
 if TYPE_CHECKING:
     from workbench.datasets import Dataset
@@ -39,6 +40,8 @@ __all__ = [
     "modes",
     "saved_encoders",
     "search_fields",
+    "settle",
+    "target",
 ]
 
 #: Ways to set up a run that are a search.
@@ -60,7 +63,7 @@ def advice(cls: type, dataset: Dataset) -> None:
                 navigation.link("datasets", "Give it roles", data=dataset.ref)
                 navigation.link("labels", "Label series", data=dataset.ref)
             return
-        known, n = _labelled(dataset.ref, dataset.role_revision)
+        known, n = _labelled(dataset)
         if known < n:
             said.append(
                 f"{count(known)} of {count(n)} series have a label; the encoders learn from the others too."
@@ -85,8 +88,14 @@ def advice(cls: type, dataset: Dataset) -> None:
         st.caption(" ".join(said))
 
 
-def check(cls: type, params: Mapping[str, Any], dataset: Dataset, split: Split) -> None:
-    """Refuse, in one sentence, what is bound to fail.
+def check(
+    cls: type,
+    params: Mapping[str, Any],
+    dataset: Dataset,
+    split: Split,
+    more: Sequence[str] = (),
+) -> None:
+    """Refuse, in one sentence, what is bound to fail; `more` are further data sets to pre-train on.
 
     Raises
     ------
@@ -96,9 +105,15 @@ def check(cls: type, params: Mapping[str, Any], dataset: Dataset, split: Split) 
     if not recipe.startswith("timeseries."):
         return
     _check_encoders(params, dataset)
-    index = _index(dataset.ref, dataset.role_revision)
+    refuse(recipe, params, _index_of(dataset), _channels(dataset), split)
+    for ref in more:
+        refuse_columns(_channels(store().dataset(ref)), of=f" of {ref}")
+
+
+def _channels(dataset: Dataset) -> pd.DataFrame:
+    """What the profile knows of the measured columns."""
     values = set(dataset.roles["value"])
-    columns = pd.DataFrame(
+    return pd.DataFrame(
         [
             {
                 "name": column["name"],
@@ -112,7 +127,52 @@ def check(cls: type, params: Mapping[str, Any], dataset: Dataset, split: Split) 
         ],
         columns=["name", "n", "missing", "least", "most"],
     )
-    refuse(recipe, params, index, columns, split)
+
+
+def target(cls: type, dataset: Dataset) -> Dataset:
+    """A field for what is to be found out: the column of labels, or the measured channels.
+
+    Returns
+    -------
+    Dataset
+        As seen with the roles that were chosen; they are written when a run is started, by `settle`.
+    """
+    kind = registry.recipe_of(cls).rpartition(".")[2]
+    roles = {role: list(columns) for role, columns in dataset.roles.items()}
+    if kind in ("classify", "regress"):
+        used = {name for role, columns in roles.items() if role not in ("label", "field") for name in columns}
+        offered = [column.name for column in dataset.columns if column.name not in used]
+        now = roles.get("label", [None])[0]
+        if not offered:
+            return dataset
+        chosen = st.selectbox(
+            "Target",
+            offered,
+            index=None if now is None else offered.index(now),
+            key=f"target.{dataset.name}",
+            placeholder="No column has the role 'label' yet",
+            help="The column that is to be foretold; starting a run gives it the role 'label'.",
+        )
+        if chosen is not None:
+            roles["label"] = [chosen]
+    elif kind in ("forecast", "detect", "impute") and n_variables(dataset) not in (None, 1):
+        channels = st.multiselect(
+            "Target",
+            roles["value"],
+            default=roles["value"],
+            key=f"channels.{dataset.name}",
+            help="The channels that are used; starting a run takes the role 'value' from the others.",
+        )
+        roles["value"] = list(channels) or roles["value"]
+    if "field" in roles:
+        roles["field"] = [name for name in roles["field"] if name not in roles.get("label", [])]
+    roles = {role: columns for role, columns in roles.items() if columns}
+    return dataset if roles == dataset.roles else dataset.seen_with(roles)
+
+
+def settle(dataset: Dataset) -> Dataset:
+    """Write the roles that were chosen, as the next revision, where they differ."""
+    return store().dataset(dataset.ref).set_roles(dataset.roles)
 
 
 def modes(cls: type) -> list[str]:
@@ -152,9 +212,9 @@ def _encoder_name(model: Model) -> str | None:
 def _check_encoders(params: Mapping[str, Any], dataset: Dataset) -> None:
     """Refuse saved encoders that were fitted on another number of variables."""
     asked = params.get("encoders", ())
-    n_channels = len(dataset.roles["value"]) if layout(dataset.roles) == "long" else 1
+    n_channels = n_variables(dataset)
     for one in asked if isinstance(asked, list) else ():
-        if isinstance(one, dict) and layout(dataset.roles) != "fully long":
+        if isinstance(one, dict) and "$model" in one and n_channels is not None:
             fitted = store().models.get(one["$model"]).learned("n_channels_")
             if fitted is not None and fitted != n_channels:
                 raise DatasetError(
@@ -163,7 +223,7 @@ def _check_encoders(params: Mapping[str, Any], dataset: Dataset) -> None:
                 )
 
 
-def flow(cls: type, params: Mapping[str, Any], dataset: Dataset) -> None:
+def flow(cls: type, params: Mapping[str, Any], dataset: Dataset, chosen: Pretraining | None = None) -> None:
     """The way from the data to the answer, as the form has it now."""
     if "encoders" not in {p.name for p in describe(cls)}:
         return
@@ -171,17 +231,26 @@ def flow(cls: type, params: Mapping[str, Any], dataset: Dataset) -> None:
     asked = given["encoders"]
     names = asked.split("+") if isinstance(asked, str) else list(asked)
     tuned = given.get("mode") == "fine_tune"
-    encoders = [
-        (one["$model"], "saved") if isinstance(one, dict) else (one, _epochs_of(one, given)) for one in names
-    ]
+    chosen = chosen or Pretraining()
     fig = series_flow.flow(
-        data=dataset.ref,
-        encoders=encoders,
+        data=[dataset.ref, *chosen.more],
+        encoders=[_box(one, given, chosen.smart) for one in names],
         fusion=str(given["fusion"]),
         task=cls.__name__.removeprefix("UniTS"),
         tuned=tuned,
     )
     plot(fig, "flow")
+
+
+def _box(one: Any, given: Mapping[str, Any], smart: Sequence[str]) -> tuple[str, str]:
+    """An encoder's name, and how it comes about."""
+    if isinstance(one, str):
+        return one, "searched for" if one in smart else _epochs_of(one, given)
+    if "$model" in one:
+        return one["$model"], "saved"
+    name = one["$estimator"].rpartition(".")[2]
+    epochs = one["params"].get("n_epochs")
+    return name, _epochs_of(name, {"pretrain_epochs": epochs}) + ", by hand"
 
 
 def _epochs_of(name: str, given: Mapping[str, Any]) -> str:
@@ -292,13 +361,17 @@ def _time_left(main: Run, found: list[Run], planned: int) -> None:
 
 
 @st.cache_data(max_entries=20, show_spinner=False)
-def _index(ref: str, revision: int) -> pd.DataFrame:
-    return store().dataset(ref).with_roles(revision).series_index()
+def _index(ref: str, revision: int, roles: str) -> pd.DataFrame:
+    return store().dataset(ref).with_roles(revision).seen_with(json.loads(roles)).series_index()
 
 
-def _labelled(ref: str, revision: int) -> tuple[int, int]:
+def _index_of(dataset: Dataset) -> pd.DataFrame:
+    return _index(dataset.ref, dataset.role_revision, json.dumps(dataset.roles))
+
+
+def _labelled(dataset: Dataset) -> tuple[int, int]:
     try:
-        index = _index(ref, revision)
+        index = _index_of(dataset)
     except DatasetError as error:
         st.warning(md(str(error)))
         return 0, 0

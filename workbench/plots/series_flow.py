@@ -14,30 +14,35 @@ _STAGES = ("Data", "Pre-training", "Encoders", "Fusion", "Task")
 
 
 def flow(
-    *, data: str, encoders: Sequence[tuple[str, str]], fusion: str, task: str, tuned: bool = False
+    *,
+    data: Sequence[str],
+    encoders: Sequence[tuple[str, str]],
+    fusion: str,
+    task: str,
+    tuned: bool = False,
 ) -> go.Figure:
     """Boxes from left to right, joined by what passes between them.
 
     Parameters
     ----------
-    data : str
-        The data set.
+    data : sequence of str
+        The data sets; the first is what the task is about, all are pre-trained on.
     encoders : sequence of (name, how it comes about)
         The second is "saved" for one that is taken as it is, and has no pre-training.
     fusion, task : str
     tuned : bool
         Whether encoders and fusion are trained with the task once more.
     """
-    n = max(len(encoders), 1)
-    rows = [(n - 1) / 2 - i for i in range(n)]
-    boxes = [(0, 0.0, data)]
-    edges = []
+    n = max(len(encoders), len(data), 1)
+    sources, rows = _rows(len(data)), _rows(len(encoders))
+    boxes: list[tuple[int, float, str]] = [(0, y, name) for y, name in zip(sources, data, strict=True)]
+    edges: list[tuple[tuple[int, float], tuple[int, float]]] = []
     for y, (name, how) in zip(rows, encoders, strict=True):
         if how != "saved":
             boxes.append((1, y, how))
-            edges += [((0, 0.0), (1, y)), ((1, y), (2, y))]
+            edges += [*(((0, source), (1, y)) for source in sources), ((1, y), (2, y))]
         else:
-            edges.append(((0, 0.0), (2, y)))
+            edges.append(((0, sources[0]), (2, y)))
         boxes.append((2, y, name if how != "saved" else f"{name} (saved)"))
         edges.append(((2, y), (3, 0.0)))
     boxes += [(3, 0.0, fusion), (4, 0.0, task)]
@@ -69,3 +74,8 @@ def flow(
     fig.update_xaxes(visible=False, range=[-0.6, 4.6])
     fig.update_yaxes(visible=False, range=[-(n - 1) / 2 - 0.75, top + 0.25])
     return fig
+
+
+def _rows(n: int) -> list[float]:
+    """Heights of `n` boxes one below the other, about 0."""
+    return [(n - 1) / 2 - i for i in range(n)]

@@ -74,7 +74,7 @@ def build(
     else:
         cls = _class(registry.estimator(estimator) if isinstance(estimator, str) else estimator)
         given = {} if isinstance(estimator, str | type) else _changed_params(estimator)
-        given.update(params or {})
+        given.update({key: _made(value) for key, value in (params or {}).items()})
         given = _seeded(_checked(cls, given), given, seed)
     source_file, path = None, estimator if isinstance(estimator, str) else None
     if path is None and source.is_importable(cls):
@@ -178,6 +178,26 @@ def _changed_params(estimator: Any) -> dict[str, Any]:
     }
 
 
+def _made(value: Any) -> Any:
+    """What was submitted as JSON, with the registered estimators in it made and checked; see `encode`.
+
+    Others, which an import path would name, are left as they are, and so refused: this may come from afar.
+    """
+    if isinstance(value, list):
+        return [_made(item) for item in value]
+    if not isinstance(value, dict) or not _is_registered(value):
+        return value
+    params = {key: _made(item) for key, item in value["params"].items()}
+    return _checked(registry.estimator(value["$estimator"]), params)
+
+
+def _is_registered(value: dict[str, Any]) -> bool:
+    """Whether a dictionary stands for an estimator that is registered."""
+    if set(value) != {"$estimator", "params"} or not isinstance(value["params"], dict):
+        return False
+    return value["$estimator"] in registry.estimator_names()
+
+
 def _seeded(estimator: Any, given: dict[str, Any], seed: int) -> dict[str, Any]:
     """`given`, with `seed` for every ``random_state`` that is None, those of nested estimators included.
 
@@ -253,6 +273,9 @@ def encode(value: Any, key: str) -> Any:
         return [encode(item, key) for item in value]
     if isinstance(value, dict) and set(value) == {"$model"}:
         return value
+    if isinstance(value, dict) and _is_registered(value):
+        params = {k: encode(item, f"{key}.{k}") for k, item in value["params"].items()}
+        return {"$estimator": value["$estimator"], "params": params}
     if isinstance(value, dict) and all(isinstance(k, str) and not k.startswith("$") for k in value):
         return {k: encode(item, key) for k, item in value.items()}
     if hasattr(value, "item") and getattr(value, "ndim", None) == 0:  # a numpy scalar

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import _check_feature_names, check_array, check_is_fitted, validate_data
 
-from workbench.timeseries.preprocessing import as_series, series_lengths
+from workbench.timeseries.preprocessing import as_series, check_informative, series_lengths
 
 if TYPE_CHECKING:
     import torch
@@ -32,7 +32,13 @@ class SeriesEstimator(BaseEstimator):
             "ensure_min_samples": min_samples,
         }
         if not hasattr(X, "ndim") and not hasattr(X, "columns"):
-            X = np.asarray(X)
+            try:
+                X = np.asarray(X)
+            except ValueError as error:
+                raise ValueError(
+                    "X holds series of different shapes: give one array (n, T, d), the shorter series padded "
+                    "with NaN at the end."
+                ) from error
         if getattr(X, "ndim", 2) != 3:
             # The columns of a table are time steps; scikit-learn wants as many as in fit. A series of
             # another length is given as (n, T, 1).
@@ -47,6 +53,7 @@ class SeriesEstimator(BaseEstimator):
                 self.n_features_in_ = X.shape[2]
         series = as_series(X)
         if reset:
+            check_informative(series)
             self.n_dims_in_ = X.ndim
         elif series.shape[2] != self.n_channels_:
             raise ValueError(

@@ -9,7 +9,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
-__all__ = ["block_mask", "geometric_mask", "hidden_cells"]
+__all__ = ["block_mask", "check_ratio", "geometric_mask", "hidden_cells"]
+
+
+def check_ratio(ratio: float, mean_length: float) -> None:
+    """Refuse a share that runs of that length cannot reach: a visible step lies between any two of them.
+
+    Raises
+    ------
+    ValueError
+    """
+    most = mean_length / (1 + mean_length)
+    if ratio > most:
+        raise ValueError(
+            f"mask_ratio={ratio} cannot be reached by runs of mask_length={mean_length}: hide at most "
+            f"{most:.3g}, or in longer runs."
+        )
 
 
 def geometric_mask(

@@ -97,6 +97,8 @@ class SeriesTask(SeriesEstimator):
             if self.pretrain_epochs is not None:
                 made.set_params(n_epochs=self.pretrain_epochs)
             one = made.set_params(verbose=self.verbose)
+        if isinstance(one, type):
+            raise ValueError(f"{one.__name__} is a class: give an encoder, {one.__name__}().")
         if not isinstance(one, SeriesEncoder) or not hasattr(one, "transform"):
             raise ValueError(
                 f"{type(one).__name__} is not an encoder of series; take {', '.join(ENCODERS)}, by name or "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import numpy as np
 import torch
@@ -76,7 +77,12 @@ class Discriminator(nn.Module):
                 nn.init.xavier_uniform_(layer.weight)
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        return self.layers(torch.cat([a, b], -1))[..., 0]
+        """Logits of pairs (…, B), of anchors (B, F) and windows (…, B, F)."""
+        first = cast(nn.Linear, self.layers[0])
+        # The first layer of [a, b], its two halves apart: an anchor stands in many pairs.
+        of_a, of_b = first.weight.split(a.shape[-1], 1)
+        found = F.linear(a, of_a) + F.linear(b, of_b, first.bias)
+        return self.layers[1:](found)[..., 0]
 
 
 def neighbourhood_loss(near: Tensor, far: Tensor, positive_weight: float) -> Tensor:
@@ -146,7 +152,7 @@ def pretraining(
         repeated = x[indices].repeat(1 + 2 * n_pairs, 1, 1)
         length = torch.minimum(lengths[rows], torch.tensor(window)).repeat(1 + 2 * n_pairs)
         found = encoder.encoder(windows(repeated, start, length)).unflatten(0, (-1, len(rows)))
-        z, neighbours, others = found[0].expand(n_pairs, -1, -1), found[1 : 1 + n_pairs], found[1 + n_pairs :]
-        return neighbourhood_loss(discriminator(z, neighbours), discriminator(z, others), positive_weight), {}
+        near_logits, far_logits = discriminator(found[0], found[1:]).split(n_pairs)
+        return neighbourhood_loss(near_logits, far_logits, positive_weight), {}
 
     return Pretraining(model, step)

@@ -20,6 +20,7 @@ __all__ = [
     "as_series",
     "bridge_gaps",
     "channel_scales",
+    "check_informative",
     "fill_gaps",
     "series_lengths",
     "standardize",
@@ -67,6 +68,23 @@ def series_lengths(X: Series) -> NDArray[np.int64]:
     if len(empty):
         raise ValueError(f"Series {empty[0]} holds no observed value; remove it.")
     return lengths.astype(np.int64)
+
+
+def check_informative(X: Series) -> None:
+    """Refuse series from which nothing can be learnt.
+
+    Raises
+    ------
+    ValueError
+        If a variable is observed in no series, or every variable has one and the same value throughout. (Of
+        single steps, seen relative to themselves, all are 0.)
+    """
+    low, high = (extreme.reduce(X, axis=(0, 1)) for extreme in (np.fmin, np.fmax))  # NaN where never observed
+    empty = np.flatnonzero(np.isnan(low))
+    if len(empty):
+        raise ValueError(f"Variable {empty[0]} holds no observed value in any series; leave it out.")
+    if X.shape[1] > 1 and (low == high).all():
+        raise ValueError("Every variable is constant over all series: there is nothing to learn.")
 
 
 def bridge_gaps(X: Series) -> NDArray[np.float64]:

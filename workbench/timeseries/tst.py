@@ -140,6 +140,9 @@ class TST(StepEncoder):
         self.verbose = verbose
 
     def _prepare_fit(self, X: Series) -> None:
+        from workbench.timeseries._masks import check_ratio
+
+        check_ratio(self.mask_ratio, self.mask_length)
         if self.n_features % self.n_heads:
             raise ValueError(
                 f"n_features={self.n_features} cannot be divided among n_heads={self.n_heads} heads; "

@@ -113,8 +113,8 @@ class UniTSClassifier(ClassifierMixin, LabelTask):
         X : array-like of shape (n, T, d) or (n, T)
             Series, NaN-padded at the end where lengths differ.
         y : array-like of shape (n,)
-            Labels; a missing one is None or NaN, or −1 where the others are whole numbers from 0 of at
-            least two classes.
+            Labels; a missing one is None or NaN, or −1 where the others are whole numbers from 0. (Only −1
+            and 1 are two classes.)
         domain : array-like of shape (n,), optional
             "source" or "target" for each series. Encoders learn from both, the head from labels of the
             source only; labels of the target are used for `domain_scores_` and nothing else.
@@ -133,7 +133,7 @@ class UniTSClassifier(ClassifierMixin, LabelTask):
             raise ValueError("UniTSClassifier requires y to be passed, but the target y is None.")
         series = self._check_series(X, reset=True, min_samples=2)
         self.n_channels_ = series.shape[2]
-        labels = column_or_1d(y, warn=True)
+        labels = column_or_1d(as_labels(y), warn=True)
         check_consistent_length(series, labels)
         if labels.dtype.kind == "f":
             check_array(labels, ensure_2d=False, ensure_all_finite="allow-nan", input_name="y")
@@ -223,8 +223,15 @@ class UniTSClassifier(ClassifierMixin, LabelTask):
         return tags
 
 
+def as_labels(y: Any) -> Any:
+    """`y`; a list in which some labels are missing as an array of objects, or NaN would become a word."""
+    if isinstance(y, (list, tuple)) and any(label is None or label != label for label in y):
+        return np.array(y, dtype=object)
+    return y
+
+
 def missing_labels(y: NDArray[Any]) -> NDArray[np.bool_]:
-    """Which labels are missing: None, NaN, or −1 beside whole numbers from 0 of at least two classes."""
+    """Which labels are missing: None, NaN, or −1 where the others are whole numbers from 0, not 1 alone."""
     missing = np.asarray(pd.isna(y))
     values = y[~missing]
     try:
@@ -234,12 +241,8 @@ def missing_labels(y: NDArray[Any]) -> NDArray[np.bool_]:
     if values.dtype.kind in "US" or (values.dtype == object and any(isinstance(v, str) for v in values)):
         return missing
     others = numbers[numbers != -1]
-    if (
-        (numbers == -1).any()
-        and len(np.unique(others)) >= 2
-        and (others >= 0).all()
-        and (others % 1 == 0).all()
-    ):
+    # −1 and 1 are two classes as often as not.
+    if (numbers == -1).any() and set(others) != {1.0} and (others >= 0).all() and (others % 1 == 0).all():
         missing = missing.copy()
         missing[~missing] = numbers == -1
     return missing

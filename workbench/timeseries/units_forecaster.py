@@ -154,7 +154,8 @@ class UniTSForecaster(WindowTask):
         y : None
             Ignored.
         exog : array-like of shape (n, T, e), optional
-            Columns that are known ahead (a calendar, a price list), at the steps of `X`.
+            Columns that are known ahead (a calendar, a price list), at the steps of `X`; none may be missing
+            before a series' end.
 
         Returns
         -------
@@ -174,7 +175,7 @@ class UniTSForecaster(WindowTask):
                 f"horizon={self.horizon} leaves nothing to see of series of {lengths.max()} steps{table}; "
                 "foretell fewer steps, or give longer series."
             )
-        columns = self._checked_exog(exog, len(series), np.asarray(X).shape[1])
+        columns = self._checked_exog(exog, len(series), np.asarray(X).shape[1], lengths)
         self.n_exog_ = 0 if columns is None else columns.shape[2]
         self.window_ = self._window_for(series, room, min(max(2 * self.horizon, 48), max(room // 2, 1)))
         past, future, known, held = self._training_windows(fill_gaps(series), lengths, columns)
@@ -215,7 +216,10 @@ class UniTSForecaster(WindowTask):
         return found[:, :, 0] if np.asarray(X).ndim == 2 else found
 
     def predict_quantiles(
-        self, X: ArrayLike, quantiles: Sequence[float] = (0.1, 0.5, 0.9), exog: ArrayLike | None = None
+        self,
+        X: ArrayLike,
+        quantiles: float | Sequence[float] = (0.1, 0.5, 0.9),
+        exog: ArrayLike | None = None,
     ) -> NDArray[np.float64]:
         """Quantiles of the steps to come, by the errors on the windows of the calibration.
 
@@ -226,7 +230,7 @@ class UniTSForecaster(WindowTask):
         ----------
         X, exog
             As of `predict`.
-        quantiles : sequence of float
+        quantiles : float or sequence of float
 
         Returns
         -------
@@ -239,8 +243,9 @@ class UniTSForecaster(WindowTask):
                 "No window was kept to calibrate quantiles; fit with calibration above 0 and longer series."
             )
         ordered = np.sort(self.residuals_, axis=0)
-        result = np.empty((*found.shape, len(quantiles)))
-        for i, q in enumerate(quantiles):
+        levels = np.atleast_1d(np.asarray(quantiles, dtype=float))
+        result = np.empty((*found.shape, len(levels)))
+        for i, q in enumerate(levels):
             if not 0 < q < 1:
                 raise ValueError(f"A quantile lies between 0 and 1, not at {q}.")
             rank = np.ceil((count + 1) * q) if q >= 0.5 else np.floor((count + 1) * q)
@@ -258,7 +263,11 @@ class UniTSForecaster(WindowTask):
             )
         columns = self._checked_exog(exog, len(series), self.horizon)
         if (0 if columns is None else columns.shape[2]) != self.n_exog_:
-            raise ValueError(f"exog must have the {self.n_exog_} columns that it had in fit.")
+            raise ValueError(
+                f"exog must have the {self.n_exog_} columns that it had in fit."
+                if self.n_exog_
+                else "exog was not given in fit: leave it out, or fit with it."
+            )
         filled = fill_gaps(series)
         past = np.stack([one[n - self.window_ : n] for one, n in zip(filled, lengths, strict=True)])
         shown, last, scale = _relative(np.nan_to_num(past))
@@ -266,13 +275,30 @@ class UniTSForecaster(WindowTask):
         outputs = self._linear(np.hstack([self._features(shown), beside]))
         return outputs.reshape(len(shown), self.horizon, -1) * scale + last, scale
 
-    def _checked_exog(self, exog: ArrayLike | None, n: int, steps: int) -> NDArray[np.float64] | None:
+    def _checked_exog(
+        self, exog: ArrayLike | None, n: int, steps: int, lengths: NDArray[np.int64] | None = None
+    ) -> NDArray[np.float64] | None:
+        """`exog` as (n, steps, e); it may be missing beyond the series' `lengths` alone."""
         if exog is None:
             return None
-        columns = check_array(exog, allow_nd=True, dtype=float, estimator=self, input_name="exog")
+        columns = check_array(
+            exog,
+            allow_nd=True,
+            dtype=float,
+            ensure_all_finite="allow-nan",
+            estimator=self,
+            input_name="exog",
+        )
         if columns.ndim != 3 or columns.shape[:2] != (n, steps):
             raise ValueError(f"exog must have shape ({n}, {steps}, e), not {columns.shape}.")
-        return columns
+        within = np.arange(steps) < (np.full(n, steps) if lengths is None else lengths)[:, None]
+        missing = np.isnan(columns) & within[:, :, None]
+        if missing.any():
+            row, step, _ = np.argwhere(missing)[0]
+            raise ValueError(
+                f"exog is missing at step {step} of series {row}: what is known ahead has no gaps."
+            )
+        return np.nan_to_num(columns)
 
     def _training_windows(
         self, X: NDArray[np.float64], lengths: NDArray[np.int64], exog: NDArray[np.float64] | None

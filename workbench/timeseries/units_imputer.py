@@ -19,7 +19,7 @@ from workbench.timeseries._windows import WindowTask, cut, spread, starts
 from workbench.timeseries.fusion import Fusion
 from workbench.timeseries.preprocessing import channel_scales, series_lengths
 
-__all__ = ["UniTSImputer", "gap_distance", "interpolate"]
+__all__ = ["UniTSImputer", "gap_distance", "gap_length", "interpolate"]
 
 #: Distances to the nearest observed value beyond which the next weight holds.
 _DISTANCES = np.array([1, 2, 4, 8, 16])
@@ -31,7 +31,8 @@ class UniTSImputer(TransformerMixin, WindowTask):
     Values are hidden from windows of the training; the head learns to give the whole window back from the
     encoders' fused features of what is left [1]_. That reconstruction and a straight line over the gap are
     then mixed, by weights for the distance to the nearest observed value that are learnt on other windows:
-    next to an observed value a line is hard to beat, far from one it knows nothing.
+    next to an observed value a line is hard to beat, far from one it knows nothing. A gap that is longer than
+    any hidden in training gets the line alone; ``mask="block"`` with a larger share trains for longer ones.
 
     Parameters
     ----------
@@ -79,6 +80,8 @@ class UniTSImputer(TransformerMixin, WindowTask):
         Steps of a window.
     blend_ : ndarray, shape (6,)
         Weight of the reconstruction at distances of 1, 2, to 4, to 8, to 16 and more steps.
+    longest_ : int
+        Steps of the longest gap that is reconstructed.
     mean_, scale_ : ndarray, shape (d,)
         Mean and deviation of the variables.
     encoders_ : list
@@ -161,7 +164,11 @@ class UniTSImputer(TransformerMixin, WindowTask):
         -------
         self
         """
+        from workbench.timeseries._masks import check_ratio
+
         self._validate_params()
+        if self.mask == "geometric":
+            check_ratio(self.mask_ratio, self.mask_length)
         series, lengths = self._checked_fit(X)
         longest = int(lengths.max())
         self.window_ = self._window_for(series, longest, 96)
@@ -177,6 +184,7 @@ class UniTSImputer(TransformerMixin, WindowTask):
         hidden = self._hide(true.shape, int(random.randint(2**31 - 1))) & ~np.isnan(true)
         shown, distance = interpolate(np.where(hidden, np.nan, true)), gap_distance(hidden | np.isnan(true))
         wanted, known = interpolate(true), ~np.isnan(true)
+        self.longest_ = int(gap_length(hidden).max())
         source = self._fit_encoders(shown)
         features = self._fit_fusion(shown)
         flat = wanted.reshape(len(true), -1)
@@ -222,7 +230,8 @@ class UniTSImputer(TransformerMixin, WindowTask):
         return filled[:, :, 0] if np.asarray(X).ndim == 2 else filled
 
     def held_out_error(self, X: ArrayLike, random_state: int = 0) -> dict[str, float]:
-        """Errors on observed values that are hidden as in training, in units of the variables' deviation.
+        """Errors on observed values, in units of the variables' deviation; each window's are hidden as in
+        training.
 
         Parameters
         ----------
@@ -237,7 +246,10 @@ class UniTSImputer(TransformerMixin, WindowTask):
         """
         check_is_fitted(self)
         series = self._check_series(X, reset=False).astype(np.float64)
-        hidden = self._hide(series.shape, random_state) & ~np.isnan(series)
+        n, steps, d = series.shape
+        stretches = -(-steps // self.window_)
+        drawn = self._hide((n * stretches, self.window_, d), random_state)
+        hidden = drawn.reshape(n, stretches * self.window_, d)[:, :steps] & ~np.isnan(series)
         # A series keeps its last step, or it would become shorter.
         for row, length in enumerate(series_lengths(series)):
             hidden[row, length - 1] = False
@@ -274,7 +286,8 @@ class UniTSImputer(TransformerMixin, WindowTask):
         parts = cut(padded, first, self.window_)
         found = spread(self._linear(self._features(parts)).reshape(parts.shape), first, len(padded))[:length]
         weight = self.blend_[np.searchsorted(_DISTANCES, gap_distance(missing[None])[0])]
-        return lines + np.where(missing, weight, 0.0) * (found - lines)
+        learnt = missing & (gap_length(missing[None])[0] <= self.longest_)
+        return lines + np.where(learnt, weight, 0.0) * (found - lines)
 
 
 def interpolate(X: Series) -> NDArray[np.float64]:
@@ -288,6 +301,21 @@ def interpolate(X: Series) -> NDArray[np.float64]:
         gaps, seen = np.flatnonzero(missing[i, :, d]), np.flatnonzero(~missing[i, :, d])
         filled[i, gaps, d] = np.interp(gaps, seen, X[i, seen, d]) if len(seen) else 0.0
     return filled
+
+
+def gap_length(missing: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Steps of the gap that each missing value is in, 0 where it is observed.
+
+    Parameters
+    ----------
+    missing : ndarray of bool, shape (n, T, d)
+    """
+    steps = missing.shape[1]
+    index = np.arange(steps)[None, :, None]
+    before = np.maximum.accumulate(np.where(missing, -1, index), axis=1)
+    after = np.minimum.accumulate(np.where(missing, steps, index)[:, ::-1], axis=1)[:, ::-1]
+    lengths: NDArray[np.int64] = np.where(missing, after - before - 1, 0)
+    return lengths
 
 
 def gap_distance(missing: NDArray[np.bool_]) -> NDArray[np.int64]:

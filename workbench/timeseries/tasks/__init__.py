@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workbench.timeseries.tasks._refusals import refuse
+from workbench.timeseries.tasks._refusals import refuse, refuse_columns
 from workbench.timeseries.tasks.baselines import baselines
 from workbench.timeseries.tasks.classify import classify
 from workbench.timeseries.tasks.cluster import cluster
@@ -11,4 +11,14 @@ from workbench.timeseries.tasks.forecast import forecast
 from workbench.timeseries.tasks.impute import impute
 from workbench.timeseries.tasks.regress import regress
 
-__all__ = ["baselines", "classify", "cluster", "detect", "forecast", "impute", "refuse", "regress"]
+__all__ = [
+    "baselines",
+    "classify",
+    "cluster",
+    "detect",
+    "forecast",
+    "impute",
+    "refuse",
+    "refuse_columns",
+    "regress",
+]

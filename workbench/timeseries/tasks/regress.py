@@ -69,7 +69,8 @@ def regress(
             f"The labels of {data.ref} are no numbers: classify these series, or give another column the "
             "role 'label'."
         ) from None
-    train, test = split.indices(len(series.X), y=None, column=series.split, seed=seed)
+    # As every other recipe divides them: an encoder pre-trained by itself has not seen this test part.
+    train, test = split.indices(len(series.X), y=series.y, column=series.split, seed=seed)
     target = np.zeros(len(train), bool) if series.domain is None else series.domain[train] == "target"
     learns, tested = train[~np.isnan(numbers[train]) & ~target], test[~np.isnan(numbers[test])]
     if series.domain is not None:
