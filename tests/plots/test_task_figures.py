@@ -127,7 +127,7 @@ def test_a_medoid_is_a_star_and_probabilities_name_the_truth():
 
 def test_the_flow_shows_what_is_trained_and_what_is_taken_as_it_is():
     fig = series_flow.flow(
-        data="Italy@1",
+        data=["Italy@1"],
         encoders=[("CSL", "200 epochs"), ("mine@2", "saved")],
         fusion="concat",
         task="Classifier",
@@ -137,3 +137,15 @@ def test_the_flow_shows_what_is_trained_and_what_is_taken_as_it_is():
     assert list(boxes.x) == [0, 1, 2, 2, 3, 4]
     ends = list(zip(lines.x[::3], lines.x[1::3], strict=True))
     assert ends == [(0, 1), (1, 2), (2, 3), (0, 2), (2, 3), (3, 4)]
+
+
+def test_every_data_set_leads_to_the_pre_training_and_only_the_first_to_what_is_saved():
+    encoders = [("CSL", "200 epochs"), ("mine@2", "saved")]
+    fig = series_flow.flow(data=["a@1", "b@1", "c@1"], encoders=encoders, fusion="concat", task="Classifier")
+    lines, boxes = fig.data
+    place = dict(zip(boxes.text, zip(boxes.x, boxes.y, strict=True), strict=True))
+    points = list(zip(lines.x, lines.y, strict=True))
+    edges = set(zip(points[::3], points[1::3], strict=True))
+    assert {(place[name], place["200 epochs"]) for name in ("a@1", "b@1", "c@1")} <= edges
+    into_saved = {start for start, end in edges if end == place["mine@2 (saved)"]}
+    assert into_saved == {place["a@1"]}
