@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 PY      = $(VENV)/bin/python
 DATA   ?= ../shared/data
+# Tests start hundreds of short processes: none of them should compile what another has compiled.
+unexport PYTHONDONTWRITEBYTECODE
 .PHONY: run test slow cluster proof lint format evidence clean
 
 run: $(VENV)/.samples

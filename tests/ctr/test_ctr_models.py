@@ -38,16 +38,26 @@ _REASONS = {
 }
 
 
+def _small(one):
+    if one in (LRClassifier, FMClassifier):
+        return one(n_epochs=8, batch_size=32, learning_rate=0.1, random_state=0)
+    return one(n_epochs=6, batch_size=32, learning_rate=0.02, hidden=(16,), random_state=0)
+
+
 @parametrize_with_checks(
-    [
-        one(n_epochs=8, batch_size=32, learning_rate=0.1, random_state=0)
-        if one in (LRClassifier, FMClassifier)
-        else one(n_epochs=6, batch_size=32, learning_rate=0.02, hidden=(16,), random_state=0)
-        for one in ALL
-    ],
+    [_small(DeepFMClassifier)],
     expected_failed_checks=lambda estimator: _REASONS,
 )
 def test_scikit_learn_rules(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.slow
+@parametrize_with_checks(
+    [_small(one) for one in ALL if one is not DeepFMClassifier],
+    expected_failed_checks=lambda estimator: _REASONS,
+)
+def test_scikit_learn_rules_of_the_other_models(estimator, check):
     check(estimator)
 
 

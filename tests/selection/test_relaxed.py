@@ -32,6 +32,7 @@ _REASONS = {
 }
 
 
+@pytest.mark.slow
 @parametrize_with_checks(
     [AutoFieldSelector(TINY, max_fields=2), STGSelector(TINY), OptFSSelector(TINY)],
     expected_failed_checks=lambda estimator: _REASONS,

@@ -32,6 +32,7 @@ class Turns(FieldSelector):
         return scores, None
 
 
+@pytest.mark.slow
 @parametrize_with_checks(
     [StabilitySelector(TINY, n_resamples=4, max_fields=2)], expected_failed_checks=lambda e: _REASONS
 )

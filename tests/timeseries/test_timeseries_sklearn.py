@@ -1,5 +1,6 @@
 """scikit-learn's own checks of every public estimator."""
 
+import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from workbench.timeseries import (
@@ -37,20 +38,30 @@ def expected_failures(estimator):
 @parametrize_with_checks(
     [
         CSL(n_epochs=1, n_scales=1, n_shapelets=3, device="cpu"),
+        UniTSClassifier([TINY], mode="fine_tune", n_epochs=1, penalty=1.0, device="cpu"),
+        UniTSAnomalyDetector(1, [TINY], device="cpu"),
+    ],
+    expected_failed_checks=expected_failures,
+)
+def test_scikit_learn_check(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.slow
+@parametrize_with_checks(
+    [
         CSLClassifier(n_epochs=1, tune_epochs=2, n_scales=1, n_shapelets=3, device="cpu"),
         TLoss(n_epochs=1, n_features=4, n_hidden=4, depth=2, n_reduced=4, n_negatives=1, device="cpu"),
         TS2Vec(n_epochs=1, n_features=4, n_hidden=4, depth=2, device="cpu"),
         TNC(n_epochs=1, n_features=4, n_hidden=4, n_pairs=2, device="cpu"),
         TSTCC(n_epochs=1, n_features=8, device="cpu"),
-        UniTSClassifier([TINY], mode="fine_tune", n_epochs=1, penalty=1.0, device="cpu"),
         UniTSRegressor([TINY], device="cpu"),
         UniTSClusterer(2, [TINY], device="cpu"),
         UniTSForecaster(1, 1, [TINY], device="cpu"),
-        UniTSAnomalyDetector(1, [TINY], device="cpu"),
         UniTSImputer(1, [TINY], device="cpu"),
         TST(n_epochs=1, n_features=4, n_heads=2, n_layers=1, n_hidden=4, device="cpu"),
     ],
     expected_failed_checks=expected_failures,
 )
-def test_scikit_learn_check(estimator, check):
+def test_scikit_learn_check_of_the_others(estimator, check):
     check(estimator)
