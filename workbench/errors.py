@@ -22,9 +22,13 @@ Anything else that reaches a user is a defect of the workbench.
 
 from __future__ import annotations
 
+import errno
+import os
 from os import PathLike
 
 __all__ = [
+    "DISK_FULL",
+    "FULL",
     "CheckpointError",
     "DatasetError",
     "DatasetNotFound",
@@ -39,7 +43,12 @@ __all__ = [
     "StoreError",
     "UsageError",
     "WorkbenchError",
+    "of_system",
 ]
+
+#: The numbers of errors by which a system says that the disk is full.
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+DISK_FULL = "The disk is full: free some space and try again (nothing was kept)."
 
 
 class WorkbenchError(Exception):
@@ -121,3 +130,14 @@ class ModelError(WorkbenchError):
 
 class EstimatorNotFound(ModelError):
     """No estimator of that name is installed."""
+
+
+def of_system(error: BaseException) -> StoreError | None:
+    """What the system says of a full disk or a closed folder, as one sentence; None of anything else."""
+    if not isinstance(error, OSError):
+        return None
+    if error.errno in FULL or os.strerror(errno.ENOSPC) in str(error):  # shutil's list has no number
+        return StoreError(DISK_FULL)
+    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM) and error.filename:
+        return StoreError(f"{error.filename} cannot be used: {error.strerror}.")
+    return None

@@ -12,6 +12,9 @@ __all__ = ["check_name", "clean_name", "split_ref"]
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_. -]{0,98}[A-Za-z0-9_-])?")
 
 
+_VERSION = re.compile(r"[0-9]{1,18}")  # more digits are no number of the database
+
+
 def check_name(name: str) -> str:
     """Return `name` if it may name a data set or a model.
 
@@ -42,6 +45,6 @@ def split_ref(ref: str) -> tuple[str, int | None]:
     UsageError
     """
     name, at, version = ref.partition("@")
-    if at and not (version.isascii() and version.isdigit()):
+    if at and not _VERSION.fullmatch(version):
         raise UsageError(f"{ref!r} is not a reference: write NAME or NAME@VERSION, e.g. BasicMotions@1.")
     return check_name(name), int(version) if at else None

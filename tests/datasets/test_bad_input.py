@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import re
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,14 @@ def _parquet_damaged(path):
 def _arrow(path):
     pd.DataFrame({"x": np.arange(1000.0)}).to_feather(path)
     _cut(path, -20)
+
+
+def _arrow_count(path):
+    """Whose count of missing values is not how many there are."""
+    pd.DataFrame({"x": [1.0, None, 3.0, 4.0]}).to_feather(path, compression="uncompressed")
+    content = path.read_bytes()
+    assert content.count(struct.pack("<qq", 4, 1)) == 1
+    path.write_bytes(content.replace(struct.pack("<qq", 4, 1), struct.pack("<qq", 4, 3)))
 
 
 def _npz(path):
@@ -142,6 +151,7 @@ FAULTS = {
     "Parquet cut short": ("a.parquet", _parquet, None, None, "not a Parquet file"),
     "Parquet damaged inside": ("a.parquet", _parquet_damaged, None, None, "damaged"),
     "Arrow cut short": ("a.feather", _arrow, None, None, "not an Arrow file"),
+    "Arrow that contradicts itself": ("a.feather", _arrow_count, None, None, "damaged"),
     "not Arrow": ("a.feather", "ARROW1", None, None, "not an Arrow file"),
     "JSON cut short": ("a.jsonl", '{"a": 1}\n{"a": 2}\n{"a"', 3, None, "not one JSON object a line"),
     "JSON list cut short": ("a.json", '[{"a": 1}, {"a": 2', None, None, "JSON"),
@@ -155,12 +165,29 @@ FAULTS = {
     "ts gap": ("a.ts", TS + "1,:3,4:b\n", 7, None, "is empty (a missing value is written ?)"),
     "ts label": ("a.ts", TS + "1,2:3,4:c\n", 7, None, "'c' is none of the classes"),
     "ts cut short": ("a.ts", TS + "1,2:3", 7, None, "'3' is none of the classes"),
+    "ts of many digits": (
+        "a.ts",
+        "@dimensions " + 5000 * "9" + "\n@data\n1:a\n",
+        1,
+        None,
+        "@dimensions must be followed by a whole number",
+    ),
     "ts without data": ("a.ts", "@dimensions 2\n", None, None, "no @data line"),
     "ts without series": ("a.ts", TS[: TS.index("1,2:")], None, None, "no series"),
     "arff cut short": ("a.arff", "@relation r\n@attribute t real\n", None, None, "no @data line"),
     "arff values": ("a.arff", "@attribute t real\n@attribute c {u}\n@data\n1,2,u\n", 4, None, "has 3 values"),
     "arff class": ("a.arff", ARFF + "1,w\n", 5, 2, "none of the classes"),
     "arff number": ("a.arff", ARFF + "x,u\n", 5, 1, "is not a number"),
+    "arff latin-1": ("a.arff", (ARFF + "1,u\n% café\n").encode("latin-1"), 6, 6, "is not UTF-8 text"),
+    "arff latin-1 series": (
+        "a.arff",
+        b"@attribute t1 real\n@attribute t2 real\n@data\n1,2\n% caf\xe9\n",
+        5,
+        6,
+        "is not UTF-8 text",
+    ),
+    "ts latin-1": ("a.ts", (TS + "1,2:3,4:é\n").encode("latin-1"), 7, 9, "is not UTF-8 text"),
+    "libsvm latin-1": ("a.libsvm", "1 1:2\n1 é\n".encode("latin-1"), 2, 3, "is not UTF-8 text"),
     "arff without rows": ("a.arff", ARFF, None, None, "has a header but no"),
     "libsvm label": ("a.libsvm", "1 1:2\nnan 1:2\n", 2, 1, "the label is nan"),
     "libsvm entry": ("a.libsvm", "1 1:2 2:y\n", 1, 3, "is not index:value"),

@@ -42,10 +42,33 @@ def test_import_takes_what_the_format_has_to_be_told(call, datasets, tmp_path):
     made = call("import", tmp_path / "a.csv", "--option", "delimiter=^", "--role", "label=y", "--json")
     assert made["ref"] == "a@1"
     assert made["notes"] == ["'id' is text, because of numbers with leading zeros or plus signs."]
-    assert datasets.get("a").roles == {"label": ["y"]}
+    assert datasets.get("a").roles == {"label": ["y"], "field": ["id"]}
     changed = call("roles", "a", "field=id", "label=", "--json")
     assert changed == {"ref": "a@1", "revision": 2, "roles": {"field": ["id"]}}
     assert "id" in call("roles", "a")
+
+
+def test_a_role_that_is_given_leaves_the_guesses_of_other_columns(datasets, tmp_path):
+    (tmp_path / "log.csv").write_text("user_id,shop,click,outcome,day\nu1,a,0,1,2\nu2,b,1,0,3\n")
+    guessed = datasets.import_files(tmp_path / "log.csv").roles
+    assert guessed == {"label": ["click"], "user": ["user_id"], "field": ["shop", "outcome", "day"]}
+    for given, expected in (
+        (
+            {"label": "outcome"},
+            {"label": ["outcome"], "user": ["user_id"], "field": ["shop", "click", "day"]},
+        ),
+        ({"user": "shop"}, {"label": ["click"], "user": ["shop"], "field": ["user_id", "outcome", "day"]}),
+        ({"time": "day"}, guessed | {"time": ["day"], "field": ["shop", "outcome"]}),
+        ({"label": []}, {"user": ["user_id"], "field": ["shop", "click", "outcome", "day"]}),
+        ({"label": "click", "field": "shop"}, {"label": ["click"], "field": ["shop"]}),
+    ):
+        assert datasets.import_files(tmp_path / "log.csv", roles=given).roles == expected
+
+
+def test_a_label_that_is_given_stays_beside_series(datasets, tmp_path):
+    (tmp_path / "s.csv").write_text("time,x,state\n0,1.5,a\n1,2.5,b\n2,2.0,b\n")
+    made = datasets.import_files(tmp_path / "s.csv", roles={"label": "state"})
+    assert made.roles == {"time": ["time"], "value": ["x"], "label": ["state"]}
 
 
 def test_sql_prints_explains_publishes_and_writes(call, datasets, wine, tmp_path, monkeypatch):

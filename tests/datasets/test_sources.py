@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext, suppress
+from urllib.parse import quote
+
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from tests.datasets.conftest import leftovers
 from tests.servers import postgres_server, s3_server
-from workbench.datasets.sources import _quoted, bare, import_database, import_objects, refresh
+from workbench.datasets.sources import _quoted, bare, has_password, import_database, import_objects, refresh
 from workbench.errors import DatasetError, ImportFailed, UsageError
 
 PASSWORD = "s3cret-word"  # noqa: S105
@@ -24,6 +29,29 @@ def _nowhere(datasets, *secrets):
 def test_addresses_are_bared():
     assert bare("postgresql+psycopg://u:p@h:5432/db?sslkey=x#y") == "postgresql+psycopg://h:5432/db"
     assert bare("s3://key:secret@bucket/a/b.csv?endpoint_override=x") == "s3://bucket/a/b.csv"
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Zs"]), min_size=4), st.booleans())
+@example("se/cr@et", False)
+@example("12/34#", False)
+@example("se?cret", False)
+@example("[secret", False)
+def test_no_sign_of_a_password_is_left_in_what_is_shown(password, quoted):
+    """Quoted it is taken out whole; as it is, it is taken out or refused."""
+    url = f"postgresql://ann:{quote(password, safe='') if quoted else password}@host.example/db"
+    with nullcontext() if quoted else suppress(UsageError):
+        shown = bare(url)
+        assert shown == "postgresql://host.example/db"
+        assert not has_password(shown)
+
+
+def test_what_is_refused_of_an_address_does_not_say_its_password(datasets):
+    with pytest.raises(UsageError, match="write / as %2F") as database:
+        import_database(datasets, "postgresql://ann:se/cr@et@host/db", "SELECT 1", "never")
+    with pytest.raises(UsageError, match="write / as %2F") as objects:
+        import_objects(datasets, "s3://key:se/cret@bucket/a.csv")
+    assert "se/cr" not in str(database.value) + str(objects.value)
+    _nowhere(datasets, "se/cr")
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,11 @@ def complete(store: StoreDir, text: str, position: int | None = None) -> list[st
     text : str
     position : int, optional
         The end of the text, if not given.
+
+    Returns
+    -------
+    list of str
+        Words that could stand there, the likeliest first.
     """
     before = text[:position]
     word = _word(before)
@@ -117,7 +122,10 @@ def _reserved() -> frozenset[str]:
 
 @contextmanager
 def recorded(store: StoreDir, sql: str, owner: str = "") -> Iterator[dict[str, Any]]:
-    """Enter a query into the history when it ends, well or not; set ``["n_rows"]`` of what is yielded."""
+    """Enter a query into the history when it ends, well or not; set ``["n_rows"]`` of what is yielded.
+
+    A store that can only be looked at has a history of its own no more.
+    """
     started, facts, error = time.monotonic(), dict[str, Any](), ""
     try:
         yield facts
@@ -126,17 +134,22 @@ def recorded(store: StoreDir, sql: str, owner: str = "") -> Iterator[dict[str, A
         raise
     finally:
         n_rows = None if error else facts.get("n_rows")
-        values = [sql, owner, time.time(), time.monotonic() - started, n_rows, error]
-        with store.write() as connection:
-            connection.execute(
-                "INSERT INTO queries (sql, owner, created, seconds, n_rows, error) VALUES (?, ?, ?, ?, ?, ?)",
-                values,
-            )
-            connection.execute(
-                "DELETE FROM queries WHERE owner = ? AND id <= "
-                "(SELECT id FROM queries WHERE owner = ? ORDER BY id DESC LIMIT 1 OFFSET ?)",
-                [owner, owner, HISTORY],
-            )
+        if not store.read_only:
+            _remember(store, [sql, owner, time.time(), time.monotonic() - started, n_rows, error])
+
+
+def _remember(store: StoreDir, values: list[Any]) -> None:
+    owner = values[1]
+    with store.write() as connection:
+        connection.execute(
+            "INSERT INTO queries (sql, owner, created, seconds, n_rows, error) VALUES (?, ?, ?, ?, ?, ?)",
+            values,
+        )
+        connection.execute(
+            "DELETE FROM queries WHERE owner = ? AND id <= "
+            "(SELECT id FROM queries WHERE owner = ? ORDER BY id DESC LIMIT 1 OFFSET ?)",
+            [owner, owner, HISTORY],
+        )
 
 
 def history(store: StoreDir, owner: str = "", *, search: str = "", limit: int = 100) -> pd.DataFrame:

@@ -153,6 +153,11 @@ def lineage(store: StoreDir, ref: str | None = None) -> pd.DataFrame:
     store : StoreDir
     ref : str, optional
         Only what `ref` comes from and what was made of it.
+
+    Returns
+    -------
+    DataFrame
+        Columns parent, child and how, one row an edge.
     """
     import pandas as pd
 
@@ -230,6 +235,11 @@ def retain(
         Of this data set only.
     dry_run : bool
         Say what would go, and delete nothing.
+
+    Returns
+    -------
+    list of str
+        ``name@version`` of what was, or would be, deleted.
     """
     if keep < 1:
         raise UsageError(f"At least one version of each data set is kept, not {keep}.")

@@ -1,6 +1,6 @@
 """The catalogue: which versions there are, what is known of them, and their roles.
 
-The rename of a version file into place happens inside the catalogue's write transaction, so whoever
+A version's file is put into place within the transaction that enters it (:meth:`StoreDir.place`), so whoever
 holds the write lock sees either both or neither; that is what makes :func:`sweep` safe at any time.
 """
 
@@ -19,7 +19,7 @@ from workbench.datasets import files
 from workbench.datasets.files import Column
 from workbench.errors import DatasetError, DatasetNotFound
 from workbench.naming import split_ref
-from workbench.store import StoreDir
+from workbench.store import StoreDir, highest
 
 __all__ = ["Entry", "add_roles", "delete", "entry", "latest", "publish", "roles_of", "sweep", "versions"]
 
@@ -47,6 +47,7 @@ class Entry:
 
     @property
     def ref(self) -> str:
+        """``name@version``."""
         return f"{self.name}@{self.version}"
 
 
@@ -79,9 +80,11 @@ def publish(
                     "use that spelling or another name."
                 )
             connection.execute("INSERT OR IGNORE INTO datasets (name, created) VALUES (?, ?)", [name, now])
+            # A file that lies there and is not known may come from a copy: a check will enter it.
             version: int = connection.execute(
-                "UPDATE datasets SET last_version = last_version + 1 WHERE name = ? RETURNING last_version",
-                [name],
+                "UPDATE datasets SET last_version = max(last_version, ?) + 1 WHERE name = ?"
+                " RETURNING last_version",
+                [highest(store.datasets / name), name],
             ).fetchone()[0]
             record = {
                 "name": name,
@@ -101,8 +104,7 @@ def publish(
                 "INSERT INTO role_revisions VALUES (?, ?, 1, ?, ?)", [name, version, json.dumps(roles), now]
             )
             target = path_of(store, name, version)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            os.rename(built, target)
+            store.place(built, target)
             _sync(target.parent)
             _sync(store.datasets)
     finally:
@@ -212,24 +214,18 @@ def delete(store: StoreDir, ref: str) -> list[str]:
             "DELETE FROM dataset_versions WHERE name = ? AND version = ?",
             [(name, number) for number in found],
         )
-    for number in found:
-        path_of(store, name, number).unlink(missing_ok=True)
+        for number in found:
+            store.discard(path_of(store, name, number))
     return [f"{name}@{number}" for number in found]
 
 
 def sweep(store: StoreDir) -> list[Path]:
-    """Remove what crashed imports and deletes left; never what a live process is building."""
-    removed = files.sweep(store)
-    with store.write() as connection:
-        known = {
-            (row[0], f"{row[1]}.duckdb")
-            for row in connection.execute("SELECT name, version FROM dataset_versions")
-        }
-        for path in store.datasets.glob("*/*"):
-            if (path.parent.name, path.name) not in known and path.name.split(".")[0].isdigit():
-                path.unlink(missing_ok=True)
-                removed.append(path)
-    return removed
+    """Remove what crashed imports and deletes left; never what a live process is building.
+
+    Other files that the catalogue does not know may be all that is left of a version: a copy in which the
+    database is older than the files has them. They are the business of ``python -m workbench check``.
+    """
+    return [*store.sweep(), *files.sweep(store)]
 
 
 def _entry(row: sqlite3.Row) -> Entry:

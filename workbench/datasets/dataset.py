@@ -36,6 +36,8 @@ class DatasetFile:
         See :mod:`workbench.datasets.roles`.
     name, version : optional
         Taken from the path ``<name>/<version>.duckdb`` if not given.
+    columns : list of Column, optional
+        Where they are known; else they are read from the file.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class DatasetFile:
 
     @cached_property
     def columns(self) -> list[Column]:
+        """The columns with their DuckDB types."""
         return [
             Column(row[0], row[1])
             for row in self._reader.rows(f"SELECT name, type FROM pragma_table_info('{TABLE}')")
@@ -73,6 +76,7 @@ class DatasetFile:
 
     @cached_property
     def n_rows(self) -> int:
+        """Rows of the table."""
         return int(self._reader.rows(f"SELECT count(*) FROM {TABLE}")[0][0])
 
     def head(self, n: int = 20) -> pd.DataFrame:

@@ -6,7 +6,6 @@ A build has a folder of its own and holds a lock (``flock``) as long as its proc
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import hashlib
 import os
@@ -24,10 +23,10 @@ import duckdb
 
 from workbench.datasets.memory import is_capped, reserve_little, spare_bytes
 from workbench.datasets.reading import connect
-from workbench.errors import ImportFailed, StoreError
+from workbench.errors import DISK_FULL, FULL, ImportFailed, StoreError
 from workbench.store import StoreDir
 
-__all__ = ["DISK_FULL", "Build", "Column", "Progress", "checksum", "plain_failures", "sweep"]
+__all__ = ["Build", "Column", "Progress", "checksum", "plain_failures", "sweep"]
 
 #: Called now and then with the share done (0..1) and a word on what is being done.
 Progress = Callable[[float, str], None]
@@ -36,7 +35,6 @@ _PREFIX = "import-"
 _THREAD_BYTES = 128 << 20  # what one thread takes while a table is written
 _COLUMN_BYTES = 160 << 10  # measured: what DuckDB keeps for each column of a table that is being written
 _SLOW_COMPRESSION = "alp,alprd,fsst,dict_fsst,zstd"
-DISK_FULL = "The disk is full: free some space and try again (nothing was kept)."
 
 
 @dataclass(frozen=True)
@@ -68,10 +66,12 @@ class Build:
 
     @property
     def folder(self) -> Path:
+        """A folder of its own, removed at the end."""
         return self._store.tmp / self._key
 
     @property
     def path(self) -> Path:
+        """The version file."""
         return self.folder / "data.duckdb"
 
     def __enter__(self) -> Build:
@@ -91,6 +91,7 @@ class Build:
 
     @property
     def connection(self) -> duckdb.DuckDBPyConnection:
+        """The DuckDB connection to it, opened on first use."""
         if self._connection is None:
             self._connection = connect(str(self.path), temp_directory=str(self.folder / "spill"))
             self.expect(0)  # only now: DuckDB's threads take address space, of which there may be little
@@ -163,6 +164,7 @@ class Build:
         return [Column(row[0], row[1]) for row in rows]
 
     def n_rows(self) -> int:
+        """Rows of ``data``."""
         found = self.connection.execute("SELECT count(*) FROM data").fetchone()
         return int(found[0]) if found else 0
 
@@ -213,7 +215,7 @@ def plain_failures(source: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if error.errno in FULL:
             raise StoreError(DISK_FULL) from error
         raise ImportFailed(
             f"cannot be read: {error.strerror or error}.", file=error.filename or source

@@ -48,6 +48,11 @@ def join_series(
         Take the first part for the source and the others for the target of a shift, and keep their labels;
         else the labels of the others are left out.
 
+    Returns
+    -------
+    Dataset
+        The published version.
+
     Raises
     ------
     DatasetError

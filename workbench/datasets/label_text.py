@@ -53,6 +53,8 @@ def read_file(path: Path, *, clear: bool = False) -> Cells:
         raise ImportFailed("is not UTF-8 text.", file=path) from error
     except OSError as error:
         raise ImportFailed(f"cannot be read: {error.strerror}.", file=path) from error
+    except csv.Error as error:
+        raise ImportFailed(f"is no table of labels: {error}.", file=path) from error
     return {known: found}
 
 

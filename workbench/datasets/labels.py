@@ -57,6 +57,11 @@ def set_labels(
     role : {"label", "anomaly"}
         What the column is.
 
+    Returns
+    -------
+    Dataset
+        The new version.
+
     Raises
     ------
     DatasetError, UsageError
@@ -126,6 +131,11 @@ def mark_steps(dataset: Dataset, spans: Sequence[tuple[Any, int, int, bool]]) ->
         With a row a step.
     spans : sequence of (series id, first step, last step, anomalous)
         Steps count from 0 in the order of time; the series id does not matter where there is one series.
+
+    Returns
+    -------
+    Dataset
+        The new version.
 
     Raises
     ------

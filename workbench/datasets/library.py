@@ -125,11 +125,17 @@ class Datasets:
         format : str
             ``"auto"`` goes by the suffix; see :data:`workbench.datasets.importers.FORMATS`.
         roles : mapping, optional
-            Guessed if not given.
+            Guessed if not given. Roles of single columns alone, such as ``{"label": "y"}``, are put on top
+            of the guesses for the other columns; with features among them they are taken as they are.
         options : mapping, optional
             What the format has to be told, e.g. ``{"delimiter": "^"}`` or ``{"types": {"id": "VARCHAR"}}``.
         progress : callable, optional
             ``progress(share, message)``.
+
+        Returns
+        -------
+        Dataset
+            The published version.
 
         Raises
         ------
@@ -250,6 +256,10 @@ class Datasets:
         query : str
         **limits
             See :func:`workbench.datasets.sql.run_query`.
+
+        Returns
+        -------
+        DataFrame
 
         Raises
         ------

@@ -11,7 +11,7 @@ from workbench.datasets.files import Build, Column, Progress, plain_failures
 from workbench.datasets.importers import Imported
 from workbench.datasets.names import identifier
 from workbench.datasets.profile import profile
-from workbench.datasets.roles import Roles, check, guess
+from workbench.datasets.roles import Roles, complete
 from workbench.errors import ImportFailed
 from workbench.naming import check_name
 
@@ -44,7 +44,8 @@ def publish(
     importer, source : str
         How and from what it was made.
     roles : mapping, optional
-        What `fill` says, else guessed, if not given.
+        What `fill` says, else guessed, if not given. Roles of single columns alone (label, time, user, …)
+        are put on top of the guesses; with features among them they are all there is.
     parent : str, optional
         References of what it was made of, apart by ``", "``.
     sql : str, optional
@@ -52,12 +53,18 @@ def publish(
         Called when the table is made; returns the recipe as JSON and as SQL.
     progress : callable, optional
 
+    Returns
+    -------
+    Dataset
+        The published version.
+
     Raises
     ------
     ImportFailed, DatasetError, StoreError, UsageError
         In one sentence; nothing is kept.
     """
     check_name(name)
+    store.check_writable()
     with plain_failures(source or name), Build(store, progress) as build:
         imported = fill(build)
         notes = [*imported.notes, *_put_in_utc(build)]
@@ -65,7 +72,7 @@ def publish(
         n_rows = build.n_rows() if columns else 0
         if n_rows == 0:
             raise ImportFailed("There are no rows.", file=source or None)
-        chosen = _roles(build, roles or imported.roles, columns, source)
+        chosen = _roles(build, roles, imported.roles, columns, source)
         kept, shown = recipe() if recipe is not None else (None, sql)
         build.say(1.0, "profiling")
         facts = profile(build.connection, columns, n_rows, chosen)
@@ -104,12 +111,16 @@ def _put_in_utc(build: Build) -> list[str]:
 
 
 def _roles(
-    build: Build, given: Mapping[str, str | Sequence[str]] | None, columns: Sequence[Column], source: str
+    build: Build,
+    given: Mapping[str, str | Sequence[str]] | None,
+    known: Mapping[str, str | Sequence[str]] | None,
+    columns: Sequence[Column],
+    source: str,
 ) -> Roles:
-    """The roles as given or else guessed, checked against the columns and the labels."""
-    chosen = check(given if given is not None else guess(columns), columns)
-    if given is None:
-        _drop_varying(build, chosen)
+    """The roles as given, known or guessed, checked against the columns and the labels."""
+    chosen = complete(given, columns, known)
+    if known is None:
+        _drop_varying(build, chosen, given or {})
     types = {column.name: column.type for column in columns}
     if "label" in chosen and types[chosen["label"][0]] in ("FLOAT", "DOUBLE"):
         name = identifier(chosen["label"][0])
@@ -122,13 +133,13 @@ def _roles(
     return chosen
 
 
-def _drop_varying(build: Build, roles: Roles) -> None:
+def _drop_varying(build: Build, roles: Roles, given: Mapping[str, object]) -> None:
     """A guessed label or split that changes within a series belongs to its steps, not to the series."""
     if "time" not in roles or "value" not in roles:
         return
     by = f"GROUP BY {identifier(roles['series_id'][0])}" if "series_id" in roles else ""
     for role in ("label", "split"):
-        if role in roles:
+        if role in roles and role not in given:
             column = identifier(roles[role][0])
             varying = build.connection.execute(
                 f"SELECT 1 FROM data {by} HAVING min({column}) IS DISTINCT FROM max({column}) "

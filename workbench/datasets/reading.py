@@ -73,14 +73,17 @@ class Reader:
             return self._connection.cursor()
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """The rows of a query."""
         with self.cursor() as cursor:
             return cursor.execute(sql, list(parameters)).fetchall()
 
     def arrow(self, sql: str, parameters: Sequence[Any] = ()) -> pa.Table:
+        """The result of a query as an Arrow table."""
         with self.cursor() as cursor:
             return cursor.sql(sql, params=list(parameters)).to_arrow_table()
 
     def close(self) -> None:
+        """Let the file go; the next query opens it again."""
         with self._lock:
             if self._connection is not None and self._pid == os.getpid():
                 self._connection.close()

@@ -18,7 +18,7 @@ from typing import Literal
 from workbench.datasets.files import Column
 from workbench.errors import DatasetError
 
-__all__ = ["MANY", "SINGLE", "check", "guess", "is_number", "is_time", "layout"]
+__all__ = ["MANY", "SINGLE", "check", "complete", "guess", "is_number", "is_time", "layout"]
 
 Roles = dict[str, list[str]]
 
@@ -106,14 +106,45 @@ def layout(roles: Mapping[str, Sequence[str]]) -> Literal["long", "fully long", 
     return "long" if roles.get("time") else "wide"
 
 
-def guess(columns: Sequence[Column]) -> Roles:
-    """Roles from the columns' names and types; everything not recognised is a ``field``."""
+def complete(
+    given: Mapping[str, str | Sequence[str]] | None,
+    columns: Sequence[Column],
+    known: Mapping[str, str | Sequence[str]] | None = None,
+) -> Roles:
+    """The roles as `check` returns them, with those of the columns that `given` leaves open.
+
+    Who names the label, the user or the time of a table has not said what the other columns are: they have
+    the roles that are `known` from the file, else guessed ones. Who names features has said it all.
+    """
+    if not given:
+        return check(guess(columns) if known is None else known, columns)
+    checked = check(given, columns)
+    if any(role not in SINGLE for role in given):
+        return checked
+    settled = {role: checked.get(role, []) for role in given}
+    others = check(guess(columns, settled) if known is None else known, columns)
+    named = {name for names in checked.values() for name in names}
+    kept = {
+        role: [name for name in names if name not in named]
+        for role, names in others.items()
+        if role not in given
+    }
+    return check({**kept, **checked}, columns)
+
+
+def guess(columns: Sequence[Column], given: Mapping[str, list[str]] | None = None) -> Roles:
+    """Roles from the columns' names and types; everything not recognised is a ``field``.
+
+    Roles in `given` are settled: no column is guessed to have them.
+    """
     types = {column.name: column.type for column in columns}
     by_name = {column.name.strip().lower(): column.name for column in reversed(columns)}
-    roles: Roles = {}
+    roles: Roles = dict(given or {})
 
     def take(table: Mapping[str, Iterable[str]]) -> None:
         for role, candidates in table.items():
+            if role in roles:
+                continue
             for candidate in candidates:
                 name = by_name.get(candidate)
                 if name is not None and [name] not in roles.values():

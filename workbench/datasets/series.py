@@ -381,6 +381,7 @@ def labels(column: pd.Series) -> NDArray[Any]:
 
 
 def splits(column: pd.Series) -> NDArray[Any]:
+    """The side of the split of each series."""
     return column.fillna("").astype(str).str.lower().to_numpy(dtype=str)
 
 

@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit
 
 from workbench.datasets.files import Build
 from workbench.datasets.importers import Imported, format_of, importer, sources_of
@@ -44,24 +44,43 @@ _KEPT_OPTIONS = ("region", "scheme", "endpoint_override")  # where a store is; a
 
 
 def bare(url: str) -> str:
-    """`url` without user, password, options and fragment: what may be kept and shown."""
-    parts = urlsplit(url)
+    """`url` without user, password, options and fragment: what may be kept and shown.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be told where a password in it ends.
+    """
+    parts = _split(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        parts = None
+    if parts is None or ("@" in url and "@" not in parts.netloc and ":" in parts.netloc):
+        raise UsageError(
+            "The user or password in the address holds signs that end it: write / as %2F, ? as %3F, # as %23,"
+            " [ as %5B and ] as %5D, or have the environment hold it."
+        ) from None
+    return parts
 
 
 def is_objects(url: str) -> bool:
     """Whether `url` is the address of an object store."""
-    return urlsplit(url).scheme in _OBJECTS
+    return _split(url).scheme in _OBJECTS
 
 
 def has_password(url: str) -> bool:
     """Whether a password stands in `url`."""
-    return urlsplit(url).password is not None
+    return _split(url).password is not None
 
 
 def with_credentials(url: str, user: str | None, password: str | None) -> str:
     """`url` with a user (or access key) and a password (or secret key), quoted as they have to be."""
-    parts = urlsplit(url)
+    parts = _split(url)
     own, _, host = parts.netloc.rpartition("@")
     name = quote(user, safe="") if user is not None else own.partition(":")[0]
     secret = f":{quote(password, safe='')}" if password is not None else ""
@@ -72,7 +91,7 @@ def with_credentials(url: str, user: str | None, password: str | None) -> str:
 
 def _kept(url: str) -> str:
     """`url` as it is kept for a refresh: bare, with the options that tell where an object store is."""
-    options = [(key, value) for key, value in parse_qsl(urlsplit(url).query) if key in _KEPT_OPTIONS]
+    options = [(key, value) for key, value in parse_qsl(_split(url).query) if key in _KEPT_OPTIONS]
     return bare(url) + (f"?{urlencode(options)}" if is_objects(url) and options else "")
 
 
@@ -87,6 +106,11 @@ def import_database(datasets: Datasets, url: str, query: str, name: str) -> Data
     query : str
         In the database's own SQL; it runs in a transaction that is rolled back.
     name : str
+
+    Returns
+    -------
+    Dataset
+        The published version.
 
     Raises
     ------
@@ -142,11 +166,16 @@ def import_objects(datasets: Datasets, url: str, name: str | None = None, **opti
     name : str, optional
     **options
         See :meth:`Datasets.import_files` (``options``).
+
+    Returns
+    -------
+    Dataset
+        The published version.
     """
     shown = bare(url)
     if not is_objects(url):
         raise UsageError(f"{shown!r} is not the address of an object store, such as s3://bucket/data.csv.")
-    leaf = Path(urlsplit(url).path.rstrip("/") or urlsplit(shown).netloc).name
+    leaf = Path(_split(url).path.rstrip("/") or _split(shown).netloc).name
 
     def fill(build: Build) -> Imported:
         folder = build.folder / "objects"
@@ -157,7 +186,7 @@ def import_objects(datasets: Datasets, url: str, name: str | None = None, **opti
         except (OSError, ValueError) as error:
             if getattr(error, "filename", None) is not None:
                 raise  # the disk
-            raise ImportFailed(_told(error, urlsplit(url).password), file=shown) from None
+            raise ImportFailed(_told(error, _split(url).password), file=shown) from None
         read = importer(format_of([target]))
         try:
             with unpacked(sources_of([target]), build) as sources:
@@ -182,6 +211,11 @@ def refresh(datasets: Datasets, ref: str, url: str | None = None) -> Dataset:
     ref : str
     url : str, optional
         The address with its credentials, where the environment does not hold them.
+
+    Returns
+    -------
+    Dataset
+        The new version, or the one there was where nothing has changed.
     """
     dataset = datasets.get(ref)
     origin = _origin(dataset)

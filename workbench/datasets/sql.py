@@ -82,6 +82,10 @@ def run_query(
     cancel : threading.Event, optional
         Set from another thread, stops the query.
 
+    Returns
+    -------
+    DataFrame
+
     Raises
     ------
     QueryRefused

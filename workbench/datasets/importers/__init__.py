@@ -36,6 +36,7 @@ class Source:
 
     @property
     def stem(self) -> str:
+        """The name of the file without suffixes."""
         return stem_of(self.path)
 
 

@@ -28,6 +28,7 @@ from workbench.datasets.importers.arff_table import (
     read_table,
 )
 from workbench.datasets.importers.numbers import real, reals
+from workbench.datasets.importers.text_file import not_utf8
 from workbench.datasets.importers.writer import SeriesWriter
 from workbench.errors import ImportFailed, UsageError
 
@@ -115,7 +116,7 @@ def _read_file(path: Path) -> _File:
                 rows = plain
                 labels = None if numeric[-1] else [label for _, label in plain]
     except UnicodeDecodeError as error:
-        raise ImportFailed(f"is not UTF-8 text (byte {error.start}).", file=path) from error
+        raise not_utf8(path) from error
     if not rows:
         raise ImportFailed("has a header but no series.", file=path)
     for number, (values, _) in enumerate(rows, 1):

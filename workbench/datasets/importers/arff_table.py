@@ -13,6 +13,7 @@ from workbench.datasets.files import Build
 from workbench.datasets.importers import Imported, Source
 from workbench.datasets.importers.frames import check_columns
 from workbench.datasets.importers.numbers import real, whole
+from workbench.datasets.importers.text_file import not_utf8
 from workbench.errors import ImportFailed
 
 __all__ = ["NUMERIC", "Attribute", "attributes_of", "is_table", "numbered", "read_header", "read_table"]
@@ -47,7 +48,7 @@ def attributes_of(path: Path) -> list[Attribute]:
         with path.open(encoding="utf-8") as file:
             return read_header(numbered(file), path)
     except UnicodeDecodeError as error:
-        raise ImportFailed(f"is not UTF-8 text (byte {error.start}).", file=path) from error
+        raise not_utf8(path) from error
 
 
 def read_header(lines: Iterator[tuple[int, str]], path: Path) -> list[Attribute]:
@@ -86,6 +87,17 @@ def is_table(attributes: Sequence[Attribute]) -> bool:
     return len({place[1] for place in found if place}) > 1
 
 
+def _rows(path: Path, attributes: Sequence[Attribute]) -> Iterator[list[Any]]:
+    try:
+        with path.open(encoding="utf-8") as file:
+            lines = numbered(file)
+            read_header(lines, path)
+            for number, text in lines:
+                yield _row(text, attributes, path, number)
+    except UnicodeDecodeError as error:
+        raise not_utf8(path) from error
+
+
 def read_table(sources: Sequence[Source], build: Build) -> Imported:
     """Fill ``data`` with the rows of all files; a last nominal attribute called ``class`` is the label."""
     import pyarrow as pa
@@ -103,16 +115,13 @@ def read_table(sources: Sequence[Source], build: Build) -> Imported:
         build.say(place / len(sources), f"reading {source.path.name}")
         columns: list[list[Any]] = [[] for _ in attributes]
         n_rows = 0
-        with source.path.open(encoding="utf-8") as file:
-            lines = numbered(file)
-            read_header(lines, source.path)
-            for number, text in lines:
-                for column, cell in zip(columns, _row(text, attributes, source.path, number), strict=True):
-                    column.append(cell)
-                n_rows += 1
-                if n_rows % _BATCH_ROWS == 0:
-                    _append(build, columns, source.part if split else None, schema)
-                    columns = [[] for _ in attributes]
+        for row in _rows(source.path, attributes):
+            for column, cell in zip(columns, row, strict=True):
+                column.append(cell)
+            n_rows += 1
+            if n_rows % _BATCH_ROWS == 0:
+                _append(build, columns, source.part if split else None, schema)
+                columns = [[] for _ in attributes]
         if n_rows == 0:
             raise ImportFailed("has a header but no rows.", file=source.path)
         if columns[0]:

@@ -71,14 +71,26 @@ def read_arrow(sources: Sequence[Source], build: Build, options: Mapping[str, An
             else:  # a stream, which has no table of contents at its end
                 reader = pa.ipc.open_stream(pa.memory_map(str(source.path)))
             check_columns(reader.schema.names, file=source.path)
-            reader = _without_halves(reader)
+            reader = _without_halves(_validated(reader))
             if source.part and "split" not in reader.schema.names:
                 reader = _with_split(reader, source.part)
             build.append(reader)
-        except (pa.ArrowException, OSError, duckdb.Error) as error:
+        except (pa.ArrowException, OSError, duckdb.Error, UnicodeDecodeError) as error:
             build.connection.execute("DROP TABLE IF EXISTS data")
             raise ImportFailed("is damaged, cut short or not an Arrow file.", file=source.path) from error
     return Imported()
+
+
+def _validated(reader: Any) -> Any:
+    """The same, every batch looked at: by offsets or counts that do not agree DuckDB would be led astray."""
+    import pyarrow as pa
+
+    def batches() -> Iterator[Any]:
+        for batch in reader:
+            batch.validate(full=True)
+            yield batch
+
+    return pa.RecordBatchReader.from_batches(reader.schema, batches())
 
 
 def _without_halves(reader: Any) -> Any:
@@ -179,8 +191,10 @@ def _first_bad_json(path: Path) -> tuple[int | None, str | None]:
             try:
                 if line.strip() and not isinstance(json.loads(line), dict):
                     return number, "is not one JSON object a line."
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 told = error.msg.lower() if isinstance(error, json.JSONDecodeError) else "not UTF-8 text"
+                if isinstance(error, RecursionError):
+                    told = "too many brackets within each other"
                 return number, f"is not one JSON object a line ({told})."
     return None, None
 

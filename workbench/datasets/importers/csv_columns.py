@@ -115,6 +115,7 @@ class Look:
 
     @property
     def values(self) -> int:
+        """Cells that are neither missing nor words."""
         return self.present - self.words
 
     def __add__(self, other: Look) -> Look:
@@ -179,6 +180,7 @@ def look_sql(names: Sequence[str], formats: Mapping[str, str], signs: tuple[str,
 
 
 def looked(row: Sequence[Any], names: Sequence[str]) -> dict[str, Look]:
+    """What a query of :func:`look_sql` found, by column."""
     width = len(row) // max(len(names), 1)
     return {name: Look(*row[width * j : width * (j + 1)]) for j, name in enumerate(names)}
 

@@ -20,6 +20,7 @@ import numpy as np
 from workbench.datasets.files import Build
 from workbench.datasets.importers import Imported, Source
 from workbench.datasets.importers.numbers import real, whole
+from workbench.datasets.importers.text_file import not_utf8
 from workbench.errors import ImportFailed, UsageError
 
 __all__ = ["DENSE", "read_libffm", "read_libsvm"]
@@ -143,7 +144,7 @@ def _lines(source: Source, parts: int, build: Build) -> Iterator[_Line]:
                     empty = False
                     yield _line(words, parts, path, number)
     except UnicodeDecodeError as error:
-        raise ImportFailed(f"is not UTF-8 text (byte {error.start}).", file=path) from error
+        raise not_utf8(path) from error
     if empty:
         raise ImportFailed("is empty.", file=path)
 

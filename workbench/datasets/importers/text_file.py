@@ -16,7 +16,16 @@ from workbench.datasets.files import Build
 from workbench.datasets.importers import Source
 from workbench.errors import ImportFailed, UsageError
 
-__all__ = ["NOT_UTF8", "Bytes", "as_utf8", "first_bad_byte", "one_line_end", "scan", "without_mark"]
+__all__ = [
+    "NOT_UTF8",
+    "Bytes",
+    "as_utf8",
+    "first_bad_byte",
+    "not_utf8",
+    "one_line_end",
+    "scan",
+    "without_mark",
+]
 
 NOT_UTF8 = "is not UTF-8 text: save it as UTF-8, or name its encoding (for example 'latin-1')."
 _CHUNK = 1 << 20
@@ -106,6 +115,10 @@ def scan(path: Path, source: Source, delimiter: str, *, numbers: bool, times: bo
     delimiter : str
     numbers, times : bool
         Whether there are columns of whole numbers, of time stamps, to look out for.
+
+    Returns
+    -------
+    Bytes
 
     Raises
     ------
@@ -202,6 +215,12 @@ def first_bad_byte(path: Path) -> tuple[int | None, int | None]:
             except UnicodeDecodeError as error:
                 return number, len(line[: error.start].decode()) + 1
     return None, None
+
+
+def not_utf8(path: Path) -> ImportFailed:
+    """What to say of a file of a format whose text is UTF-8 always."""
+    line, column = first_bad_byte(path)
+    return ImportFailed("is not UTF-8 text: save it as UTF-8.", file=path, line=line, column=column)
 
 
 def _check_utf8(head: bytes, path: Path) -> None:

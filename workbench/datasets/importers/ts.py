@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from workbench.datasets.files import Build
 from workbench.datasets.importers import Imported, Source
-from workbench.datasets.importers.numbers import real, reals
+from workbench.datasets.importers.numbers import real, reals, whole
+from workbench.datasets.importers.text_file import not_utf8
 from workbench.datasets.importers.writer import SeriesWriter
 from workbench.errors import ImportFailed, UsageError
 
@@ -107,7 +108,7 @@ def _series(
                 channels, label = _read_line(text, header, path, number)
                 yield number, header, channels, label, len(line), None
     except UnicodeDecodeError as error:
-        raise ImportFailed(f"is not UTF-8 text (byte {error.start}).", file=path) from error
+        raise not_utf8(path) from error
     if not in_data:
         raise ImportFailed("has no @data line: it is not a .ts file, or was cut short.", file=path)
 
@@ -122,9 +123,11 @@ def _read_header(text: str, header: _Header, path: Path, line: int) -> bool:
         raise ImportFailed("nothing stands behind the @.", file=path, line=line)
 
     def integer() -> int:
-        if len(words) != 1 or not words[0].isdigit():
-            raise ImportFailed(f"@{key} must be followed by a whole number.", file=path, line=line)
-        return int(words[0])
+        try:
+            (word,) = words
+            return whole(word if word.isdecimal() else "")
+        except ValueError:  # of too many digits as well
+            raise ImportFailed(f"@{key} must be followed by a whole number.", file=path, line=line) from None
 
     def flag() -> bool:
         if not words or words[0].lower() not in _YES_NO:

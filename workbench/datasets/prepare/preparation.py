@@ -110,12 +110,26 @@ class Preparation:
             raise UsageError(
                 f"The recipe is not JSON (line {error.lineno}, column {error.colno})."
             ) from error
+        except (
+            ValueError,
+            RecursionError,
+        ) as error:  # thousands of digits, or of brackets
+            raise UsageError("The recipe is not JSON that can be read.") from error
         listed = found.get("steps") if isinstance(found, Mapping) else found
         if not isinstance(listed, list) or not all(isinstance(step, Mapping) for step in listed):
             raise UsageError('The recipe must be {"steps": [{"step": "resample", …}, …]}.')
         if isinstance(found, Mapping) and found.get("format", _FORMAT) != _FORMAT:
             raise UsageError(f"The recipe has the format {found['format']}; this workbench reads {_FORMAT}.")
-        return cls([_step(dict(step), place) for place, step in enumerate(listed, 1)])
+        steps = [_step(dict(step), place) for place, step in enumerate(listed, 1)]
+        try:
+            return cls(steps)
+        except (
+            TypeError,
+            ValueError,
+            AttributeError,
+            OverflowError,
+        ) as error:  # of a kind that a step did not expect
+            raise UsageError(f"The recipe's steps do not take these values: {error}.") from error
 
     @classmethod
     def load(cls, path: str | Path) -> Preparation:
@@ -208,7 +222,7 @@ def _has_code(steps: Sequence[Step]) -> bool:
 
 def _step(values: dict[str, Any], place: int) -> Step:
     kind = values.pop("step", None)
-    if kind not in STEPS:
+    if not isinstance(kind, str) or kind not in STEPS:
         raise UsageError(
             f"Step {place} of the recipe: there is no step {kind!r}; there are {', '.join(STEPS)}."
         )
@@ -218,7 +232,10 @@ def _step(values: dict[str, Any], place: int) -> Step:
             raise UsageError(
                 f"Step {place} of the recipe: {kind} has no {name!r}; it has {', '.join(known)}."
             )
-    return STEPS[kind](**values)
+    try:
+        return STEPS[kind](**values)
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise UsageError(f"Step {place} of the recipe: {kind} does not take its values: {error}.") from error
 
 
 def _call(step: Step) -> str:

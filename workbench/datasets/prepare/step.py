@@ -59,9 +59,11 @@ class Table:
 
     @property
     def names(self) -> list[str]:
+        """Names of the columns."""
         return [column.name for column in self.columns]
 
     def type_of(self, column: str) -> str:
+        """The DuckDB type of a column."""
         return next(known.type for known in self.columns if known.name == column)
 
     def role(self, role: str, step: Step) -> str:
@@ -74,6 +76,7 @@ class Table:
         return found[0]
 
     def optional(self, role: str) -> str | None:
+        """The column of a role, or None."""
         found = self.roles.get(role)
         return found[0] if found else None
 
@@ -150,6 +153,9 @@ class CodeStep(Step, ABC):
         """Make the table `target`; returns the step with what it learned, and the roles."""
 
 
+_LONGEST = 10_000 * 366 * 86_400 * 1e6  # microseconds
+
+
 def parse_span(text: str) -> int:
     """A duration with its unit, as microseconds.
 
@@ -163,7 +169,10 @@ def parse_span(text: str) -> int:
         raise UsageError(
             f"{text!r} is not a duration: write e.g. '500 ms', '30 s', '5 min', '1 h' or '2 days'."
         )
-    span = round(float(found[1]) * unit)
+    exact = float(found[1]) * unit
+    if exact > _LONGEST:
+        raise UsageError(f"{text[:40]!r} is too long a duration: it is more than 10,000 years.")
+    span = round(exact)
     if span < 1:
         raise UsageError(f"{text!r} is not a duration: it is shorter than a microsecond.")
     return span
@@ -171,7 +180,8 @@ def parse_span(text: str) -> int:
 
 def number(value: Any) -> str:
     """A finite number as SQL."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    plain = isinstance(value, int | float) and not isinstance(value, bool)
+    if not plain or not -1.8e308 < value < 1.8e308:  # a whole number may have any number of digits
         raise UsageError(f"{value!r} is not a finite number.")
     return repr(value)
 
@@ -184,6 +194,7 @@ def constant(value: Any) -> str:
 
 
 def one_of(step: Step, name: str, value: Any, allowed: Sequence[str]) -> None:
+    """Refuse a value that is not one of those there are."""
     if value not in allowed:
         raise UsageError(f"{step.kind}: {name} must be one of {', '.join(allowed)}, not {value!r}.")
 
