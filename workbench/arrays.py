@@ -84,9 +84,11 @@ class Data(Protocol):
     def ref(self) -> str:
         """``name@version``."""
 
-    def to_series(self) -> SeriesData: ...
+    def to_series(self) -> SeriesData:
+        """The data as series, from the roles."""
 
-    def to_table(self) -> TableData: ...
+    def to_table(self) -> TableData:
+        """The data as a table, from the roles."""
 
 
 @dataclass(frozen=True)

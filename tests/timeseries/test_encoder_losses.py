@@ -194,6 +194,15 @@ def test_kept_weights_are_the_mean_over_all_steps():
     torch.testing.assert_close(encoder.input.weight.detach(), torch.stack(seen).mean(0))
 
 
+def test_gradients_of_the_contrast_are_those_of_the_formula():
+    z1, z2 = (numbers(3, 4, 6, seed=i).double().requires_grad_() for i in (0, 1))
+    observed = torch.ones(3, 6, dtype=torch.bool)
+    observed[2, 4:] = False
+    for loss in (_ts2vec.instance_loss, _ts2vec.temporal_loss):
+        assert torch.autograd.gradcheck(lambda a, b, loss=loss: loss(a, b), (z1, z2))
+        assert torch.autograd.gradcheck(lambda a, b, loss=loss: loss(a, b, observed), (z1, z2))
+
+
 # --- TNC ------------------------------------------------------------------------------------------------
 
 

@@ -235,10 +235,15 @@ def accuracy(model, X, y, X_test, y_test):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("encoder", [TS2Vec, TSTCC, TST, TNC])
-def test_training_does_not_lower_the_accuracy_of_the_random_network(basic_motions, encoder):
-    untrained = accuracy(encoder(n_epochs=0, random_state=0).fit(basic_motions[0]), *basic_motions)
-    trained = accuracy(encoder(random_state=0).fit(basic_motions[0]), *basic_motions)
+@pytest.mark.parametrize(("encoder", "n_seeds"), [(TS2Vec, 1), (TSTCC, 1), (TST, 1), (TNC, 4)])
+def test_training_does_not_lower_the_accuracy_of_the_random_network(basic_motions, encoder, n_seeds):
+    """Mean over seeds: TNC's accuracy varies by three of the 40 test series from one to the next."""
+
+    def mean_accuracy(**params):
+        models = [encoder(random_state=seed, **params).fit(basic_motions[0]) for seed in range(n_seeds)]
+        return np.mean([accuracy(model, *basic_motions) for model in models])
+
+    untrained, trained = mean_accuracy(n_epochs=0), mean_accuracy()
     print(f"{encoder.__name__}: untrained {untrained:.3f}, trained {trained:.3f}")
     assert trained >= untrained - 0.026
 
@@ -263,3 +268,10 @@ def test_csl_and_networks_speak_the_same_language(basic_motions, fitted):
         with torch.no_grad():
             Z = model._build_encoder().eval()(model._inputs(series, torch.device("cpu"))).numpy()
         np.testing.assert_allclose(Z, model.transform(basic_motions[2]), atol=1e-4)
+
+
+@all_of_them
+def test_sixteen_bits_train_to_much_the_same(basic_motions, fitted, name):
+    model = small(name, precision="bf16").fit(basic_motions[0])
+    losses = [[entry["loss"] for entry in one.history_] for one in (model, fitted[name])]
+    np.testing.assert_allclose(*losses, rtol=0.1)

@@ -9,7 +9,7 @@ from sklearn.metrics import accuracy_score
 
 from workbench.arrays import SeriesData, Split
 from workbench.errors import DatasetError
-from workbench.report import NullReporter, Report
+from workbench.report import LANDED, NullReporter, Report
 from workbench.timeseries import (
     CSL,
     UniTSAnomalyDetector,
@@ -23,6 +23,7 @@ from workbench.timeseries.preprocessing import z_normalize
 from workbench.timeseries.tasks import (
     _patches,
     _statistical,
+    baselines,
     classify,
     cluster,
     detect,
@@ -33,6 +34,7 @@ from workbench.timeseries.tasks import (
 from workbench.timeseries.tasks import _peers as peers
 from workbench.timeseries.tasks._forecast_peers import season
 from workbench.timeseries.tasks._warping import nearest, warping_distance
+from workbench.timeseries.tasks.cluster import group_scores
 from workbench.timeseries.tasks.detect import alarms
 
 #: An encoder that is quick to train.
@@ -161,6 +163,13 @@ def test_clusters(motions, tmp_path):
     assert "nmi" not in bare.scores
     assert "Silhouette" in bare.headline
     saved(report, tmp_path)
+
+
+def test_clusters_of_many_series_are_judged_by_the_same_ones_every_time():
+    rng = np.random.default_rng(0)
+    flat, groups = rng.normal(size=(2500, 3)), rng.integers(3, size=2500)
+    assert group_scores(flat, None, 0, groups) == group_scores(flat, None, 0, groups)
+    assert group_scores(flat, None, 0, groups) != group_scores(flat, None, 1, groups)
 
 
 def test_forecasts_come_from_the_past_alone(tmp_path):
@@ -376,3 +385,24 @@ def test_peers_that_would_take_minutes_are_left_out(motions, monkeypatch):
     assert {"MiniRocket", "QUANT"} <= set(peers.classifiers(long, y[:40], long, 0))
     assert not {"RDST", "1-NN DTW"} & set(peers.classifiers(long, y[:40], long, 0))
     assert not {"k-shape", "KASBA"} & set(peers.clusterers(long, long, 4, 0))
+
+
+class Listener(NullReporter):
+    def __init__(self):
+        self.heard = {}
+
+    def metric(self, name, value, step):
+        self.heard[name] = value
+
+
+@pytest.mark.parametrize("task", [UniTSClassifier(), UniTSClusterer(4)])
+def test_peers_are_told_as_they_end(motions, task):
+    listener = Listener()
+    report = baselines(task, motions, Split(inner=True), 0, listener)
+    table = report.tables["scores"].query("metric != 'seconds'")
+    assert len(table)
+    told = {name: value for name, value in listener.heard.items() if not name.endswith("/seconds")}
+    assert told == {f"{LANDED}{row.model}/{row.metric}": row.value for row in table.itertuples()}
+    beside = Listener()
+    classify(UniTSClassifier([SMALL]), motions, Split(), 0, beside)
+    assert not [name for name in beside.heard if name.startswith(LANDED)]

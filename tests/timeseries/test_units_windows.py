@@ -165,7 +165,8 @@ def test_what_does_not_belong_scores_high(motion, basic_motions, detector):
     assert auc_pr(labels, scores[0]) > 5 * labels.mean()
     np.testing.assert_array_equal(detector.predict(series), scores > detector.threshold_)
     train = detector.decision_function(motion[0])
-    assert (train > detector.threshold_).mean() == pytest.approx(0.01, abs=0.002)
+    # The threshold is of heads that had not seen what they judged: fewer than a hundredth may pass it.
+    assert (train > detector.threshold_).mean() == pytest.approx(0.01, abs=0.005)
 
 
 def test_a_score_is_the_error_at_the_end_of_the_window(motion, detector):

@@ -21,6 +21,7 @@ from workbench.training.optimizers import OPTIMIZERS
 if TYPE_CHECKING:
     import torch
 
+    from workbench.models.onnx import OnnxForm
     from workbench.timeseries._networks import Pretraining
     from workbench.timeseries.units_classifier import UniTSClassifier
 
@@ -187,6 +188,18 @@ class NetworkEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SeriesEn
             random_state=self.random_state,
             verbose=self.verbose,
         ).fit(X, y)
+
+    def _onnx_form(self) -> OnnxForm:
+        """Series (n, n_timestamps_, n_channels_) without missing values to features."""
+        from workbench.models.onnx import OnnxForm
+        from workbench.timeseries._onnx import ExportedNetwork
+
+        check_is_fitted(self)
+        drawn = np.random.default_rng(0).normal(size=(7, self.n_timestamps_, self.n_channels_))
+        example = (self.mean_ + self.scale_ * drawn).astype(np.float32)
+        scales = (self.mean_, self.scale_) if self.scaling == "dataset" else None
+        module = ExportedNetwork(self._build_encoder(), scales)
+        return OnnxForm(module, {"series": example}, "features", self.transform(example))
 
     def _prepare_fit(self, X: Series) -> None:
         """Whatever else is learnt from the series before the network is drawn."""

@@ -1,19 +1,22 @@
-"""The shapelet transform written so that it can be exported: every step is an operator that ONNX has.
+"""Encoders of series written so that they can be exported: every step is an operator that ONNX has.
 
-It gives the values of :class:`~workbench.timeseries._shapelets.ShapeletEncoder` on z-normalised series, the
-normalisation included; windows are gathered by a table of indices, so that the number of steps is fixed.
+The shapelet transform gives the values of :class:`~workbench.timeseries._shapelets.ShapeletEncoder` on
+z-normalised series, the normalisation included; windows are gathered by a table of indices, so that the
+number of steps is fixed. A network is exported with its scaling. Nothing may be missing in the series.
 """
 
 from __future__ import annotations
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from workbench.timeseries._shapelet_search import NORM_FLOOR
 from workbench.timeseries._shapelets import ShapeletEncoder
 
-__all__ = ["ExportedShapelets"]
+__all__ = ["ExportedClassifier", "ExportedNetwork", "ExportedShapelets"]
 
 _EPS = 4 * float(np.finfo(np.float32).eps)  # as workbench.timeseries.preprocessing.z_normalize has it
 
@@ -65,6 +68,51 @@ class ExportedShapelets(nn.Module):
         return torch.cat(found, dim=1)
 
 
+class ExportedClassifier(nn.Module):
+    """Series (n, T, d) to probabilities of classes: a linear layer and a softmax over `features`."""
+
+    def __init__(self, features: nn.Module, weight: NDArray[np.float32], bias: NDArray[np.float32]) -> None:
+        super().__init__()
+        self.features = features
+        self.head = nn.Linear(weight.shape[1], weight.shape[0])
+        self.head.load_state_dict({"weight": torch.from_numpy(weight), "bias": torch.from_numpy(bias)})
+
+    def forward(self, series: Tensor) -> Tensor:
+        return self.head(self.features(series)).softmax(dim=1)
+
+
+class ExportedNetwork(nn.Module):
+    """Series (n, T, d) without missing values to features (n, n_features).
+
+    Parameters
+    ----------
+    network : Module
+        Of an encoder, fitted; it takes scaled series (n, d, T).
+    scales : pair of ndarray of shape (d,), or None
+        Mean and deviation of the variables; by default those of each series' own.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(
+        self, network: nn.Module, scales: tuple[NDArray[np.float64], NDArray[np.float64]] | None
+    ) -> None:
+        super().__init__()
+        for module in list(network.modules()):
+            if parametrize.is_parametrized(module, "weight"):
+                parametrize.remove_parametrizations(module, "weight")
+        self.network, self.own = network, scales is None
+        for name, values in zip(("mean", "scale"), scales or ((), ()), strict=True):
+            self.register_buffer(name, torch.from_numpy(np.asarray(values, np.float32)))
+
+    def forward(self, series: Tensor) -> Tensor:
+        x = series.transpose(1, 2)
+        if self.own:
+            return self.network(_standardized(x))
+        return self.network((x - self.mean[:, None]) / self.scale[:, None])
+
+
 def _distance(windows: Tensor, shapelets: Tensor) -> Tensor:
     """The smallest distance; where it is, is found by the quick formula, what it is by the exact one."""
     inner = torch.einsum("ndwl,kdl->nkdw", windows, shapelets)
@@ -74,6 +122,14 @@ def _distance(windows: Tensor, shapelets: Tensor) -> Tensor:
     index = best[:, :, None, None].expand(-1, -1, count, length)
     winning = windows.transpose(1, 2).gather(1, index)
     return (winning - shapelets).square().sum(-1).sqrt().sum(2)
+
+
+def _standardized(x: Tensor) -> Tensor:
+    """Each variable (n, d, T) with mean 0 and standard deviation 1; a constant one is divided by 1."""
+    centred = x - x.mean(dim=2, keepdim=True)
+    deviation = centred.square().mean(dim=2, keepdim=True).sqrt()
+    varies = deviation > _EPS * x.abs().amax(dim=2, keepdim=True)
+    return centred / torch.where(varies, deviation, 1.0)
 
 
 def _normalized(x: Tensor) -> Tensor:

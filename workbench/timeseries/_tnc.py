@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import cast
 
 import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
+from workbench.timeseries._attention import dropout
 from workbench.timeseries._networks import Pretraining, windows
 from workbench.timeseries._stationarity import stationary_ranges
 from workbench.timeseries._tloss import CausalEncoder
@@ -49,6 +49,8 @@ class WindowEncoder(nn.Module):
 
     def _encode(self, x: Tensor, stride: int) -> tuple[Tensor, Tensor]:
         """Features of windows, (B, F, W), and which of them lie within the series, (B, W)."""
+        if torch.compiler.is_exporting():
+            return self._encode_whole(x, stride)
         lengths = (~x.isnan().any(1)).sum(1, keepdim=True)
         if x.shape[2] < self.window:
             x = F.pad(x, (0, self.window - x.shape[2]), value=torch.nan)
@@ -60,29 +62,34 @@ class WindowEncoder(nn.Module):
         result[there] = features
         return result.transpose(1, 2), there
 
+    def _encode_whole(self, x: Tensor, stride: int) -> tuple[Tensor, Tensor]:
+        """The same of series without padding, by operators that ONNX has."""
+        start = torch.arange(0, x.shape[2] - self.window + 1, stride)
+        cut = x[:, :, start[:, None] + torch.arange(self.window)].transpose(1, 2)
+        features = self.encoder(cut.flatten(0, 1)).unflatten(0, (-1, len(start)))
+        return features.transpose(1, 2), torch.ones_like(features[:, :, 0], dtype=torch.bool)
+
 
 class Discriminator(nn.Module):
     """Tells pairs of neighbours from others: a logit a pair."""
 
     def __init__(self, n_features: int) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
-            nn.Linear(2 * n_features, 4 * n_features),
-            nn.ReLU(),
-            nn.Dropout(0.5),
-            nn.Linear(4 * n_features, 1),
-        )
-        for layer in self.layers:
-            if isinstance(layer, nn.Linear):
-                nn.init.xavier_uniform_(layer.weight)
+        self.wide, self.last = nn.Linear(2 * n_features, 4 * n_features), nn.Linear(4 * n_features, 1)
+        for layer in (self.wide, self.last):
+            nn.init.xavier_uniform_(layer.weight)
 
-    def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        """Logits of pairs (…, B), of anchors (B, F) and windows (…, B, F)."""
-        first = cast(nn.Linear, self.layers[0])
-        # The first layer of [a, b], its two halves apart: an anchor stands in many pairs.
-        of_a, of_b = first.weight.split(a.shape[-1], 1)
-        found = F.linear(a, of_a) + F.linear(b, of_b, first.bias)
-        return self.layers[1:](found)[..., 0]
+    def forward(self, a: Tensor, b: Tensor, pairs: Tensor | None = None) -> Tensor:
+        """Logits of pairs (…, B), of anchors (B, F) and windows (…, B, F).
+
+        With `pairs`, (…, B), the windows are (W, F), and it tells which of them stands in a pair.
+        """
+        # The layer of [a, b], its two halves apart: an anchor, and a window, stand in many pairs.
+        of_a, of_b = self.wide.weight.split(a.shape[-1], 1)
+        window = F.linear(b, of_b, self.wide.bias)
+        found = F.linear(a, of_a) + (window if pairs is None else F.embedding(pairs, window))
+        logits: Tensor = self.last(dropout(F.relu(found), 0.5, self.training))[..., 0]
+        return logits
 
 
 def neighbourhood_loss(near: Tensor, far: Tensor, positive_weight: float) -> Tensor:
@@ -148,11 +155,16 @@ def pretraining(
     def step(indices: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         rows = indices.cpu()
         anchor, near, far = draw_pairs(last[rows], ranges[rows], window, n_pairs, order)
-        start = torch.cat([anchor, near.flatten(), far.flatten()])
-        repeated = x[indices].repeat(1 + 2 * n_pairs, 1, 1)
-        length = torch.minimum(lengths[rows], torch.tensor(window)).repeat(1 + 2 * n_pairs)
-        found = encoder.encoder(windows(repeated, start, length)).unflatten(0, (-1, len(rows)))
-        near_logits, far_logits = discriminator(found[0], found[1:]).split(n_pairs)
+        # Most windows are drawn more than once, at the ends above all: each goes through the network once.
+        start = torch.cat([anchor[None], near, far])
+        column = torch.arange(len(rows))
+        drawn, place = torch.unique(start * len(rows) + column, return_inverse=True)
+        column, place = drawn % len(rows), place.to(x.device)
+        length = lengths[rows[column]].clamp(max=window)
+        cut = windows(x[indices[column.to(x.device)]], drawn // len(rows), length)
+        features = encoder.encoder(cut)
+        logits = discriminator(F.embedding(place[0], features), features, place[1:])
+        near_logits, far_logits = logits.split(n_pairs)
         return neighbourhood_loss(near_logits, far_logits, positive_weight), {}
 
     return Pretraining(model, step)

@@ -94,6 +94,7 @@ def run(
         schedule.optimizer,
         model.parameters() if parameters is None else parameters,
         schedule.learning_rate,
+        fused=schedule.device.type in ("cpu", "cuda"),  # one pass over the weights instead of ten
         **schedule.options,
     )
     loop = Loop(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Generator, Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from workbench.timeseries._networks import Pretraining, dilated_conv, masked, split_padding, windows
+from workbench.timeseries._attention import NOTHING, dropout
+from workbench.timeseries._networks import Pretraining, masked, split_padding, stepwise_conv, windows
 from workbench.training.callbacks import Callback
 from workbench.training.loop import Loop
 
@@ -25,9 +27,11 @@ class DilatedBlock(nn.Module):
         self.around = nn.Conv1d(n_in, n_out, 1) if last or n_in != n_out else nn.Identity()
 
     def forward(self, x: Tensor, observed: Tensor | None) -> Tensor:
-        inner = dilated_conv(F.gelu(x), self.conv1, causal=False)
-        inner = dilated_conv(masked(F.gelu(inner), observed), self.conv2, causal=False)
-        return masked(inner + self.around(x), observed)
+        """(B, T, n_in) to (B, T, n_out)."""
+        inner = stepwise_conv(F.gelu(x), self.conv1)
+        inner = stepwise_conv(_there(F.gelu(inner), observed), self.conv2)
+        around = x if isinstance(self.around, nn.Identity) else stepwise_conv(x, self.around)
+        return _there(inner + around, observed)
 
 
 class DilatedEncoder(nn.Module):
@@ -56,25 +60,34 @@ class DilatedEncoder(nn.Module):
         self.blocks = nn.ModuleList(
             DilatedBlock(sizes[i], sizes[i + 1], kernel_size, 2**i, last=i == depth) for i in range(depth + 1)
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = dropout
 
-    def steps(self, x: Tensor) -> Tensor:
-        """Features of every step, (B, n_features, T); 0 in the padding."""
+    def steps(self, x: Tensor, asked: slice | None = None) -> Tensor:
+        """Features of every step, or of those `asked` for, (B, n_features, T); 0 in the padding."""
         values, observed = split_padding(x)
-        latent = self.input(values.transpose(1, 2)).transpose(1, 2)
+        latent = self.input(values.transpose(1, 2))  # (B, T, n_hidden), as are all that follow
         if self.training and self.hides:
-            hidden = torch.rand(len(x), 1, x.shape[2], device=x.device) < 0.5
+            hidden = torch.rand(len(x), x.shape[2], 1, device=x.device) < 0.5
             latent = latent.masked_fill(hidden, 0)
-        latent = masked(latent, observed)
-        for block in self.blocks:
+        latent = _there(latent, observed)
+        for i, block in enumerate(self.blocks):
+            if asked is not None and 2**i >= x.shape[2]:  # the dilation
+                # From here on no step sees any other.
+                latent = latent[:, asked].contiguous()
+                observed, asked = None if observed is None else observed[:, asked], None
             latent = block(latent, observed)
-        latent = self.dropout(latent)
-        return F.relu(latent) if self.nonneg else latent
+        latent = dropout(latent if asked is None else latent[:, asked], self.dropout, self.training)
+        return (F.relu(latent) if self.nonneg else latent).transpose(1, 2)
 
     def forward(self, x: Tensor) -> Tensor:
         """Features of every series, (B, n_features): the maximum over its steps."""
         missing = x.isnan().any(1)
         return self.steps(x).masked_fill(missing[:, None], -torch.inf).amax(2)
+
+
+def _there(x: Tensor, observed: Tensor | None) -> Tensor:
+    """`x`, (B, T, C), with 0 in the padding."""
+    return x if observed is None else x.masked_fill(~observed[:, :, None], 0)
 
 
 class Crops(NamedTuple):
@@ -107,7 +120,9 @@ def draw_crops(n: int, length: int, longest: int, order: Generator) -> Crops:
     return Crops(shift + outer_left, right - outer_left, shift + left, outer_right - left, overlap)
 
 
-def instance_loss(z1: Tensor, z2: Tensor, observed: Tensor | None = None) -> Tensor:
+def instance_loss(
+    z1: Tensor, z2: Tensor, observed: Tensor | None = None, positive: Tensor | None = None
+) -> Tensor:
     """Contrast of series at the same step (equation 2), the mean over steps and both views.
 
     Parameters
@@ -115,35 +130,66 @@ def instance_loss(z1: Tensor, z2: Tensor, observed: Tensor | None = None) -> Ten
     z1, z2 : Tensor, shape (B, F, T)
     observed : Tensor of bool, shape (B, T), optional
         Steps that count; default: all.
+    positive : Tensor, shape (B, T), optional
+        Products of the two views' features, where they are known.
     """
     if len(z1) == 1:
         return z1.new_zeros(())
-    # Products of matrices laid out with gaps take half as long again.
-    z = torch.cat([z1, z2]).permute(2, 0, 1).contiguous()  # (T, 2B, F)
+    z = torch.cat([one.permute(2, 0, 1) for one in (z1, z2)], 1)  # (T, 2B, F)
     there = None if observed is None else torch.cat([observed, observed]).T
-    return _contrast(z, (z1 * z2).sum(1).T.repeat(1, 2), there)
+    return _contrast(z, (_products(z1, z2) if positive is None else positive).T.repeat(1, 2), there)
 
 
-def temporal_loss(z1: Tensor, z2: Tensor, observed: Tensor | None = None) -> Tensor:
+def temporal_loss(
+    z1: Tensor, z2: Tensor, observed: Tensor | None = None, positive: Tensor | None = None
+) -> Tensor:
     """Contrast of steps in the same series (equation 1); arguments as of `instance_loss`."""
     if z1.shape[2] == 1:
         return z1.new_zeros(())
-    z = torch.cat([z1, z2], 2).transpose(1, 2)  # (B, 2T, F)
+    z = torch.cat([one.transpose(1, 2) for one in (z1, z2)], 1)  # (B, 2T, F)
     there = None if observed is None else torch.cat([observed, observed], 1)
-    return _contrast(z, (z1 * z2).sum(1).repeat(1, 2), there)
+    return _contrast(z, (_products(z1, z2) if positive is None else positive).repeat(1, 2), there)
+
+
+def _products(z1: Tensor, z2: Tensor) -> Tensor:
+    return (z1 * z2).sum(1)
 
 
 def _contrast(z: Tensor, positive: Tensor, there: Tensor | None) -> Tensor:
     """−log of each row's softmax at its positive, the row itself left out; z (…, m, F), positive (…, m)."""
-    similarity = z @ z.transpose(1, 2)
-    diagonal = torch.eye(z.shape[1], dtype=torch.bool, device=z.device)
+    out = torch.eye(z.shape[1], dtype=torch.bool, device=z.device)
+    if there is not None:
+        # A row always keeps its positive; a row that is not there is computed but not counted.
+        out = out | (~there[:, None, :] & there[:, :, None])
+    total: Tensor = _LogSumOfSimilar.apply(z, out)
     if there is None:
-        total = similarity.masked_fill(diagonal, -torch.inf).logsumexp(2)
         return (total - positive).mean()
-    # A row always keeps its positive; a row that is not there is computed but not counted.
-    absent = ~there[:, None, :] & there[:, :, None]
-    total = similarity.masked_fill(diagonal | absent, -torch.inf).logsumexp(2)
     return (total - positive)[there].mean()
+
+
+class _LogSumOfSimilar(torch.autograd.Function):
+    """log Σⱼ exp zᵢ·zⱼ over the rows j that are not `out`, (…, m); z (…, m, F), out (…, m, m).
+
+    Similarities are symmetric, so that one product of matrices gives their gradient where autograd takes two.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, out: Tensor) -> Tensor:
+        similarity = z @ z.transpose(1, 2)
+        # At least single precision, whatever the product's.
+        similarity = similarity.to(torch.promote_types(similarity.dtype, torch.float32))
+        similarity.masked_fill_(out, -torch.inf)
+        total = similarity.logsumexp(2)
+        shares = similarity.sub_(total[:, :, None]).exp_()
+        ctx.save_for_backward(z, F.threshold(shares, NOTHING, 0.0, inplace=True))
+        return total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        z, shares = ctx.saved_tensors
+        of_similarity = shares * grads[0][:, :, None]
+        return (of_similarity + of_similarity.transpose(1, 2)).to(z.dtype) @ z, None
 
 
 def hierarchical_loss(z1: Tensor, z2: Tensor, observed: Tensor | None = None, alpha: float = 0.5) -> Tensor:
@@ -156,14 +202,17 @@ def hierarchical_loss(z1: Tensor, z2: Tensor, observed: Tensor | None = None, al
         observed = None
     total, levels = z1.new_zeros(()), 0
     while True:
-        total = total + alpha * instance_loss(z1, z2, observed)
+        positive = _products(z1, z2)
+        total = total + alpha * instance_loss(z1, z2, observed, positive)
         levels += 1
         if z1.shape[2] == 1:
             return total / levels
-        total = total + (1 - alpha) * temporal_loss(z1, z2, observed)
+        total = total + (1 - alpha) * temporal_loss(z1, z2, observed, positive)
         if observed is not None:
             z1, z2 = (z.masked_fill(~observed[:, None], -torch.inf) for z in (z1, z2))
-        z1, z2 = F.max_pool1d(z1, 2), F.max_pool1d(z2, 2)
+        # torch's own pooling is slow where features, and not steps, lie side by side.
+        even = z1.shape[2] // 2 * 2
+        z1, z2 = (torch.maximum(z[:, :, :even:2], z[:, :, 1:even:2]) for z in (z1, z2))
         if observed is not None:
             observed = F.max_pool1d(observed[:, None].float(), 2)[:, 0] > 0
             z1, z2 = (masked(z, observed) for z in (z1, z2))
@@ -211,8 +260,8 @@ def pretraining(encoder: DilatedEncoder, x: Tensor, order: Generator, *, longest
         batch = x[indices]
         first = windows(batch, crops.first, crops.first_length)
         second = windows(batch, crops.second, crops.second_length)
-        z1 = encoder.steps(first)[:, :, -crops.overlap :]
-        z2 = encoder.steps(second)[:, :, : crops.overlap]
+        z1 = encoder.steps(first, slice(-crops.overlap, None))
+        z2 = encoder.steps(second, slice(crops.overlap))
         observed = ~second[:, :, : crops.overlap].isnan().any(1)
         if not bool(observed.any()):
             return (z1 * 0).sum(), {}

@@ -8,6 +8,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
+from workbench.timeseries._attention import attention, dropout
 from workbench.timeseries._masks import geometric_mask
 from workbench.timeseries._networks import Pretraining, masked, split_padding
 
@@ -32,22 +33,15 @@ class Layer(nn.Module):
         self.norm1, self.norm2 = nn.BatchNorm1d(width), nn.BatchNorm1d(width)
 
     def forward(self, x: Tensor, observed: Tensor | None) -> Tensor:
-        batch, steps = x.shape[:2]
-        q, k, v = self.qkv(x).view(batch, steps, 3, self.n_heads, -1).permute(2, 0, 3, 1, 4)
-        found = F.scaled_dot_product_attention(
-            q,
-            k,
-            v,
-            None if observed is None else observed[:, None, None],
-            self.dropout if self.training else 0.0,
-        )
-        x = x + self._drop(self.out(found.transpose(1, 2).reshape(x.shape)))
+        q, k, v = self.qkv(x).unflatten(2, (3, self.n_heads, -1)).unbind(2)
+        found = attention(q, k, v, self.dropout if self.training else 0.0, observed)
+        x = x + self._drop(self.out(found.flatten(2)))
         x = _normalised(self.norm1, x, observed)
         x = x + self._drop(self.narrow(self._drop(F.gelu(self.wide(x)))))
         return _normalised(self.norm2, x, observed)
 
     def _drop(self, x: Tensor) -> Tensor:
-        return F.dropout(x, self.dropout, self.training)
+        return dropout(x, self.dropout, self.training)
 
 
 def _normalised(norm: nn.BatchNorm1d, x: Tensor, observed: Tensor | None) -> Tensor:
@@ -77,16 +71,19 @@ class TransformerEncoder(nn.Module):
         self.n_features = n_features
         self.input = nn.Linear(n_channels, n_features)
         self.layers = nn.ModuleList(Layer(n_features, n_heads, n_hidden, dropout) for _ in range(n_layers))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = dropout
 
     def steps(self, x: Tensor) -> Tensor:
         """Features of every step, (B, n_features, T); 0 in the padding."""
         values, observed = split_padding(x)
         latent = self.input(values.transpose(1, 2)) * math.sqrt(self.n_features)
-        latent = self.dropout(latent + positions(x.shape[2], self.n_features, x.device))
+        latent = self._drop(latent + positions(x.shape[2], self.n_features, x.device))
         for layer in self.layers:
             latent = layer(latent, observed)
-        return masked(self.dropout(F.gelu(latent)).transpose(1, 2), observed)
+        return masked(self._drop(F.gelu(latent)).transpose(1, 2), observed)
+
+    def _drop(self, x: Tensor) -> Tensor:
+        return dropout(x, self.dropout, self.training)
 
     def forward(self, x: Tensor) -> Tensor:
         """Features of every series, (B, n_features): the mean over its steps."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any, cast
 
 import torch
 from torch import Generator, Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from workbench.timeseries._attention import attention, dropout
 from workbench.timeseries._networks import Pretraining, masked, split_padding
 
 __all__ = [
@@ -38,26 +41,59 @@ class ConvEncoder(nn.Module):
             nn.Conv1d(n_in, n_out, kernel_size, padding=kernel_size // 2, bias=False) for n_in, n_out in pairs
         )
         self.norms = nn.ModuleList(nn.BatchNorm1d(n_out) for _, n_out in pairs)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = dropout
 
     def latents(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Latent vectors, (B, n_features, S) with S about T/8, and how many of them each series has."""
         latent, observed = split_padding(x)
-        lengths = torch.full((len(x),), x.shape[2], device=x.device) if observed is None else observed.sum(1)
+        lengths = (
+            torch.full((x.shape[0],), x.shape[2], device=x.device) if observed is None else observed.sum(1)
+        )
         for i, (convolution, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
             latent = convolution(latent)
             lengths = lengths + 2 * (self.kernel_size // 2) - self.kernel_size + 1
-            latent = F.relu(norm(latent))
-            # After the ReLU 0 is as good as nothing to a maximum.
-            latent = F.max_pool1d(_cut(latent, lengths, observed), 2, 2, padding=1)
+            latent = _pooled(_cut(norm(latent), lengths, observed))
             lengths = lengths // 2 + 1
-            latent = _cut(self.dropout(latent) if i == 0 else latent, lengths, observed)
+            latent = dropout(latent, self.dropout, self.training) if i == 0 else latent
+            latent = _cut(latent, lengths, observed)
         return latent, lengths
 
     def forward(self, x: Tensor) -> Tensor:
         """Features of every series, (B, n_features): the mean of its latent vectors."""
         latent, lengths = self.latents(x)
         return latent.sum(2) / lengths[:, None]
+
+
+def _pooled(x: Tensor) -> Tensor:
+    """ReLU, and the maxima of pairs of steps, (B, C, T) to (B, C, T // 2 + 1); the first is a pair with 0.
+
+    The ReLU of the maxima is the maximum of the ReLUs, and 0 is as good as nothing to it.
+    """
+    if x.device.type != "cpu" or not torch.is_grad_enabled() or torch.compiler.is_exporting():
+        return F.relu(F.max_pool1d(x, 2, 2, padding=1))
+    found: Tensor = _Pooled.apply(x)
+    return found
+
+
+class _Pooled(torch.autograd.Function):
+    """`_pooled` in two passes through memory; torch's own pooling compares value by value."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.steps = x.shape[2]
+        odd, even = F.pad(x, (1, 1 - ctx.steps % 2)).unflatten(2, (-1, 2)).unbind(3)
+        found = torch.maximum(odd, even).relu_()
+        ctx.save_for_backward(found > 0, odd > even)
+        return found
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        counts, first = ctx.saved_tensors
+        (grad,) = grads
+        kept = grad * counts
+        of_odd = kept * first
+        return torch.stack([of_odd, kept - of_odd], 3).flatten(2)[:, :, 1 : ctx.steps + 1]
 
 
 def _cut(x: Tensor, lengths: Tensor, observed: Tensor | None) -> Tensor:
@@ -85,11 +121,36 @@ class Context(nn.Module):
         )
         self.n_ahead = n_ahead
 
-    def forward(self, past: Tensor) -> tuple[Tensor, Tensor]:
-        """Predictions (B, n_ahead, F) and projections (B, F/4) from latent vectors (B, S, F)."""
+    def forward(self, past: Tensor, views: int = 1) -> tuple[Tensor, Tensor]:
+        """Predictions (B, n_ahead, F) and projections (B, F/4) from latent vectors (B, S, F).
+
+        The batch may be of several views, one after the other; each is normalised by itself.
+        """
         tokens = torch.cat([self.token.expand(len(past), -1, -1), self.input(past)], 1)
-        context = self.transformer(tokens)[:, 0]
-        return self.predictors(context).unflatten(1, (self.n_ahead, -1)), self.projection(context)
+        *layers, last = self.transformer.layers
+        for layer in layers:
+            tokens = self._attend(cast(nn.TransformerEncoderLayer, layer), tokens, tokens.shape[1])
+        # Of the last layer nothing but the first token is asked for.
+        context = self._attend(cast(nn.TransformerEncoderLayer, last), tokens, 1)[:, 0]
+        projected = torch.cat([self.projection(one) for one in context.chunk(views)])
+        return self.predictors(context).unflatten(1, (self.n_ahead, -1)), projected
+
+    def _attend(self, layer: nn.TransformerEncoderLayer, tokens: Tensor, n: int) -> Tensor:
+        """The first `n` tokens after a layer; what the layer itself would give."""
+        inner, width, heads = layer.self_attn, tokens.shape[2], layer.self_attn.num_heads
+        seen, p = layer.norm1(tokens), layer.dropout.p if self.training else 0.0
+        if n == tokens.shape[1]:
+            of_all = F.linear(seen, inner.in_proj_weight, inner.in_proj_bias)
+            q, k, v = of_all.unflatten(2, (3, heads, -1)).unbind(2)
+        else:
+            of_q, of_kv = inner.in_proj_weight.split([width, 2 * width])
+            bias_q, bias_kv = inner.in_proj_bias.split([width, 2 * width])
+            q = F.linear(seen[:, :n], of_q, bias_q).unflatten(2, (heads, -1))
+            k, v = F.linear(seen, of_kv, bias_kv).unflatten(2, (2, heads, -1)).unbind(2)
+        found = inner.out_proj(attention(q, k, v, p).flatten(2))
+        tokens = tokens[:, :n] + dropout(found, p, self.training)
+        wide = F.relu(layer.linear1(layer.norm2(tokens)))
+        return tokens + dropout(layer.linear2(dropout(wide, p, self.training)), p, self.training)
 
 
 def weak(x: Tensor, generator: Generator) -> Tensor:
@@ -167,8 +228,8 @@ def pretraining(
         shortest = int(counts[0].min())
         ahead = min(n_ahead, shortest - 1)
         now = int(torch.randint(shortest - ahead, (), generator=order))
-        predicted1, projected1 = context(z1[:, : now + 1])
-        predicted2, projected2 = context(z2[:, : now + 1])
+        predicted, projected = context(torch.cat([z1[:, : now + 1], z2[:, : now + 1]]), views=2)
+        (predicted1, predicted2), (projected1, projected2) = predicted.chunk(2), projected.chunk(2)
         coming = slice(now + 1, now + 1 + ahead)
         temporal = temporal_loss(z2[:, coming], predicted1[:, :ahead])
         temporal = temporal + temporal_loss(z1[:, coming], predicted2[:, :ahead])

@@ -22,6 +22,8 @@ from workbench.training.optimizers import OPTIMIZERS
 if TYPE_CHECKING:
     import torch
 
+    from workbench.models.onnx import OnnxForm
+
 __all__ = ["CSLClassifier"]
 
 
@@ -84,6 +86,12 @@ class CSLClassifier(ClassifierMixin, ShapeletEstimator):
         Mean loss and accuracy of each epoch of the training with labels.
     lengths_, n_timestamps_, n_channels_, n_dims_in_, n_features_in_, state_
         As of `CSL`; ``state_`` also holds the linear layer.
+
+    References
+    ----------
+    .. [1] Z. Liang, J. Zhang, C. Liang, H. Wang, Z. Liang, L. Pan. A Shapelet-based Framework for
+       Unsupervised Multivariate Time Series Representation Learning. PVLDB 17(3): 386–399, 2023.
+       arXiv:2305.18888.
 
     See Also
     --------
@@ -214,6 +222,19 @@ class CSLClassifier(ClassifierMixin, ShapeletEstimator):
             return (torch.nn.functional.linear(encoder(x), *(head[n].to(x.device) for n in head)),)
 
         return self._encode(X, logits)[0]
+
+    def _onnx_form(self) -> OnnxForm:
+        """Series (n, n_timestamps_, n_channels_) to probabilities of the classes, which are in the notes."""
+        from workbench.models.onnx import OnnxForm
+        from workbench.timeseries._onnx import ExportedClassifier, ExportedShapelets
+
+        check_is_fitted(self)
+        shape = (7, self.n_timestamps_, self.n_channels_)
+        example = np.random.default_rng(0).normal(size=shape).cumsum(axis=1).astype(np.float32)
+        features = ExportedShapelets(self._build_encoder(), self.n_timestamps_)
+        module = ExportedClassifier(features, self.state_["head.weight"], self.state_["head.bias"])
+        notes = {"classes": self.classes_.tolist()}
+        return OnnxForm(module, {"series": example}, "probabilities", self.predict_proba(example), notes)
 
     def _check_labelled(self, X: ArrayLike, y: ArrayLike) -> tuple[Series, NDArray[Any]]:
         if y is None:

@@ -112,6 +112,11 @@ class Concat(Fusion):
     state_ : dict of str to ndarray
         Means and deviations.
 
+    References
+    ----------
+    .. [1] Z. Liang, C. Liang, Z. Liang, H. Wang. UniTS: A Universal Time Series Analysis Framework with
+       Self-supervised Representation Learning. 2023. arXiv:2303.13804.
+
     Examples
     --------
     >>> Concat().fit_transform([[[0.0], [2.0]], [[5.0, 1.0], [5.0, 3.0]]])
@@ -142,6 +147,11 @@ class Projection(Fusion):
         Features of each encoder.
     state_ : dict of str to ndarray
         Means, deviations and the projection.
+
+    References
+    ----------
+    .. [1] Z. Liang, C. Liang, Z. Liang, H. Wang. UniTS: A Universal Time Series Analysis Framework with
+       Self-supervised Representation Learning. 2023. arXiv:2303.13804.
     """
 
     _parameter_constraints = {"n_features": [Interval(Integral, 1, None, closed="left")]}
@@ -176,6 +186,11 @@ class WeightedSum(Fusion):
         Features of each encoder.
     state_ : dict of str to ndarray
         Means, deviations, projections and the weights' logits.
+
+    References
+    ----------
+    .. [1] Z. Liang, C. Liang, Z. Liang, H. Wang. UniTS: A Universal Time Series Analysis Framework with
+       Self-supervised Representation Learning. 2023. arXiv:2303.13804.
     """
 
     _parameter_constraints = {"n_features": [Interval(Integral, 1, None, closed="left")]}

@@ -33,6 +33,10 @@ def auc_pr(labels: ArrayLike, scores: ArrayLike) -> float:
     labels : array-like of 0 and 1, shape (T,)
     scores : array-like of float, shape (T,)
         Higher is stranger; steps whose score is NaN are left out.
+
+    Returns
+    -------
+    float
     """
     true, found = _pair(labels, scores)
     return float(average_precision_score(true, found))
@@ -52,6 +56,10 @@ def vus_pr(labels: ArrayLike, scores: ArrayLike, max_buffer: int = 100) -> float
         Higher is stranger; steps whose score is NaN are left out.
     max_buffer : int
         The largest ℓ; all from 0 are averaged.
+
+    Returns
+    -------
+    float
 
     References
     ----------
@@ -86,6 +94,10 @@ def window_f1(labels: ArrayLike, predicted: ArrayLike, window: int = 1) -> float
     labels, predicted : array-like of 0 and 1, shape (T,)
     window : int
         Steps of a window; the last one may be shorter.
+
+    Returns
+    -------
+    float
     """
     true, found = _pair(labels, predicted)
     first = np.arange(0, len(true), window)
@@ -104,6 +116,11 @@ def rolling_origins(
     stride : int, optional
         Steps between origins; default: the horizon, so that nothing is foretold twice.
     min_history : int
+
+    Returns
+    -------
+    list of int
+        In rising order.
 
     Raises
     ------

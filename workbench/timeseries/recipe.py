@@ -7,6 +7,7 @@ are a strong baseline, and a report that hides it says nothing.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -311,3 +312,12 @@ def _headline(
     text = f"Test accuracy {accuracy:.3f} on {len(test)} series"
     control = scores.get("untrained_test_accuracy")
     return f"{text}." if control is None else f"{text}; untrained {control:.3f}."
+
+
+def _refuse(params: Mapping[str, Any], dataset: Any, split: Split) -> None:
+    from workbench.timeseries.tasks import refusal_of  # which imports this module
+
+    refusal_of("timeseries.represent")(params, dataset, split)
+
+
+setattr(represent, "refuse", _refuse)  # noqa: B010  (asked before a run is queued, see `Store.check`)

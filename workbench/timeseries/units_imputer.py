@@ -309,6 +309,11 @@ def gap_length(missing: NDArray[np.bool_]) -> NDArray[np.int64]:
     Parameters
     ----------
     missing : ndarray of bool, shape (n, T, d)
+
+    Returns
+    -------
+    ndarray of int
+        Of the shape of the mask.
     """
     steps = missing.shape[1]
     index = np.arange(steps)[None, :, None]
@@ -324,6 +329,11 @@ def gap_distance(missing: NDArray[np.bool_]) -> NDArray[np.int64]:
     Parameters
     ----------
     missing : ndarray of bool, shape (n, T, d)
+
+    Returns
+    -------
+    ndarray of int
+        Of the shape of the mask.
     """
     steps = missing.shape[1]
     index = np.arange(steps)[None, :, None]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workbench.timeseries.tasks._refusals import refuse, refuse_columns
+from workbench.timeseries.tasks._refusals import channels, refusal_of, refuse, refuse_columns
 from workbench.timeseries.tasks.baselines import baselines
 from workbench.timeseries.tasks.classify import classify
 from workbench.timeseries.tasks.cluster import cluster
@@ -13,6 +13,7 @@ from workbench.timeseries.tasks.regress import regress
 
 __all__ = [
     "baselines",
+    "channels",
     "classify",
     "cluster",
     "detect",
@@ -22,3 +23,7 @@ __all__ = [
     "refuse_columns",
     "regress",
 ]
+
+for _recipe in (classify, cluster, detect, forecast, impute, regress):
+    # Asked before a run is queued, see `Store.check`.
+    setattr(_recipe, "refuse", refusal_of(f"timeseries.{_recipe.__name__}"))  # noqa: B010

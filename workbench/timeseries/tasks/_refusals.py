@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pandas as pd
@@ -10,7 +10,35 @@ import pandas as pd
 from workbench.arrays import Split
 from workbench.errors import DatasetError
 
-__all__ = ["refuse", "refuse_columns"]
+__all__ = ["channels", "refusal_of", "refuse", "refuse_columns"]
+
+
+def refusal_of(recipe: str) -> Callable[[Mapping[str, Any], Any, Split], None]:
+    """What a recipe refuses of a `Dataset`, as its attribute ``refuse``; arguments else as of `refuse`."""
+
+    def refuse_dataset(params: Mapping[str, Any], dataset: Any, split: Split) -> None:
+        refuse(recipe, params, dataset.series_index(), channels(dataset), split)
+
+    return refuse_dataset
+
+
+def channels(dataset: Any) -> pd.DataFrame:
+    """What the profile of a `Dataset` knows of its measured columns, as `refuse` wants it."""
+    values = set(dataset.roles.get("value", ()))
+    return pd.DataFrame(
+        [
+            {
+                "name": column["name"],
+                "n": dataset.n_rows,
+                "missing": column["missing"],
+                "least": column.get("min"),
+                "most": column.get("max"),
+            }
+            for column in dataset.profile["columns"]
+            if column["name"] in values
+        ],
+        columns=["name", "n", "missing", "least", "most"],
+    )
 
 
 def refuse(

@@ -16,7 +16,7 @@ from sklearn.frozen import FrozenEstimator
 
 from workbench.arrays import Split
 from workbench.errors import DatasetError
-from workbench.report import Reporter
+from workbench.report import LANDED, Reporter
 from workbench.timeseries.preprocessing import series_lengths
 
 __all__ = [
@@ -82,9 +82,14 @@ def wanted(asked: Mapping[str, Found], peers: bool | None, split: Split) -> dict
 
 
 def run_peers(
-    peers: Mapping[str, Callable[[], Found]], reporter: Reporter
+    peers: Mapping[str, Callable[[], Found]],
+    reporter: Reporter,
+    judge: Callable[[Found], Scores] | None = None,
 ) -> tuple[dict[str, Found], dict[str, float]]:
-    """What every peer gives, and its seconds; one that fails is told in the log and left out."""
+    """What every peer gives, and its seconds; one that fails is told in the log and left out.
+
+    With `judge` the scores of each are reported as soon as it has ended: some take minutes, others none.
+    """
     found: dict[str, Found] = {}
     seconds: dict[str, float] = {}
     for i, (name, peer) in enumerate(peers.items()):
@@ -94,9 +99,14 @@ def run_peers(
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # libraries' own, of imports and deprecations
                 found[name] = peer()
+                scores = {} if judge is None else judge(found[name])
         except Exception as error:  # code of others must not cost the run its result
+            found.pop(name, None)
+            scores = {}
             reporter.log(f"the peer {name} failed and is left out: {type(error).__name__}: {error}")
         seconds[name] = time.perf_counter() - began
+        for metric, value in {**scores, "seconds": seconds[name]}.items() if scores else ():
+            reporter.metric(f"{LANDED}{name}/{metric}", value, 0)
         reporter.progress(i + 1, len(peers))
     return found, seconds
 

@@ -52,7 +52,10 @@ def baselines(estimator: Any, data: Data, split: Split, seed: int, reporter: Rep
     if name not in _TASKS:
         raise UsageError(f"{type(estimator).__name__} is not a task on series: it has no baselines.")
     task, metrics, largest = _TASKS[name]
-    control = clone(estimator).set_params(pretrain_epochs=0, mode="freeze")
+    # Of these nothing is kept: the quickest will do.
+    control = clone(estimator).set_params(encoders="TSTCC", pretrain_epochs=0)
+    if "mode" in control.get_params(deep=False):  # groups are found, not trained
+        control.set_params(mode="freeze")
     table = task(control, data, split, seed, reporter, peers=True).tables["scores"].dropna()
     table = table[~table["model"].isin(["trained", "untrained"])].reset_index(drop=True)
     judged = next((found for m in metrics if len(found := table[table["metric"] == m])), None)

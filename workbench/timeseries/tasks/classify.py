@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -79,7 +80,7 @@ def classify(
     train, test = split.indices(len(series.X), y=series.y, column=series.split, seed=seed)
     target = None if series.domain is None else series.domain == "target"
     learns, tested, beside = _parts(labels, train, test, series.domain)
-    reporter.plan({"train": 10.0, "untrained": 3.0, "evaluate": 1.0, "labels": 1.0, "peers": 3.0})
+    reporter.plan({"train": 10.0, "untrained": 3.0, "evaluate": 1.0, "peers": 3.0, "labels": 1.0})
 
     domain = None if target is None else target[train]
     fitted, seconds = fit_both(
@@ -96,14 +97,15 @@ def classify(
         shares = trained.predict_proba(series.X[tested])
         tables = {"probabilities": _probabilities(trained, shares, series, tested, labels)}
         tables |= class_tables(labels[tested], trained.classes_[shares.argmax(axis=1)])
+    with reporter.stage("peers"):
+        asked = classifiers(series.X[learns], labels[learns].astype(str), series.X[tested], seed)
+        judge = partial(_scores, labels[tested])
+        found, times = run_peers(wanted(asked, peers, split), reporter, judge if peers else None)
+        judged |= {name: judge(predicted) for name, predicted in found.items()}
+        seconds |= times
     with reporter.stage("labels"):
         rows = _label_curve(fitted, series.X, labels, learns, tested, seed, reporter)
         tables["label_curve"] = pd.DataFrame(rows, columns=["model", "share", "labels", "accuracy"])
-    with reporter.stage("peers"):
-        asked = classifiers(series.X[learns], labels[learns].astype(str), series.X[tested], seed)
-        found, times = run_peers(wanted(asked, peers, split), reporter)
-        judged |= {name: _scores(labels[tested], predicted) for name, predicted in found.items()}
-        seconds |= times
     tables["scores"] = score_table(judged, seconds)
     tables["curve"] = losses(trained)
     scores = flat_scores(judged, seconds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -77,14 +78,14 @@ def cluster(
     groups = {name: model.predict(series.X[test]) for name, model in fitted.items()}
     with reporter.stage("evaluate"):
         tables = _tables(trained, series, train, labels, seed)
+    flat = z_normalize(series.X[test]).reshape(len(test), -1)
+    judge = partial(group_scores, flat, None if labels is None else labels[test], seed)
     with reporter.stage("peers"):
         asked = clusterers(series.X[train], series.X[test], trained.n_clusters, seed)
-        found, times = run_peers(wanted(asked, peers, split), reporter)
+        found, times = run_peers(wanted(asked, peers, split), reporter, judge if peers else None)
         groups |= found
         seconds |= times
-    flat = z_normalize(series.X[test]).reshape(len(test), -1)
-    true = None if labels is None else labels[test]
-    judged: Judged = {name: _scores(flat, true, group) for name, group in groups.items()}
+    judged: Judged = {name: judge(group) for name, group in groups.items()}
     tables |= {"scores": score_table(judged, seconds), "curve": losses(trained)}
     scores = flat_scores(judged, seconds)
     metric = "nmi" if "nmi" in scores else "silhouette"
@@ -98,7 +99,13 @@ def cluster(
     return Report(RECIPE, headline, scores, tables, trained)
 
 
-def _scores(flat: NDArray[Any], labels: NDArray[Any] | None, groups: NDArray[Any]) -> dict[str, float]:
+def group_scores(
+    flat: NDArray[Any], labels: NDArray[Any] | None, seed: int, groups: NDArray[Any]
+) -> dict[str, float]:
+    """How well groups agree with the labels, where there are any, and how far apart they lie.
+
+    The silhouette of more than 2000 series is that of as many, drawn by `seed`.
+    """
     scores: dict[str, float] = {}
     if labels is not None and known_labels(labels).any():
         known = known_labels(labels)
@@ -107,7 +114,8 @@ def _scores(flat: NDArray[Any], labels: NDArray[Any] | None, groups: NDArray[Any
         scores["rand_index"] = float(rand_score(true, found))
         scores["adjusted_rand"] = float(adjusted_rand_score(true, found))
     if 1 < len(np.unique(groups)) < len(groups):
-        scores["silhouette"] = float(silhouette_score(flat, groups, sample_size=min(len(flat), 2000)))
+        size = min(len(flat), 2000)
+        scores["silhouette"] = float(silhouette_score(flat, groups, sample_size=size, random_state=seed))
     else:  # one group: nothing is told apart
         scores["silhouette"] = 0.0
     return scores

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -79,19 +80,23 @@ def detect(
         name: (joined(model.decision_function(series.X[rows])), model.threshold_)
         for name, model in fitted.items()
     }
-    with reporter.stage("peers"):
-        asked = detectors(train, series.X[rows], trained.window_, trained.quantile, seed)
-        more, times = run_peers(wanted(asked, peers, split), reporter)
-    found |= {name: (joined(values), threshold) for name, (values, threshold) in more.items()}
-    seconds |= times
-
     labels = None
     if series.anomaly is not None:
         labels = np.concatenate([series.anomaly[row, steps] for row, steps in tested])
+
+    def judge(one: tuple[Scored, float]) -> dict[str, float]:
+        return _scores(labels, one[0], one[1], min(100, trained.window_))
+
+    with reporter.stage("peers"):
+        asked = detectors(train, series.X[rows], trained.window_, trained.quantile, seed)
+        every = {name: _joined(peer, joined) for name, peer in asked.items()}
+        more, times = run_peers(wanted(every, peers, split), reporter, judge if peers else None)
+    found |= more
+    seconds |= times
     with reporter.stage("evaluate"):
         judged: dict[str, dict[str, float]] = {}
-        for i, (name, (values, threshold)) in enumerate(found.items()):
-            judged[name] = _scores(labels, values, threshold, min(100, trained.window_))
+        for i, (name, one) in enumerate(found.items()):
+            judged[name] = judge(one)
             reporter.progress(i + 1, len(found))
     track = pd.DataFrame(
         {
@@ -118,6 +123,18 @@ def detect(
     return Report(RECIPE, headline, scores, tables, trained)
 
 
+def _joined(
+    peer: Callable[[], tuple[Scored, float]], joined: Callable[[Scored], Scored]
+) -> Callable[[], tuple[Scored, float]]:
+    """A peer that gives the scores of all tested steps one after the other."""
+
+    def scored() -> tuple[Scored, float]:
+        values, threshold = peer()
+        return joined(values), threshold
+
+    return scored
+
+
 def alarms(track: pd.DataFrame, threshold: float) -> pd.DataFrame:
     """Runs of steps whose score is above a threshold.
 
@@ -132,18 +149,26 @@ def alarms(track: pd.DataFrame, threshold: float) -> pd.DataFrame:
         Columns id, start, end (the last step), steps, peak and anomalous (whether any step truly is; missing
         where that is not known), the highest peak first.
     """
-    above = track["score"].to_numpy() > threshold
-    change = (track["id"] != track["id"].shift()).to_numpy()
-    edges = change | np.append(True, above[1:] != above[:-1])
-    runs = track.assign(run=edges.cumsum())[above]
-    found = runs.groupby(["run", "id"], sort=False).agg(
-        start=("step", "min"),
-        end=("step", "max"),
-        steps=("step", "size"),
-        peak=("score", "max"),
-        anomalous=("anomaly", "max"),
+    score, step = track["score"].to_numpy(dtype=float), track["step"].to_numpy()
+    above, (series, _) = score > threshold, pd.factorize(track["id"])
+    changes = (np.diff(series) != 0) | (above[1:] != above[:-1])
+    first = np.flatnonzero(np.append(len(track) > 0, changes))
+    last = np.append(first[1:], len(track))[: len(first)] - 1
+    kept = above[first]
+    known = track["anomaly"].notna().to_numpy()
+    true = track["anomaly"].fillna(False).to_numpy(dtype=bool)
+    anomalous = pd.array(np.logical_or.reduceat(true, first)[kept], dtype="boolean")
+    anomalous[~np.logical_or.reduceat(known, first)[kept]] = pd.NA
+    found = pd.DataFrame(
+        {
+            "id": track["id"].to_numpy()[first[kept]],
+            "start": step[first[kept]],
+            "end": step[last[kept]],
+            "steps": (last - first + 1)[kept],
+            "peak": np.fmax.reduceat(score, first)[kept],
+            "anomalous": anomalous,
+        }
     )
-    found = found.reset_index().drop(columns="run")
     return found.sort_values("peak", ascending=False, ignore_index=True)
 
 

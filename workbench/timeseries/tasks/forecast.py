@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -110,10 +111,11 @@ def forecast(
         bands = _bands(trained, origins)
     with reporter.stage("peers"):
         asked = forecasters(train, origins.past, horizon, trained.window_, period, row=origins.row, seed=seed)
-        more, times = run_peers(wanted(asked, peers, split), reporter)
+        judge = partial(_scores, origins.true, scale=scale)
+        more, times = run_peers(wanted(asked, peers, split), reporter, judge if peers else None)
     found |= more
     seconds |= times
-    judged = {name: _scores(origins.true, values, scale) for name, values in found.items()}
+    judged = {name: judge(values) for name, values in found.items()}
     if bands is not None:
         inside = (bands[0] <= origins.true) & (origins.true <= bands[1])
         judged["trained"]["coverage"] = float(inside[~np.isnan(origins.true)].mean())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -91,8 +92,10 @@ def impute(
         for i, (mask, ratio) in enumerate(dict.fromkeys(settings)):
             hidden = _hide(tested, trained.window_, mask, ratio, trained.mask_length, seed)
             given = np.where(hidden, np.nan, tested)
-            found, times = run_peers({name: _bound(fill, given) for name, fill in fills.items()}, reporter)
-            errors = {name: _errors(tested, values, hidden, scale) for name, values in found.items()}
+            judge = partial(_errors, tested, hidden=hidden, scale=scale)
+            bound = {name: _bound(fill, given) for name, fill in fills.items()}
+            found, times = run_peers(bound, reporter, judge if peers and i == 0 else None)
+            errors = {name: judge(values) for name, values in found.items()}
             rows += [{"model": m, "mask": mask, "ratio": ratio, **e} for m, e in errors.items()]
             if i == 0:
                 judged, cells = errors, _cells(series, ids, tested, hidden, found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -87,9 +88,10 @@ def regress(
     predicted = {name: model.predict(series.X[tested]) for name, model in fitted.items()}
     with reporter.stage("peers"):
         asked = regressors(series.X[learns], numbers[learns], series.X[tested], seed)
-        found, times = run_peers(wanted(asked, peers, split), reporter)
+        judge = partial(_scores, numbers[tested])
+        found, times = run_peers(wanted(asked, peers, split), reporter, judge if peers else None)
     seconds |= times
-    judged: Judged = {name: _scores(numbers[tested], values) for name, values in (predicted | found).items()}
+    judged: Judged = {name: judge(values) for name, values in (predicted | found).items()}
     table = pd.DataFrame(
         {
             "series": tested,
