@@ -9,7 +9,14 @@ import pytest
 import torch
 
 from workbench.ctr._batch import make_batch
-from workbench.ctr._layers import Dice, TargetAttention, factorization, lookup
+from workbench.ctr._layers import (
+    Dice,
+    TargetAttention,
+    cross,
+    factorization,
+    lookup,
+    mapped_factorization,
+)
 from workbench.ctr._networks import NETWORKS
 from workbench.ctr._training import build
 from workbench.ctr.encoded import Encoded, Field, Layout
@@ -181,19 +188,56 @@ def test_gradients_of_the_written_out_functions():
 
 def test_one_sparse_gradient_of_several_lookups_is_torchs():
     generator = torch.Generator().manual_seed(0)
-    table = torch.randn(9, 3, generator=generator, dtype=torch.float64, requires_grad=True)
-    values = torch.randn(5, 2, generator=generator, dtype=torch.float64)
+    options = {"generator": generator, "dtype": torch.float64}
+    tables = [torch.randn(9, width, **options, requires_grad=True) for width in (3, 1)]
+    values = torch.randn(5, 2, **options)
     ids = [torch.randint(9, shape, generator=generator) for shape in ((5, 4), (5, 0), (5, 6), (7,))]
-    ours = lookup(table, values, *ids)
-    plain = [torch.nn.functional.embedding(part, table) for part in ids]
-    plain[0] = torch.cat([plain[0][:, :2], plain[0][:, 2:] * values.unsqueeze(-1)], dim=1)
+    ours = [list(found) for found in lookup(tables, values, *ids)]
+    plain = [[torch.nn.functional.embedding(part, table) for part in ids] for table in tables]
+    for found in plain:
+        found[0] = torch.cat([found[0][:, :2], found[0][:, 2:] * values.unsqueeze(-1)], dim=1)
+    torch.testing.assert_close(ours, plain)
     gradients = []
-    for found in (ours, plain):
-        torch.testing.assert_close(list(found), plain)
-        weighed = sum((part * torch.arange(part.numel()).view(part.shape)).sum() for part in found)
-        gradients.append(torch.autograd.grad(weighed, table)[0])
-    assert gradients[0].is_sparse
-    torch.testing.assert_close(gradients[0].to_dense(), gradients[1])
+    for parts in ([*ours[0], *ours[1]], [*plain[0], *plain[1]]):
+        weighed = sum((part * torch.arange(part.numel()).view(part.shape)).sum() for part in parts)
+        gradients.append(torch.autograd.grad(weighed, tables))
+    for sparse, dense in zip(*gradients, strict=True):
+        assert sparse.is_sparse
+        torch.testing.assert_close(sparse.to_dense(), dense)
+    # One list of rows for both tables: what steps them looks each up once.
+    assert gradients[0][0]._indices().data_ptr() == gradients[0][1]._indices().data_ptr()
+
+
+def test_mapped_factorization_has_the_gradients_of_its_formula():
+    generator = torch.Generator().manual_seed(0)
+    shapes = ((4, 3, 2), (4, 2), (4, 5), (5, 6))
+    e, rest, start, weight = (
+        torch.randn(shape, generator=generator, dtype=torch.float64, requires_grad=True) for shape in shapes
+    )
+
+    def both(e, rest, start, weight):
+        return mapped_factorization(e, rest, start + 0, weight)  # a leaf cannot be overwritten
+
+    assert torch.autograd.gradcheck(both, (e, rest, start, weight))
+    mapped, pairs = both(e, rest, start, weight)
+    torch.testing.assert_close(mapped, start + e.flatten(1) @ weight.T)
+    whole = torch.cat([e, rest.unsqueeze(1)], dim=1)
+    torch.testing.assert_close(pairs, factorization(whole) + 0.5 * rest.square().sum(1))
+
+
+def test_cross_layers_are_their_formula_and_have_its_gradients():
+    generator = torch.Generator().manual_seed(0)
+    layers = [torch.nn.Linear(4, 4, dtype=torch.float64) for _ in range(3)]
+    start = torch.randn(5, 4, generator=generator, dtype=torch.float64, requires_grad=True)
+    x = start
+    for layer in layers:
+        x = start * (x @ layer.weight.T + layer.bias) + x
+    torch.testing.assert_close(cross(start, layers), x)
+    torch.testing.assert_close(cross(start, []), start)
+    inputs = [start, *(p for layer in layers for p in layer.parameters())]
+    weigh = torch.randn(5, 4, generator=generator, dtype=torch.float64)
+    ours, plain = (torch.autograd.grad((found * weigh).sum(), inputs) for found in (cross(start, layers), x))
+    torch.testing.assert_close(ours, plain)
 
 
 @pytest.mark.parametrize("gates", ["none", "fields", "rows"])

@@ -64,6 +64,10 @@ def test_rela_impr_is_the_papers_own_number():
     assert metrics.rela_impr(0.8818, 0.8624) == pytest.approx(5.35, abs=0.01)
 
 
+def test_nothing_can_be_said_of_an_improvement_on_chance():
+    assert np.isnan(metrics.rela_impr(0.7, 0.5))
+
+
 def test_calibration_curve_of_a_calibrated_model():
     rng = np.random.default_rng(1)
     p = rng.random(20_000)
@@ -108,3 +112,24 @@ def test_bootstrap_of_the_improvement_is_paired(scored):
 def test_bad_input_is_one_sentence(y, score, sentence):
     with pytest.raises(DatasetError, match=sentence):
         metrics.auc(y, score)
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (
+            lambda: metrics.logloss([0, 1], [0.2, 1.5]),
+            "Probabilities lie between 0 and 1, but row 1 holds 1.5",
+        ),
+        (lambda: metrics.normalized_entropy([0, 1], [-0.1, 0.5]), "row 0 holds -0.1"),
+        (lambda: metrics.calibration_curve([0, 1], [3.0, 0.5]), "row 0 holds 3"),
+        (lambda: metrics.logloss([0, 1], [0.2, 0.5], [0.0, 0.0]), "Weights must be 0 or more, and not all 0"),
+        (lambda: metrics.auc([0, 1], [0.2, 0.5], [1.0, -1.0]), "Weights must be 0 or more"),
+        (lambda: metrics.gauc([0, 1], [0.2, 0.5], ["a", None]), "user of row 1 is missing"),
+        (lambda: metrics.gauc([0, 1], [0.2, 0.5], ["a"]), "Labels and users differ in length: 2, 1"),
+        (lambda: metrics.bootstrap("gauc", [0, 1], [0.2, 0.5], user=[None, "b"]), "user of row 0 is missing"),
+    ],
+)
+def test_other_bad_input_is_one_sentence(call, sentence):
+    with pytest.raises(DatasetError, match=sentence):
+        call()

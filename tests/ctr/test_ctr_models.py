@@ -71,7 +71,9 @@ def test_an_interaction_is_learned_by_all_but_logistic_regression(log):
     assert min(area.values()) > 0.78, area
 
 
-@pytest.mark.parametrize(("name", "rate"), [("adagrad", 0.05), ("lion", 0.005), ("gsnr", 0.02)])
+@pytest.mark.parametrize(
+    ("name", "rate"), [("adamw", 0.01), ("adagrad", 0.05), ("lion", 0.005), ("gsnr", 0.02)]
+)
 def test_other_optimizers_learn_too(name, rate, log):
     X, y = log
     model = DeepFMClassifier(
@@ -229,11 +231,21 @@ def test_saving_keeps_the_predictions(one, log, tmp_path):
         (np.arange(10) % 3, "label has 3 classes"),
         (np.zeros(10, dtype=int), "one class '0'"),
         (np.r_[np.zeros(9), np.nan], "label of row 9 is missing"),
+        (np.array(["no", "yes", None, *["no"] * 7], dtype=object), "label of row 2 is missing"),
     ],
 )
 def test_a_bad_label_is_one_sentence(y, sentence):
     with pytest.raises(FieldsError, match=sentence):
         LRClassifier().fit(pd.DataFrame({"a": list("abcdefghij")}), y)
+
+
+def test_a_part_that_cannot_be_learned_is_one_sentence(log):
+    X, y = (part[:100] for part in log)
+    model = DeepFMClassifier(**FAST, hidden=(4,), batch_norm=True).partial_fit(X, y)
+    with pytest.raises(FieldsError, match="One row alone has no variance for batch_norm"):
+        model.partial_fit(X[:1], y[:1])
+    with pytest.raises(FieldsError, match="y holds the class '2', which is not one of"):
+        model.partial_fit(X, y * 2)
 
 
 def test_the_sequence_is_weighed_by_its_candidate():

@@ -38,6 +38,7 @@ def test_random_parts_have_their_shares():
         (lambda: splits.split_at_random(10, (0.5, 0.6)), "sum to 1"),
         (lambda: splits.split_by_user(["a", "a"], (0.5, 0.5)), "too few users"),
         (lambda: splits.split_by_time([1, 1, 1]), "too few moments"),
+        (lambda: splits.split_by_time([]), "no row to divide"),
     ],
 )
 def test_impossible_splits_are_one_sentence(call, sentence):

@@ -106,6 +106,8 @@ def test_an_error_of_the_reader_reaches_the_caller():
         (lambda t: [t], "clicks", None, "no column 'clicks' for the label; they have city"),
         (lambda t: [t], "click", "w", "no column 'w' for the weight"),
         (lambda t: [t.append_column("c", pa.nulls(len(t), pa.int64()))], "c", None, "'c' has empty cells"),
+        (lambda t: [t.append_column("w", pa.array([-1.0] * len(t)))], "click", "w", "a number of 0 or more"),
+        (lambda t: [t.append_column("w", pa.array(["a"] * len(t)))], "click", "w", "'w' must be a number"),
         (lambda t: iter([t]), "click", None, "can be read only once"),
         (lambda t: 3, "click", None, "not int"),
         (lambda t: [], "click", None, "no batch of rows"),
@@ -119,3 +121,8 @@ def test_bad_streams_are_one_sentence(whole, batches, label, weight, sentence):
         return
     with pytest.raises(FieldsError, match=sentence):
         model.fit_batches(batches(whole), label, weight=weight)
+
+
+def test_a_row_that_is_left_over_does_not_stop_a_normalised_model(small_blocks, whole):
+    model = DeepFMClassifier(hidden=(8,), batch_norm=True, **OPTIONS)
+    assert np.isfinite(model.fit_batches([whole.slice(0, 2049)], "click").history_[0]["loss"])

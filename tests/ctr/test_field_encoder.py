@@ -12,6 +12,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from workbench import models
 from workbench.ctr import FieldEncoder, FieldsError
+from workbench.ctr._numbers import NumbersBuilder
 from workbench.ctr.encoder import MISSING, UNSEEN
 
 
@@ -167,3 +168,41 @@ def test_batches_that_can_be_read_once_only_are_refused():
     parts = iter(pa.table(frame()).to_batches())
     with pytest.raises(FieldsError, match="read only once"):
         encoder().fit(parts)
+
+
+@pytest.mark.parametrize(
+    ("cells", "kinds", "sentence"),
+    [
+        ([[1, 2], [3]], {"f": "categorical"}, "'f' holds lists: make its kind 'multi' or 'sequence'"),
+        ([{"k": 1}, {"k": 2}], None, r"'f' hold struct<k: int64>: a field has plain values"),
+        ([[[1], [2]], [[3]]], None, r"'f' hold list<.*>: a field has plain values"),
+        ([b"\xff\xfe", b"a"], None, "'f' holds bytes that are no text"),
+    ],
+)
+def test_cells_that_no_field_can_hold_are_one_sentence(cells, kinds, sentence):
+    encoder = FieldEncoder(kinds=kinds)
+    with pytest.raises(FieldsError, match=sentence):
+        encoder.fit(pd.DataFrame({"f": cells}))
+    known = FieldEncoder(kinds={"f": "categorical"}).fit(pd.DataFrame({"f": ["a", "b"]}))
+    with pytest.raises(FieldsError, match="'f'"):
+        known.encode(pd.DataFrame({"f": cells}))
+
+
+def test_bytes_of_text_are_text_and_a_table_without_columns_is_refused():
+    encoder = FieldEncoder().fit(pd.DataFrame({"f": [b"a", b"b"]}))
+    assert encoder.encode(pd.DataFrame({"f": ["b", "a"]})).ids.tolist() == [[3], [2]]
+    with pytest.raises(FieldsError, match="no column to learn from"):
+        FieldEncoder().fit(pd.DataFrame(index=range(3)))
+
+
+def test_quantiles_of_a_long_stream_are_those_of_the_column_and_do_not_favour_its_end():
+    """A column that grows with time: a sample that thins out what came first would find other quantiles."""
+    values = np.linspace(0.0, 1.0, 700_001)
+    whole, streamed = NumbersBuilder(), NumbersBuilder()
+    whole.add(values)
+    for part in np.split(values, [3, 70_000, 70_001, 310_000, 640_000]):
+        streamed.add(part)
+    learned = streamed.learn("quantile", 10)
+    np.testing.assert_array_equal(learned["quantiles"], whole.learn("quantile", 10)["quantiles"])
+    np.testing.assert_allclose(learned["quantiles"], np.linspace(0, 1, 1001), atol=1e-4)
+    assert sum(map(len, streamed.sample)) < 300_000

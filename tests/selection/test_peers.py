@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 from scipy.special import expit
 from scipy.stats import spearmanr
+from sklearn.exceptions import NotFittedError
 from sklearn.feature_selection import mutual_info_classif
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -13,6 +16,7 @@ from workbench.ctr import (
     DeepFMClassifier,
     DLRMClassifier,
     FieldsError,
+    FieldWarning,
     FMClassifier,
     LRClassifier,
     metrics,
@@ -175,9 +179,42 @@ def test_shark_goes_on_until_its_target_and_stays_good(log, host):
     assert smaller.fit(X, y).path_["bytes"][-1] <= found.path_["bytes"][2]
 
 
+def test_a_target_that_shark_cannot_meet_is_one_sentence(log, host):
+    search = SharkSelector(host, max_bytes=1, fine_tune=False, drop_per_round=5, random_state=0)
+    with pytest.raises(FieldsError, match=r"One field alone takes \d+ bytes, .* max_bytes=1 allows"):
+        search.fit(*log)
+    with pytest.raises(NotFittedError):
+        SharkSelector().prune()
+
+
 def test_no_score_above_zero_is_one_sentence():
     import pandas as pd
 
     X = pd.DataFrame({"n": ["same"] * 400})
-    with pytest.raises(FieldsError, match="No field has a score above 0"):
+    with (
+        pytest.warns(FieldWarning, match="'n' has one value only"),
+        pytest.raises(FieldsError, match="No field has a score above 0"),
+    ):
         MutualInformationSelector(TINY).fit(X, np.arange(400) % 2)
+
+
+def test_fields_that_mislead_are_warned_of_in_a_sentence_each(log):
+    X, y = (part[:600] for part in log)
+    fields = {
+        "visit": ([f"v{i}" for i in range(len(X))], "'visit' is an identifier: nearly every row has a value"),
+        "number": (np.arange(len(X)), "'number' is an identifier: every row has a whole number of its own"),
+        "planet": ("earth", "'planet' has one value only and can tell nothing: leave it out"),
+        "answer": (
+            np.where(y == 1, "p", "q"),
+            "'answer' alone reaches an AUC of 1.000: it may hold the answer",
+        ),
+        "views": (np.where(X.index == 7, -1, X.index % 30), "below 0 in 1 row, first in row 7 (-1)"),
+    }
+    frame = X[["a", "x"]].assign(**{name: values for name, (values, _) in fields.items()})
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        MutualInformationSelector(max_fields=2).fit(frame, y)
+    said = [str(warning.message) for warning in caught if warning.category is FieldWarning]
+    assert len(said) == len(fields)
+    for name, (_, sentence) in fields.items():
+        assert sum(sentence in one for one in said) == 1, name

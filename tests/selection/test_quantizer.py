@@ -62,3 +62,20 @@ def test_rare_rows_become_small_and_the_answers_stay(model, log):
 def test_wrong_shares_are_one_sentence(model, log):
     with pytest.raises(FieldsError, match="three numbers that sum to 1"):
         RowQuantizer(shares=(0.5, 0.1, 0.1)).fit(model, *log)
+
+
+@pytest.mark.parametrize("shares", [(1, 0, 0), (0, 1, 0), (0, 0, 1), (0.5, 0.5, 0), (0.5, 0, 0.5)])
+def test_a_format_without_a_share_has_no_row(shares, model, log):
+    table = RowQuantizer(shares=shares).fit(model, *log).tables_["table"]
+    for share, name in zip(shares, ("int8", "fp16", "fp32"), strict=True):
+        assert (len(table[name]) > 0) == (share > 0)
+
+
+def test_wrong_input_is_one_sentence(model, log):
+    X, y = log
+    with pytest.raises(FieldsError, match="three numbers that sum to 1"):
+        RowQuantizer(shares=("a", "b", "c")).fit(model, X, y)
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        RowQuantizer().fit(model, X, y[:-1])
+    with pytest.raises(ValueError, match="'n_parts' parameter"):
+        RowQuantizer(n_parts=2.5).fit(model, X, y)

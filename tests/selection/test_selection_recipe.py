@@ -87,7 +87,8 @@ def test_gates_are_told_while_the_search_runs(searched):
     report, recorder, _ = searched
     told = pd.DataFrame(recorder.metrics, columns=["name", "value", "step"])
     names = {f"gate/{name}" for name in report.tables["importance"]["component"]}
-    assert names <= set(told["name"])
+    start = told[told["step"] == 0].set_index("name")["value"]
+    assert start[list(names)].tolist() == [1.0] * len(names)
     assert told.groupby("name")["step"].nunique().min() > 5
     losses = told.iloc[:2].assign(name=["search/loss", "search/loss"])
     drawn = live(pd.concat([told, losses]))
@@ -136,7 +137,9 @@ def test_what_pruning_costs_has_an_interval(searched):
     [
         (lambda n: np.arange(n), "'n' is an identifier: every row has a whole number of its own"),
         (lambda n: np.where(np.arange(n) % 50, np.arange(n) % 7, -1), "looks like a count but is below 0 in"),
+        (lambda n: np.where(np.arange(n) % 10, np.arange(n) % 70, -1), "looks like a count but is below 0"),
         (lambda n: np.arange(n) % 7 - 3, None),  # a quantity that may be negative
+        (lambda n: np.arange(n) % 36 - 5, None),  # degrees
         (lambda n: np.arange(n) / 3, None),
     ],
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from workbench.ctr import metrics, splits
 from workbench.ctr._columns import FieldsError
-from workbench.ctr.audit import UnseenValuesWarning
+from workbench.ctr.audit import FieldWarning, UnseenValuesWarning
 from workbench.ctr.encoder import FieldEncoder
 from workbench.ctr.models import (
     DCNv2Classifier,
@@ -23,6 +23,7 @@ __all__ = [
     "DeepFMClassifier",
     "FMClassifier",
     "FieldEncoder",
+    "FieldWarning",
     "FieldsError",
     "LRClassifier",
     "UnseenValuesWarning",

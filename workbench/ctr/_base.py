@@ -81,6 +81,8 @@ class CTRClassifier(ClassifierMixin, NetworkEstimator):
         columns = as_columns(self, X, reset=first)
         codes = self._learn_classes(y, n_rows(columns), classes=classes if first else self.classes_)
         weights = self._check_weights(sample_weight, len(codes))
+        if len(codes) == 1 and getattr(self, "batch_norm", False):
+            raise FieldsError("One row alone has no variance for batch_norm: give partial_fit two or more.")
         if first:
             self._adopt(self._fitted_encoder(X))
             self._seen = 0
@@ -151,6 +153,8 @@ class CTRClassifier(ClassifierMixin, NetworkEstimator):
         for epoch in range(self.n_epochs):
             losses = []
             for i, block in enumerate(ahead(rows, blocks_of(batches, self.batch_size))):
+                if len(block[1]) == 1:
+                    continue  # what is left of the log has no variance to normalise by
                 step_seed = (seed + 7919 * epoch + i) % (2**31 - 1)
                 (means,), optimizer = self._train(network, block, step_seed, n_epochs=1, optimizer=optimizer)
                 losses.append((len(block[1]), means["loss"]))

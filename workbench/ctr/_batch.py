@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -41,8 +40,9 @@ class Batch:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def __getitem__(self, rows: Any) -> Batch:
-        return self._mapped(lambda part: part[rows])
+    def take(self, rows: Tensor) -> Batch:
+        """Some of the rows, by their numbers."""
+        return self._mapped(lambda part: part.index_select(0, rows))
 
     def without_numbers(self) -> Batch:
         """The same rows with the categorical and the list fields only."""

@@ -15,7 +15,17 @@ from sklearn.utils.validation import _check_feature_names, _check_n_features, va
 
 from workbench.errors import DatasetError
 
-__all__ = ["Again", "Columns", "FieldsError", "as_columns", "batches_of", "is_stream", "n_rows", "to_float"]
+__all__ = [
+    "Again",
+    "Columns",
+    "FieldsError",
+    "as_columns",
+    "batches_of",
+    "is_stream",
+    "n_rows",
+    "to_float",
+    "to_plain",
+]
 
 #: Rows that are read of a file at a time.
 _READ = 65_536
@@ -48,7 +58,7 @@ def batches_of(X: Iterable[Any]) -> Iterator[pa.Table]:
     if isinstance(X, (pa.Table, pa.RecordBatch)):
         X = [X]
     if hasattr(X, "to_batches"):  # a pyarrow Dataset, whose own readahead would hold millions of rows
-        X = Again(partial(X.to_batches, batch_size=_READ, batch_readahead=2, fragment_readahead=1))
+        X = Again(partial(X.to_batches, **_reading(X)))
     if not isinstance(X, Iterable):
         raise FieldsError(f"A stream of Arrow batches is needed, not {type(X).__name__}.")
     if iter(X) is X:
@@ -57,6 +67,23 @@ def batches_of(X: Iterable[Any]) -> Iterator[pa.Table]:
         )
     for batch in X:
         yield batch if isinstance(batch, pa.Table) else pa.Table.from_batches([batch])
+
+
+def _reading(dataset: Any) -> dict[str, Any]:
+    """How a dataset is read in little memory: no row group as a whole where its file is at hand."""
+    import pyarrow.dataset as ds  # where one is given, it is loaded
+    from pyarrow.fs import LocalFileSystem
+
+    reading: dict[str, Any] = {"batch_size": _READ, "batch_readahead": 2, "fragment_readahead": 1}
+    if (
+        isinstance(dataset, ds.FileSystemDataset)
+        and isinstance(dataset.format, ds.ParquetFileFormat)
+        and isinstance(dataset.filesystem, LocalFileSystem)
+    ):
+        reading["fragment_scan_options"] = ds.ParquetFragmentScanOptions(
+            use_buffered_stream=True, buffer_size=1 << 20, pre_buffer=False
+        )
+    return reading
 
 
 class Again:
@@ -99,6 +126,8 @@ def as_columns(estimator: BaseEstimator, X: Any, *, reset: bool) -> Columns:
             raise FieldsError(f"The table has two columns named {twice!r}: rename one.")
         _check_feature_names(estimator, X if isinstance(X, pd.DataFrame) else _head(X), reset=reset)
         _check_n_features(estimator, X, reset=reset)
+    if X.shape[1] == 0:
+        raise FieldsError("The table has no column to learn from.")
     n = len(X)
     if n < (2 if reset else 1):
         raise FieldsError(f"The table has {n} sample(s), which is too few.")
@@ -131,6 +160,34 @@ def _array(series: pd.Series) -> pa.Array:
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):  # several types in a column
         found = pa.array(series.astype(str).where(series.notna()), from_pandas=True)
     return found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found
+
+
+def to_plain(name: str, array: pa.Array, kind: str) -> pa.Array:
+    """A column as a vocabulary reads it: plain values, or lists of them.
+
+    Raises
+    ------
+    FieldsError
+        If its cells hold anything else.
+    """
+    types, inner = pa.types, array.type
+    if types.is_list(inner) or types.is_large_list(inner) or types.is_fixed_size_list(inner):
+        if kind == "categorical":
+            raise FieldsError(f"The column {name!r} holds lists: make its kind 'multi' or 'sequence'.")
+        inner = inner.value_type
+    if types.is_nested(inner):
+        raise FieldsError(
+            f"The cells of the column {name!r} hold {inner}: a field has plain values, or lists of them; "
+            "unfold it, or leave it out."
+        )
+    if types.is_binary(array.type) or types.is_large_binary(array.type):
+        try:
+            return pc.cast(array, pa.string())
+        except pa.ArrowInvalid:
+            raise FieldsError(
+                f"The column {name!r} holds bytes that are no text: encode it as text, or leave it out."
+            ) from None
+    return array
 
 
 def to_float(name: str, array: pa.Array) -> np.ndarray[Any, np.dtype[np.float64]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
@@ -21,10 +22,9 @@ def binary_codes(labels: NDArray[Any], *, classes: Any = None) -> tuple[NDArray[
     FieldsError
         If there are not two.
     """
-    if labels.dtype.kind == "f" and np.isnan(labels).any():
-        raise FieldsError(
-            f"Input y contains NaN: the label of row {int(np.isnan(labels).argmax())} is missing."
-        )
+    missing = pd.isna(labels)
+    if missing.any():
+        raise FieldsError(f"Input y contains NaN: the label of row {int(missing.argmax())} is missing.")
     if labels.dtype.kind == "f" and np.isinf(labels).any():
         raise FieldsError("Input y contains infinity.")
     check_classification_targets(labels)
@@ -35,7 +35,7 @@ def binary_codes(labels: NDArray[Any], *, classes: Any = None) -> tuple[NDArray[
         known = np.unique(np.asarray(classes))
         if not np.isin(found, known).all():
             wrong = found[~np.isin(found, known)][0]
-            raise FieldsError(f"y holds the class {wrong!r}, which is not one of {known.tolist()}.")
+            raise FieldsError(f"y holds the class {str(wrong)!r}, which is not one of {known.tolist()}.")
         found, codes = known, np.searchsorted(known, labels)
     if len(found) == 1:
         raise FieldsError(

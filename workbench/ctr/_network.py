@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -22,6 +22,23 @@ from workbench.ctr._vocabulary import MISSING, RESERVED
 from workbench.ctr.encoded import Layout
 
 __all__ = ["Network"]
+
+
+class _Found(NamedTuple):
+    """What a table has for a batch.
+
+    Attributes
+    ----------
+    flat : Tensor, shape (B, S, D)
+        Of the fields of one value.
+    lists : list of Tensor, each of shape (B, L, D)
+    rows : Tensor, shape (R, D)
+        Rows asked for by their number.
+    """
+
+    flat: Tensor
+    lists: list[Tensor]
+    rows: Tensor
 
 
 class Network(nn.Module, ABC):
@@ -39,6 +56,7 @@ class Network(nn.Module, ABC):
     """
 
     scale: Tensor
+    number_starts: Tensor
     has_linear = True  #: a weight a value, summed
     has_vectors = True  #: a vector a value
     embeds_numbers = True  #: whether numbers are turned into vectors
@@ -56,6 +74,9 @@ class Network(nn.Module, ABC):
         # What gates are left as after pruning; in double precision, so that nothing is lost by pruning twice.
         self.register_buffer("scale", torch.ones(len(layout.fields), dtype=torch.float64))
         tables = layout.tables
+        # The row of each number for its missing cells; the next one is what the number multiplies.
+        starts = [tables[field.table][0] for field in layout.fields if field.kind == "numeric"]
+        self.register_buffer("number_starts", torch.tensor(starts, dtype=torch.int32), persistent=False)
         self._padding = [tables[field.table][0] + MISSING for field in layout.fields if field.is_list]
         self._build()
 
@@ -112,25 +133,20 @@ class Network(nn.Module, ABC):
         """Gated vectors (B, F, D) and gated linear parts (B, F)."""
         if not self.embeds_numbers:
             batch, gates = batch.without_numbers(), self._gates_without_numbers(gates)
-        vectors = self._vectors(batch, gates, dtype) if self.has_vectors else None
-        return vectors, self._parts(batch, gates, dtype) if self.has_linear else None
+        found = self._looked_up(batch, dtype)
+        vectors = self._gated_vectors(found[0], batch, gates) if self.has_vectors else None
+        return vectors, self._gated_parts(found[-1], batch, gates) if self.has_linear else None
 
-    def _vectors(self, batch: Batch, gates: Tensor | None, dtype: torch.dtype | None) -> Tensor:
-        """Gated vectors of the fields of the batch; one gate for each of these."""
-        return self._gated_vectors(*self._looked_up(self.table, batch)[:2], batch, gates, dtype)
-
-    def _parts(self, batch: Batch, gates: Tensor | None, dtype: torch.dtype | None) -> Tensor:
-        """Gated linear parts of the fields of the batch."""
-        return self._gated_parts(*self._looked_up(self.weight, batch)[:2], batch, gates, dtype)
-
-    def _looked_up(
-        self, table: Tensor, batch: Batch, rows: Tensor | None = None
-    ) -> tuple[Tensor, list[Tensor], Tensor]:
-        """Rows of a table for the fields of one value (B, S, D), for each list (B, L, D), and `rows`."""
+    def _looked_up(self, batch: Batch, dtype: torch.dtype | None, rows: Tensor | None = None) -> list[_Found]:
+        """What each of the `tables` has for a batch, and for `rows` besides."""
         more = batch.ids.new_empty(0) if rows is None else rows
         ids = [batch.ids, batch.quotients, *batch.lists, *batch.list_quotients, more]
-        flat, quotients, *found, of_rows = lookup(table, batch.values, *ids)
-        lists, others = found[: len(batch.lists)], found[len(batch.lists) :]
+        found = lookup(self.tables(), batch.values, *ids)
+        return [self._composed(batch, *(part.to(dtype or part.dtype) for part in one)) for one in found]
+
+    def _composed(self, batch: Batch, flat: Tensor, quotients: Tensor, *found: Tensor) -> _Found:
+        """Rows of the remainder table and of the quotient table made one."""
+        lists, others = list(found[: len(batch.lists)]), found[len(batch.lists) : -1]
         if quotients.shape[1]:
             places = torch.tensor(self.layout.split_places, device=flat.device)
             whole = batch.ids[:, places] == batch.quotients
@@ -140,37 +156,24 @@ class Network(nn.Module, ABC):
             if other.shape[1]:
                 whole = batch.lists[i] == batch.list_quotients[i]
                 lists[i] = combine(lists[i], other, whole, self.layout.combine)
-        return flat, lists, of_rows
+        return _Found(flat, lists, found[-1])
 
-    def _gated_vectors(
-        self,
-        flat: Tensor,
-        lists: list[Tensor],
-        batch: Batch,
-        gates: Tensor | None,
-        dtype: torch.dtype | None,
-    ) -> Tensor:
-        if dtype is not None:
-            flat, lists = flat.to(dtype), [e.to(dtype) for e in lists]
-        pooled = [self._pool(i, e, batch.lists[i], flat, gates) for i, e in enumerate(lists)]
-        found = torch.cat([flat, torch.stack(pooled, dim=1)], dim=1) if pooled else flat
-        return found if gates is None else found * gates.unsqueeze(-1)
+    def _gated_vectors(self, found: _Found, batch: Batch, gates: Tensor | None) -> Tensor:
+        """Vectors of the fields of the batch, (B, F, D); one gate for each of these."""
+        flat = found.flat
+        pooled = [self._pool(i, e, batch.lists[i], flat, gates) for i, e in enumerate(found.lists)]
+        vectors = torch.cat([flat, torch.stack(pooled, dim=1)], dim=1) if pooled else flat
+        return vectors if gates is None else vectors * gates.unsqueeze(-1)
 
-    def _gated_parts(
-        self,
-        flat: Tensor,
-        lists: list[Tensor],
-        batch: Batch,
-        gates: Tensor | None,
-        dtype: torch.dtype | None,
-    ) -> Tensor:
-        means = []
-        for i, e in enumerate(lists):
-            mask = (batch.lists[i] != self._padding[i]).to(e.dtype)
-            means.append((e.squeeze(-1) * mask).sum(1) / mask.sum(1).clamp_min(1))
-        found = torch.cat([flat.squeeze(-1), *(mean.unsqueeze(1) for mean in means)], dim=1)
-        found = found if dtype is None else found.to(dtype)
-        return found if gates is None else found * gates
+    def _gated_parts(self, found: _Found, batch: Batch, gates: Tensor | None) -> Tensor:
+        """Linear parts of the fields of the batch, (B, F)."""
+        parts = found.flat.squeeze(-1)
+        if found.lists:
+            means = [
+                Network._pool(self, i, e, batch.lists[i], parts, None) for i, e in enumerate(found.lists)
+            ]
+            parts = torch.cat([parts, *means], dim=1)
+        return parts if gates is None else parts * gates
 
     def _gates_without_numbers(self, gates: Tensor | None) -> Tensor | None:
         return None if gates is None else self._without_numbers(gates)
@@ -192,17 +195,11 @@ class Network(nn.Module, ABC):
     def _numbers(self, batch: Batch, dtype: torch.dtype, gates: Tensor | None) -> Tensor:
         """Gated numbers, 0 where missing, then flags of the missing ones, (B, 2K)."""
         first = self.layout.count("categorical")
-        there = (batch.ids[:, first:] != self._number_starts(batch.ids.device)).to(dtype)
+        there = (batch.ids[:, first:] != self.number_starts).to(dtype)
         both = torch.stack([batch.values.to(dtype) * there, 1 - there], dim=1)
         if gates is not None:
             both = both * self._of_numbers(gates).unsqueeze(-2)
         return both.flatten(1)
-
-    def _number_starts(self, device: torch.device) -> Tensor:
-        """The row of each number for its missing cells; the next one is what the number multiplies."""
-        tables = self.layout.tables
-        starts = [tables[field.table][0] for field in self.layout.fields if field.kind == "numeric"]
-        return torch.tensor(starts, device=device, dtype=torch.int64)
 
     def _pool(self, i: int, e: Tensor, ids: Tensor, flat: Tensor, gates: Tensor | None) -> Tensor:
         """The vector of a list field: the mean over the values there are."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from workbench.ctr._batch import Batch
-from workbench.ctr._layers import MLP, TargetAttention, factorization, linear
+from workbench.ctr._layers import MLP, TargetAttention, cross, factorization, linear, mapped_factorization
 from workbench.ctr._network import Network
 
 __all__ = ["NETWORKS"]
@@ -65,30 +65,31 @@ class DeepFM(_Deep):
         gates = self._gates(gates, dtype)
         rest, rest_gates = batch.without_numbers(), self._gates_without_numbers(gates)
         used, ids = self._rows_of_numbers(batch)
-        flat, lists, rows = self._looked_up(self.table, rest, ids)
-        vectors = self._gated_vectors(flat, lists, rest, rest_gates, dtype)
-        flat, lists, weights = self._looked_up(self.weight, rest, ids)
-        parts = self._gated_parts(flat, lists, rest, rest_gates, dtype)
+        of_table, of_weight = self._looked_up(rest, dtype, ids)
+        vectors = self._gated_vectors(of_table, rest, rest_gates)
+        parts = self._gated_parts(of_weight, rest, rest_gates)
         numbers = self._numbers(batch, vectors.dtype, gates)
-        rows, weights = (_placed(of, used, numbers) for of in (rows, weights))
-        squares = numbers.square() @ rows.square().sum(1)
-        pairs = factorization(vectors, numbers @ rows) - 0.5 * squares
-        hidden = self.mlp.after_first(self._first(vectors, numbers, rows))
+        rows, weights = (_placed(found.rows, used, numbers) for found in (of_table, of_weight))
+        first, pairs = self._first(vectors, numbers, rows)
         linear = parts.sum(1) + (numbers @ weights).squeeze(1)
-        return self.last(hidden).squeeze(1) + linear + pairs + self.bias
+        return self.last(self.mlp.after_first(first)).squeeze(1) + linear + pairs + self.bias
 
-    def _first(self, vectors: Tensor, numbers: Tensor, rows: Tensor) -> Tensor:
-        """The perceptron's first layer of all fields, (B, hidden)."""
+    def _first(self, vectors: Tensor, numbers: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """The perceptron's first layer (B, hidden) and the second-order term (B,) of all fields."""
         first, k = cast(nn.Linear, self.mlp[0]), numbers.shape[1] // 2
-        start = self.layout.count("categorical") * self.dim
-        before, own, after = first.weight.tensor_split((start, start + k * self.dim), dim=1)
-        of_numbers = torch.einsum("hkd,jkd->hjk", own.unflatten(1, (k, -1)), rows.unflatten(0, (2, k)))
-        of_vectors = nn.functional.linear(vectors.flatten(1), torch.cat([before, after], dim=1), first.bias)
-        return torch.addmm(of_vectors, numbers, of_numbers.flatten(1).T)
+        n_before, n_own = self.layout.count("categorical") * self.dim, k * self.dim
+        n_after = vectors.shape[1] * self.dim - n_before
+        before, own, after = first.weight.split([n_before, n_own, n_after], dim=1)
+        of_numbers = torch.einsum("hkd,jkd->jkh", own.unflatten(1, (k, -1)), rows.unflatten(0, (2, k)))
+        # Contiguous, so that the gradient is a product of a wide matrix and not of a narrow one.
+        start = torch.addmm(first.bias, numbers, of_numbers.flatten(0, 1).contiguous())
+        weight = torch.cat([before, after], dim=1)
+        mapped, pairs = mapped_factorization(vectors, numbers @ rows, start, weight)
+        return mapped, pairs - 0.5 * (numbers.square() @ rows.square().sum(1))
 
     def _rows_of_numbers(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Which of the numbers and of their missing cells are in the batch, and their rows of the table."""
-        starts = self._number_starts(batch.ids.device)
+        starts = self.number_starts
         there = batch.ids[:, self.layout.count("categorical") :] != starts
         used = torch.cat([there.any(0), ~there.all(0)]).nonzero().squeeze(1)
         return used, torch.cat([starts + 1, starts])[used]
@@ -116,9 +117,8 @@ class DCNv2(_Deep):
         self.last = linear(wide + self.options["hidden"][-1], 1)
 
     def head(self, vectors: Any, parts: Any, batch: Batch, gates: Tensor | None) -> Tensor:
-        start = crossed = torch.cat([vectors.flatten(1), self._numbers(batch, vectors.dtype, gates)], dim=1)
-        for layer in self.cross:
-            crossed = torch.addcmul(crossed, start, layer(crossed))
+        start = torch.cat([vectors.flatten(1), self._numbers(batch, vectors.dtype, gates)], dim=1)
+        crossed = cross(start, cast(list[nn.Linear], list(self.cross)))
         return self.last(torch.cat([crossed, self.mlp(start)], dim=1)).squeeze(1) + self.bias
 
     def _chosen(self, keep: Tensor) -> dict[str, dict[int, Tensor]]:

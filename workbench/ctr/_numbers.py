@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 __all__ = ["NumbersBuilder", "scaled"]
 
-#: Values from which quantiles are taken at most.
-_SAMPLE = 1_000_000
+#: Values from which quantiles are taken: at least so many of a longer column, and less than twice as many.
+_SAMPLE = 1 << 17
 
 
 class NumbersBuilder:
@@ -20,6 +20,7 @@ class NumbersBuilder:
         self.n = 0
         self.sums = np.zeros((2, 2))
         self.sample: list[NDArray[np.float64]] = []
+        self.step = 1  # every `step`-th value is in the sample
         self.shift: float | None = None
 
     def add(self, values: NDArray[np.float64]) -> None:
@@ -29,14 +30,14 @@ class NumbersBuilder:
             return
         if self.shift is None:
             self.shift = float(values[0])  # keeps the sum of squares of large numbers exact
+        # Evenly over all batches, so that the sample is that of the column as one batch.
+        self.sample.append(values[-self.n % self.step :: self.step].copy())
         self.n += len(values)
+        while sum(map(len, self.sample)) >= 2 * _SAMPLE:
+            self.sample, self.step = [np.concatenate(self.sample)[::2].copy()], 2 * self.step
         logs = np.sign(values) * np.log1p(np.abs(values))
         for i, part in enumerate((values - self.shift, logs)):
             self.sums[i] += part.sum(), (part**2).sum()
-        step = max(1, -(-len(values) // _SAMPLE))
-        self.sample.append(values[::step])
-        if sum(map(len, self.sample)) > 2 * _SAMPLE:
-            self.sample = [np.concatenate(self.sample)[::2]]
 
     def learn(self, numeric: str, n_bins: int) -> dict[str, Any]:
         """What `scaled` needs to know."""

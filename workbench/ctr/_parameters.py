@@ -21,7 +21,7 @@ TRAINING: dict[str, list[Any]] = {
     "n_epochs": [Interval(Integral, 1, None, closed="left")],
     "batch_size": [Interval(Integral, 2, None, closed="left")],
     "learning_rate": [Interval(Real, 0, None, closed="neither")],
-    "optimizer": [StrOptions({"adam", "adagrad", "sgd", "lion", "gsnr"})],
+    "optimizer": [StrOptions({"adam", "adamw", "adagrad", "sgd", "lion", "gsnr"})],
     "l2": [Interval(Real, 0, None, closed="left")],
     "l2_by_frequency": ["boolean"],
     "negative_rate": [Interval(Real, 0, 1, closed="right")],
@@ -47,8 +47,9 @@ _TRAINING_DOC = """encoder : FieldEncoder, default=None
         Rows in a step.
     learning_rate : float, default=0.001
         Size of an optimizer step. Lion wants one 3 to 10 times smaller than Adam.
-    optimizer : {"adam", "adagrad", "sgd", "lion", "gsnr"}, default="adam"
-        The optimization method; all leave the rows of values that are not in the batch alone. "lion" steps
+    optimizer : {"adam", "adamw", "adagrad", "sgd", "lion", "gsnr"}, default="adam"
+        The optimization method; all leave the rows of values that are not in the batch alone. "adamw" is Adam
+        whose `weight_decay` shrinks the layers beside the gradient in place of within it. "lion" steps
         by the sign of a momentum (arXiv 2302.06675), "gsnr" is Adam on gradients that are scaled by their
         signal-to-noise ratio over 8 parts of the batch (arXiv 2309.13681).
     l2 : float, default=0.0

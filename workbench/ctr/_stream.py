@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from workbench.ctr._columns import FieldsError, batches_of
@@ -15,7 +16,7 @@ from workbench.ctr._columns import FieldsError, batches_of
 __all__ = ["ahead", "blocks_of", "check_columns", "labels_of"]
 
 #: Rows of a block at least: enough to shuffle in, and little beside the rest of a process.
-_BLOCK = 131_072
+_BLOCK = 65_536
 
 Made = TypeVar("Made")
 
@@ -69,7 +70,7 @@ def labels_of(table: pa.Table, label: str, classes: NDArray[Any]) -> NDArray[np.
 
 
 def check_columns(table: pa.Table, label: str, weight: str | None) -> None:
-    """Refuse a batch without the columns named, or whose label has gaps.
+    """Refuse a batch without the columns named, whose label has gaps, or whose weights are none.
 
     Raises
     ------
@@ -83,3 +84,8 @@ def check_columns(table: pa.Table, label: str, weight: str | None) -> None:
             )
         if name is not None and table[name].null_count:
             raise FieldsError(f"The {title} {name!r} has empty cells: leave those rows out of the batches.")
+    if weight is not None and len(table):
+        kind = table[weight].type
+        number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
+        if not number or pc.min(table[weight]).as_py() < 0:
+            raise FieldsError(f"The weight {weight!r} must be a number of 0 or more in every row.")

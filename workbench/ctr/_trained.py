@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from workbench.ctr._columns import FieldsError
 from workbench.ctr.encoded import Encoded, Layout
 from workbench.ctr.encoder import FieldEncoder
+from workbench.training.callbacks import active_callbacks
 from workbench.training.fingerprint import fingerprint
 
 if TYPE_CHECKING:
@@ -153,9 +154,12 @@ class NetworkEstimator(BaseEstimator):
             device=device,
             seed=seed,
             precision=self.precision,
+            # To read all rows for it is worth it only where a checkpoint is compared by it.
             fingerprint=fingerprint(
                 self, encoded.ids, encoded.numbers, *encoded.lists, codes, weights, device=device.type
-            ),
+            )
+            if any(callback.saves for callback in active_callbacks())
+            else "",
             verbose=self.verbose,
         )
 

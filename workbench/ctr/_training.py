@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,12 +23,14 @@ from workbench.training.optimizers import unpack_optimizer
 from workbench.training.progress import ProgressBar, in_notebook
 from workbench.training.rowwise import RowAdagrad, RowAdam, RowLion, RowSGD
 from workbench.training.signal_to_noise import GSNR
+from workbench.training.threads import one_thread_if
 
 __all__ = ["CTR_OPTIMIZERS", "Rows", "Schedule", "build", "from_arrays", "logits_of", "make_rows", "train"]
 
 #: Optimizers that leave untouched rows of a table alone.
 CTR_OPTIMIZERS: dict[str, Any] = {
     "adam": RowAdam,
+    "adamw": partial(RowAdam, decoupled_weight_decay=True),
     "adagrad": RowAdagrad,
     "sgd": RowSGD,
     "lion": RowLion,
@@ -59,7 +61,7 @@ class Rows:
         """Mean weighted logistic loss of those rows."""
         whole = len(indices)
         indices = distributed.share(indices)
-        batch = self.batch[indices]
+        batch = self.batch.take(indices)
         logits = network(batch, None if gates is None else gates(batch))
         weight = None if self.weight is None else self.weight[indices]
         size = distributed.world()[1]
@@ -120,26 +122,6 @@ class Gated:
     callbacks: tuple[Callback, ...] = ()
     extras: Mapping[str, Any] = field(default_factory=dict)
     generators: Mapping[str, torch.Generator] = field(default_factory=dict)
-
-
-@contextmanager
-def fitting_threads(n_numbers: int) -> Iterator[None]:
-    """One torch thread for work on few numbers, where two would mostly wait for each other.
-
-    Parameters
-    ----------
-    n_numbers : int
-        Rows of a batch times the numbers of a row.
-    """
-    before = torch.get_num_threads()
-    if n_numbers >= _WORTH or before == 1:
-        yield
-        return
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def build(kind: str, layout: Layout, dim: int, options: Mapping[str, Any], seed: int | None) -> Network:
@@ -225,7 +207,7 @@ def train(
         callbacks=(*bars, *(() if gated is None else gated.callbacks), *callbacks),
     )
     network.requires_grad_(True)
-    with fitting_threads(batch_size * len(network.layout.fields) * network.dim):
+    with one_thread_if(batch_size * len(network.layout.fields) * network.dim < _WORTH):
         loop.run()
     network.eval()
     return loop.history, optimizer
@@ -250,7 +232,7 @@ def _optimizer(
         {"params": layers, "weight_decay": schedule.weight_decay},
     ]
     options: dict[str, Any] = {"lr": schedule.learning_rate, "row_decay": dict.fromkeys(tables, pull)}
-    if schedule.optimizer in ("adam", "sgd"):
+    if schedule.optimizer in ("adam", "adamw", "sgd"):
         options["fused"] = True
     return CTR_OPTIMIZERS[schedule.optimizer](groups, **options)
 
@@ -259,7 +241,7 @@ def _optimizer(
 def logits_of(network: Network, encoded: Encoded, *, gates: Tensor | None = None) -> NDArray[np.float64]:
     """Logits of all rows, in double precision after the tables, (n,)."""
     network.eval()
-    with fitting_threads(min(len(encoded), _CHUNK) * len(network.layout.fields) * network.dim):
+    with one_thread_if(min(len(encoded), _CHUNK) * len(network.layout.fields) * network.dim < _WORTH):
         parts = [
             network(batch, gates, torch.float64).cpu().numpy() for batch in _chunks(encoded, network.layout)
         ]

@@ -11,22 +11,38 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from workbench.ctr import metrics
+from workbench.ctr._columns import Columns
 from workbench.ctr._vocabulary import MISSING, UNSEEN
 from workbench.ctr.encoded import Encoded
 from workbench.ctr.encoder import FieldEncoder
 
-__all__ = ["UnseenValuesWarning", "audit_fields", "audit_numbers", "warn_unseen"]
+__all__ = [
+    "FieldWarning",
+    "UnseenValuesWarning",
+    "audit_fields",
+    "audit_numbers",
+    "warn_fields",
+    "warn_unseen",
+]
 
 #: Share of rows with a value of their own from which a field is an identifier.
 _UNIQUE = 0.9
 #: AUC of a single field from which it is suspected to know the label.
 _LEAK = 0.99
-#: Share of negative whole numbers up to which they look like a sign for something else.
+#: Share of negative whole numbers up to which they look like a sign for something else, whatever their size.
 _FEW = 0.05
+#: The same where they are small beside the largest number.
+_SOME = 0.25
 #: Share of test rows with unseen values from which it is said.
 _UNSEEN_SHARE = 0.1
+#: Rows from which a field is judged: in fewer, chance alone separates the classes now and then.
+_JUDGES = 50
 #: How much larger a share of unseen values may be in rows to predict than it was in training.
 _MORE_UNSEEN = 0.01
+
+
+class FieldWarning(UserWarning):
+    """A field will mislead a model: one value only, an identifier, the answer, or a count below 0."""
 
 
 class UnseenValuesWarning(UserWarning):
@@ -75,7 +91,8 @@ def audit_fields(
         alone = metrics.auc(y, scores[0]), metrics.auc(z, scores[1])
         rows.append((field.name, field.kind, n_values, missing, *alone))
         if not field.is_list:
-            notes += _unseen_note(field.name, field.kind, encoder, ids if field.kind == "categorical" else ())
+            if field.kind == "categorical" and n_values <= _UNIQUE * len(y):
+                notes += _unseen_note(field.name, encoder, *ids)
             notes += _notes(field.name, field.kind, n_values, len(y), alone)
     columns = ["field", "kind", "values", "missing", "train_auc", "test_auc"]
     return pd.DataFrame(rows, columns=columns), notes
@@ -104,11 +121,13 @@ def _notes(name: str, kind: str, n_values: int, n: int, alone: tuple[float, floa
     return []
 
 
-def _unseen_note(name: str, kind: str, encoder: FieldEncoder, ids: Any) -> list[str]:
+def _unseen_note(
+    name: str, encoder: FieldEncoder, seen: NDArray[np.int32], other: NDArray[np.int32]
+) -> list[str]:
     """What happens to values of the test rows that are new; rare values of `min_count` are not meant."""
-    if kind != "categorical" or encoder.kinds_[name] == "numeric":
+    if encoder.kinds_[name] == "numeric":
         return []
-    train, test = (float(np.mean(part == UNSEEN)) for part in ids)
+    train, test = (float(np.mean(part == UNSEEN)) for part in (seen, other))
     if test - train < _UNSEEN_SHARE:
         return []
     return [
@@ -123,9 +142,14 @@ def audit_numbers(frame: pd.DataFrame, kinds: Mapping[str, str]) -> list[str]:
     Parameters
     ----------
     frame : DataFrame
-        The training rows.
+        Its index are the numbers that rows are called by.
     kinds : mapping of str to str
         Kind of each field; only numeric ones are looked at.
+
+    Returns
+    -------
+    list of str
+        One sentence a column; empty if nothing is odd.
     """
     notes = []
     for name in frame.columns:
@@ -140,13 +164,37 @@ def audit_numbers(frame: pd.DataFrame, kinds: Mapping[str, str]) -> list[str]:
                 f"The field {name!r} is an identifier: every row has a whole number of its own, so what is "
                 "learned from it holds for no other row; leave it out, or make it categorical and hash it."
             )
-        elif 0 < np.mean(values < 0) < _FEW:
+        elif 0 < np.mean(values < 0) < (_SOME if -10 * values.min() <= values.max() else _FEW):
             row = column.index[int(np.flatnonzero(column.to_numpy(na_value=np.nan) < 0)[0])]
+            n = int(np.sum(values < 0))
             notes.append(
-                f"The field {name!r} looks like a count but is below 0 in {np.sum(values < 0)} rows, first "
-                f"in row {row} ({values[values < 0][0]:g}): if that means a missing one, leave it empty."
+                f"The field {name!r} looks like a count but is below 0 in {n} row{'s' * (n > 1)}, first in "
+                f"row {row} ({values[values < 0][0]:g}): if that means a missing one, leave it empty."
             )
     return notes
+
+
+def warn_fields(encoder: FieldEncoder, columns: Columns, encoded: Encoded, y: NDArray[np.float64]) -> None:
+    """Warn (`FieldWarning`) of each field that will mislead a model; a fifth of the rows judges.
+
+    Parameters
+    ----------
+    encoder : FieldEncoder
+        Fitted.
+    columns : Columns
+        What was encoded.
+    encoded : Encoded
+        What it became, n rows.
+    y : ndarray of 0 and 1, shape (n,)
+    """
+    held = np.arange(len(y)) % 5 == 4
+    if held.sum() < _JUDGES or min(len(np.unique(y[held])), len(np.unique(y[~held]))) < 2:
+        return
+    _, notes = audit_fields(encoder, (encoded[~held], y[~held]), (encoded[held], y[held]))
+    numeric = [name for name, kind in encoder.kinds_.items() if kind == "numeric"]
+    frame = pd.DataFrame({name: columns[name].to_pandas() for name in numeric if name in columns})
+    for note in [*notes, *audit_numbers(frame, encoder.kinds_)]:
+        warnings.warn(note, FieldWarning, stacklevel=4)
 
 
 def warn_unseen(encoder: FieldEncoder, encoded: Encoded) -> None:

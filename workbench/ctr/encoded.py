@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,7 @@ class Field:
 
     @property
     def is_list(self) -> bool:
+        """Whether a cell holds several values."""
         return self.kind in ("multi", "sequence")
 
     @property
@@ -84,9 +86,10 @@ class Layout:
 
     @property
     def names(self) -> list[str]:
+        """Names of the fields, in order."""
         return [field.name for field in self.fields]
 
-    @property
+    @cached_property
     def tables(self) -> dict[str, tuple[int, int]]:
         """First row and number of rows of each table."""
         found: dict[str, tuple[int, int]] = {}
@@ -99,9 +102,10 @@ class Layout:
 
     @property
     def n_rows(self) -> int:
+        """Rows of all embedding tables together."""
         return sum(rows for _, rows in self.tables.values())
 
-    @property
+    @cached_property
     def split_places(self) -> list[int]:
         """The categorical fields that have a quotient and a remainder table."""
         return [i for i, f in enumerate(self.fields) if f.kind == "categorical" and f.modulus]
@@ -125,6 +129,7 @@ class Layout:
 
     @classmethod
     def from_list(cls, fields: list[dict[str, Any]]) -> Layout:
+        """The layout that was written as a list."""
         return cls(tuple(Field(**field) for field in fields))
 
 

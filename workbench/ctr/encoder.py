@@ -14,7 +14,16 @@ from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from workbench.ctr._columns import Columns, FieldsError, as_columns, batches_of, is_stream, n_rows, to_float
+from workbench.ctr._columns import (
+    Columns,
+    FieldsError,
+    as_columns,
+    batches_of,
+    is_stream,
+    n_rows,
+    to_float,
+    to_plain,
+)
 from workbench.ctr._numbers import NumbersBuilder, scaled
 from workbench.ctr._vocabulary import (
     MISSING,
@@ -82,6 +91,11 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
         Learned scale of each numeric field.
     n_features_in_ : int
     feature_names_in_ : ndarray of str
+
+    References
+    ----------
+    Shi et al., "Compositional embeddings using complementary partitions", KDD 2020, arXiv 1909.02107, for
+    `qr_threshold`; the rest is common practice.
 
     Examples
     --------
@@ -170,7 +184,8 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
                     numbers.setdefault(name, NumbersBuilder()).add(to_float(name, array))
                 else:
                     owner = shared.get(name, name)
-                    builders.setdefault(owner, VocabularyBuilder(owner)).add(array, kind, self.separator)
+                    builder = builders.setdefault(owner, VocabularyBuilder(owner))
+                    builder.add(to_plain(name, array, kind), kind, self.separator)
         if not started:
             raise FieldsError("There is no batch of rows to learn from.")
         self.numbers_ = {name: part.learn(self.numeric, self.n_bins) for name, part in numbers.items()}
@@ -274,7 +289,7 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
                 owner = field.table
                 lists.append(
                     lookup_lists(
-                        array,
+                        to_plain(field.name, array, field.kind),
                         self.vocabularies_[owner],
                         self.hashed_[owner],
                         separator=self.separator,
@@ -287,7 +302,8 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
     def _indices(self, name: str, array: pa.Array) -> NDArray[np.int32]:
         if self.kinds_[name] != "numeric":
             owner = self.shared_.get(name, name)
-            return lookup(array, self.vocabularies_[owner], self.hashed_[owner])
+            plain = to_plain(name, array, "categorical")
+            return lookup(plain, self.vocabularies_[owner], self.hashed_[owner])
         values = to_float(name, array)
         found = (
             np.searchsorted(self.numbers_[name]["edges"], values, side="right").astype(np.int32) + RESERVED

@@ -64,14 +64,14 @@ def gauc(y: ArrayLike, score: ArrayLike, user: ArrayLike, sample_weight: ArrayLi
        5.3 (its weighted AUC).
     """
     y, score, weight = _arrays(y, score, sample_weight)
-    areas, sizes = _user_areas(y, score, pd.factorize(np.asarray(user))[0], weight)
+    areas, sizes = _user_areas(y, score, _user_codes(user, len(y)), weight)
     known = ~np.isnan(areas)
     return float(np.average(areas[known], weights=sizes[known])) if known.any() else float("nan")
 
 
 def logloss(y: ArrayLike, probability: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
     """Mean negative log-likelihood in nats; probabilities are kept 1e-15 away from 0 and 1."""
-    y, probability, weight = _arrays(y, probability, sample_weight)
+    y, probability, weight = _arrays(y, probability, sample_weight, of="probability")
     p = np.clip(probability, 1e-15, 1 - 1e-15)
     return float(np.average(-(y * np.log(p) + (1 - y) * np.log1p(-p)), weights=weight))
 
@@ -94,11 +94,13 @@ def normalized_entropy(y: ArrayLike, probability: ArrayLike, sample_weight: Arra
 def rela_impr(area: float, base: float) -> float:
     """Relative improvement of an AUC over a base model's, in percent: chance (0.5) counts as nothing [1]_.
 
+    NaN where the base model is chance itself, so that there is nothing to improve on.
+
     References
     ----------
     .. [1] Zhou et al., arXiv 1706.06978, section 5.3.
     """
-    return ((area - 0.5) / (base - 0.5) - 1.0) * 100.0
+    return ((area - 0.5) / (base - 0.5) - 1.0) * 100.0 if base != 0.5 else float("nan")
 
 
 def calibration_curve(
@@ -111,7 +113,7 @@ def calibration_curve(
     DataFrame with the columns predicted, observed, low, high, n
         `low` and `high` are Wilson's 95 % interval of the observed rate.
     """
-    y, probability, weight = _arrays(y, probability, sample_weight)
+    y, probability, weight = _arrays(y, probability, sample_weight, of="probability")
     order = np.argsort(probability, kind="stable")
     edges = np.unique(np.linspace(0, len(y), min(n_bins, len(y)) + 1).astype(int))[:-1]
     total, clicks, expected = (
@@ -171,7 +173,7 @@ def bootstrap(
     Interval
     """
     y, score, ones = _arrays(y, score, None)
-    codes = np.arange(len(y)) if user is None else pd.factorize(np.asarray(user))[0]
+    codes = np.arange(len(y)) if user is None else _user_codes(user, len(y))
     function = _weighted_metric(metric, y, score, base, codes if user is not None else None)
     rng = np.random.default_rng(random_state)
     n_units = int(codes.max()) + 1
@@ -257,7 +259,18 @@ def _user_areas(y: Floats, score: Floats, user: NDArray[np.intp], weight: Floats
     return areas, (all_clicks + all_others).astype(np.float64)
 
 
-def _arrays(y: ArrayLike, score: ArrayLike, weight: ArrayLike | None) -> tuple[Floats, Floats, Floats]:
+def _user_codes(user: ArrayLike, n: int) -> NDArray[np.intp]:
+    codes = pd.factorize(np.asarray(user))[0]
+    if len(codes) != n:
+        raise DatasetError(f"Labels and users differ in length: {n}, {len(codes)}.")
+    if (codes < 0).any():
+        raise DatasetError(f"The user of row {int((codes < 0).argmax())} is missing.")
+    return codes
+
+
+def _arrays(
+    y: ArrayLike, score: ArrayLike, weight: ArrayLike | None, *, of: str = "score"
+) -> tuple[Floats, Floats, Floats]:
     labels, scores = np.asarray(y, dtype=float).ravel(), np.asarray(score, dtype=float).ravel()
     weights = np.ones_like(labels) if weight is None else np.asarray(weight, dtype=float).ravel()
     if not len(labels) == len(scores) == len(weights):
@@ -267,7 +280,13 @@ def _arrays(y: ArrayLike, score: ArrayLike, weight: ArrayLike | None) -> tuple[F
     if len(labels) == 0:
         raise DatasetError("There is no row to judge.")
     if np.isnan(scores).any():
-        raise DatasetError(f"The score of row {int(np.isnan(scores).argmax())} is missing.")
+        raise DatasetError(f"The {of} of row {int(np.isnan(scores).argmax())} is missing.")
+    outside = (scores < 0) | (scores > 1) if of == "probability" else np.zeros(1, dtype=bool)
+    if outside.any():
+        row = int(outside.argmax())
+        raise DatasetError(f"Probabilities lie between 0 and 1, but row {row} holds {scores[row]:g}.")
+    if not (weights >= 0).all() or not weights.any():
+        raise DatasetError("Weights must be 0 or more, and not all 0.")
     wrong = ~np.isin(labels, (0.0, 1.0))
     if wrong.any():
         row = int(wrong.argmax())

@@ -33,6 +33,11 @@ class LRClassifier(CTRClassifier):
     Attributes
     ----------
     <learned>
+
+    References
+    ----------
+    Richardson, Dominowska, Ragno, "Predicting clicks: estimating the click-through rate for new ads",
+    WWW 2007.
     """
 
     _kind = "lr"

@@ -90,6 +90,8 @@ def split_at_random(
 
 
 def _cuts(n: int, shares: Sequence[float]) -> list[int]:
+    if n == 0:
+        raise FieldsError("There is no row to divide.")
     if any(share <= 0 for share in shares) or abs(sum(shares) - 1) > 1e-9:
         raise FieldsError(f"Shares must be above 0 and sum to 1, not {tuple(shares)}.")
     return [min(round(n * share), n - 1) for share in np.cumsum(shares)[:-1]]

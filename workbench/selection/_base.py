@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from workbench.ctr._base import CTRClassifier
 from workbench.ctr._columns import FieldsError, as_columns
 from workbench.ctr._parameters import documented, keep_parameters
+from workbench.ctr.audit import warn_fields
 from workbench.ctr.encoded import Encoded, Layout
 from workbench.ctr.encoder import FieldEncoder
 from workbench.ctr.models import DeepFMClassifier
@@ -97,6 +98,7 @@ class FieldSelector(TransformerMixin, BaseEstimator, ABC):
     validation_fraction: float
     n_probes: int
     random_state: Any
+    _started_from: CTRClassifier | None = None  # the model of a hot start, unfitted
 
     def __init__(
         self,
@@ -126,6 +128,12 @@ class FieldSelector(TransformerMixin, BaseEstimator, ABC):
         ------
         FieldsError
             If y has not two classes, a field cannot be read, or no field is left.
+
+        Warns
+        -----
+        FieldWarning
+            Of each field with one value, with a value of its own in every row, that alone gives the answer,
+            or that looks like a count and is below 0.
         """
         return self._fit(X, y, sample_weight, start=None)
 
@@ -134,11 +142,14 @@ class FieldSelector(TransformerMixin, BaseEstimator, ABC):
         columns = as_columns(self, X, reset=True)
         host = self._host()
         n = len(next(iter(columns.values())))
-        codes = host._learn_classes(y, n).astype(np.float32)
+        classes = None if start is None else start.classes_
+        codes = host._learn_classes(y, n, classes=classes).astype(np.float32)
         weights = host._check_weights(sample_weight, n)
         self.classes_ = host.classes_
         encoder = host._fitted_encoder(X) if start is None else start.encoder_
-        return self.fit_encoded(encoder, encoder._encode(columns), codes, weights, start=start)
+        encoded = encoder._encode(columns)
+        warn_fields(encoder, columns, encoded, codes.astype(np.float64))
+        return self.fit_encoded(encoder, encoded, codes, weights, start=start)
 
     def fit_encoded(
         self,
@@ -152,6 +163,7 @@ class FieldSelector(TransformerMixin, BaseEstimator, ABC):
         """`fit` on rows that `encoder` has encoded already."""
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         rng = np.random.default_rng(seed)
+        self._started_from = None if start is None else clone(start)
         if not hasattr(self, "classes_"):
             self.classes_ = np.array([0, 1])
         self.n_features_in_ = len(encoder.kinds_)
@@ -214,9 +226,10 @@ class FieldSelector(TransformerMixin, BaseEstimator, ABC):
 
     def _host(self, n_rows: int = 0) -> CTRClassifier:
         """A copy of the host model; where none is given, one for so many training rows."""
-        if self.estimator is None:
-            return DeepFMClassifier().set_params(**host_options(n_rows))
-        return clone(self.estimator)
+        if self.estimator is not None:
+            return clone(self.estimator)
+        host = DeepFMClassifier() if self._started_from is None else clone(self._started_from)
+        return host.set_params(**host_options(n_rows))
 
     def _trained_host(self, problem: Problem) -> CTRClassifier:
         """The host model, trained on all fields of the problem."""

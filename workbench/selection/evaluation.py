@@ -77,8 +77,17 @@ def auc_by_k(
 
     Parameters
     ----------
+    host : CTRClassifier
+        Trained anew for each k.
+    encoder : FieldEncoder
+        Fitted; it has encoded the rows.
+    train : tuple of (Encoded, ndarray)
+        Rows and their labels.
+    test : tuple of (Encoded, ndarray)
     ranked : sequence of str
         The best field first.
+    ks : iterable of int
+    seed : int
     around : callable
         ``around(name)`` is a context for each training: a stage of a run.
     known : dict, optional

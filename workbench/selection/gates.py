@@ -109,6 +109,7 @@ class FieldGates(nn.Module):
 
     @property
     def step_number(self) -> int:
+        """Steps that the gates have taken."""
         return int(self.step_count)
 
     @property
@@ -134,6 +135,11 @@ class FieldGates(nn.Module):
         Parameters
         ----------
         embeddings : Tensor, shape (B, F, D) or (B, F)
+
+        Returns
+        -------
+        Tensor
+            The embeddings times their gates.
         """
         gate = self.gate()
         return embeddings * (gate.unsqueeze(-1) if embeddings.ndim == 3 else gate)
@@ -171,6 +177,10 @@ def prune_linear(layer: nn.Linear, keep: NDArray[np.bool_], gates: Tensor | None
     keep : ndarray of bool, shape (n_fields,)
     gates : Tensor, shape (n_fields,), optional
         Multiplied into the weights, so that the pruned network needs no gates.
+
+    Returns
+    -------
+    torch.nn.Linear
     """
     if layer.in_features % len(keep):
         raise UsageError(

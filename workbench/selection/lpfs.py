@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from workbench.ctr import metrics
 from workbench.ctr._base import CTRClassifier
-from workbench.ctr._columns import FieldsError
+from workbench.ctr._columns import FieldsError, as_columns
 from workbench.ctr._parameters import documented, keep_parameters
 from workbench.ctr.encoded import Layout
 from workbench.selection._base import FieldSelector, Problem
@@ -166,7 +166,8 @@ class LPFS(PruningSelector):
         Parameters
         ----------
         model : CTR classifier
-            Fitted on the same columns; it stays as it is and takes the place of `estimator`.
+            Fitted on the same columns; it stays as it is. An `estimator`, where one is given, must be of its
+            kind and shape, and says how the search trains.
         X, y, sample_weight
             As in `fit`.
 
@@ -175,6 +176,7 @@ class LPFS(PruningSelector):
         self
         """
         check_is_fitted(model, "weights_")
+        as_columns(model, X, reset=False)
         if self.n_probes:
             raise FieldsError("A trained model has no probes: set n_probes to 0 for a hot start.")
         return self._fit(X, y, sample_weight, start=model)
@@ -250,7 +252,7 @@ class LPFS(PruningSelector):
             penalty,
             int(kept.sum()),
             n_bytes(self.estimator_),
-            latency_ms(self.estimator_, held[: self.latency_rows]),
+            latency_ms(self.estimator_, held[np.arange(self.latency_rows) % len(held)]),
             area,
             ", ".join(name for name, there in zip(layout.names, kept, strict=True) if there),
         )
@@ -266,9 +268,10 @@ class LPFS(PruningSelector):
 
     def _budget_missed(self) -> str:
         last = {name: values[-1] for name, values in self.path_.items()}
+        fields = "1 field" if last["n_fields"] == 1 else f"{last['n_fields']} fields"
         return (
             f"No penalty up to {last['penalty'] * 2:g} left a model within the budget and a field in it; the "
-            f"nearest has {last['n_fields']} fields, {last['bytes']} bytes and {last['latency_ms']:.2f} ms: "
+            f"nearest has {fields}, {last['bytes']} bytes and {last['latency_ms']:.2f} ms: "
             "raise the budget, or take a smaller first penalty."
         )
 
@@ -282,7 +285,7 @@ class LPFS(PruningSelector):
             )
         return (
             f"All fields were dropped: the penalty {self.penalty:g} is too large; "
-            f"set it to {self.penalty / 4:g} or less."
+            f"set it to {min(self.penalty / 4, type(self)().penalty):g} or less."
         )
 
 

@@ -45,6 +45,11 @@ class PermutationSelector(FieldSelector):
     Attributes
     ----------
     <learned>
+
+    References
+    ----------
+    Breiman, "Random Forests", Machine Learning 45, 2001; Fisher, Rudin, Dominici, "All models are wrong, but
+    many are useful", JMLR 20, 2019, arXiv 1801.01489.
     """
 
     n_repeats: int
@@ -110,6 +115,11 @@ class MutualInformationSelector(FieldSelector):
     Attributes
     ----------
     <learned>
+
+    References
+    ----------
+    Battiti, "Using mutual information for selecting features in supervised neural net learning", IEEE
+    Transactions on Neural Networks 5, 1994.
     """
 
     def _search(self, problem: Problem, start: Any) -> tuple[NDArray[np.float64], None]:
@@ -156,6 +166,10 @@ class LassoSelector(_OnNumbers):
     Attributes
     ----------
     <learned>
+
+    References
+    ----------
+    Tibshirani, "Regression shrinkage and selection via the Lasso", JRSS B 58, 1996.
     """
 
     alpha: float
@@ -200,6 +214,10 @@ class BoostingSelector(_OnNumbers):
     Attributes
     ----------
     <learned>
+
+    References
+    ----------
+    Friedman, "Greedy function approximation: a gradient boosting machine", Annals of Statistics 29, 2001.
     """
 
     n_trees: int

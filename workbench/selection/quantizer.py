@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_random_state
+from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
@@ -101,7 +101,7 @@ class RowQuantizer(BaseEstimator):
         "shares": [tuple, list],
         "positive_weight": [Interval(Real, 0, None, closed="left")],
         "decay": [Interval(Real, 0, 1, closed="right")],
-        "n_parts": [Interval(Real, 1, None, closed="left")],
+        "n_parts": [Interval(Integral, 1, None, closed="left")],
         "rounding": [StrOptions({"nearest", "stochastic"})],
         "random_state": ["random_state"],
     }
@@ -138,10 +138,12 @@ class RowQuantizer(BaseEstimator):
         self
         """
         self._validate_params()
-        if len(self.shares) != 3 or min(self.shares) < 0 or abs(sum(self.shares) - 1) > 1e-9:
+        numbers = all(isinstance(share, Real) for share in self.shares)
+        if len(self.shares) != 3 or not numbers or min(self.shares) < 0 or abs(sum(self.shares) - 1) > 1e-9:
             raise FieldsError(f"shares must be three numbers that sum to 1, not {tuple(self.shares)}.")
         check_is_fitted(model, "weights_")
         encoded = model.encoder_._encode(as_columns(model, X, reset=False))
+        check_consistent_length(encoded.ids, np.asarray(y))
         _, codes = binary_codes(np.asarray(y), classes=model.classes_)
         layout = Layout.from_list(model.layout_)
         self.priority_ = self._count(layout, encoded, codes.astype(np.float64))
@@ -181,7 +183,7 @@ class RowQuantizer(BaseEstimator):
         parts = (batch.ids, batch.quotients, *batch.lists, *batch.list_quotients)
         columns = np.hstack([part.numpy() for part in parts])
         found = np.zeros(layout.n_rows)
-        for rows in np.array_split(np.arange(len(y)), min(int(self.n_parts), len(y))):
+        for rows in np.array_split(np.arange(len(y)), min(self.n_parts, len(y))):
             ids = columns[rows].ravel()
             clicks, every = (
                 np.bincount(ids, np.repeat(values, columns.shape[1]), layout.n_rows).astype(np.float64)
@@ -194,11 +196,11 @@ class RowQuantizer(BaseEstimator):
 
     def _tiers(self) -> NDArray[np.int8]:
         """0 for int8, 1 for fp16, 2 for fp32."""
-        cuts = np.quantile(self.priority_, np.cumsum(self.shares)[:2], method="lower")
-        tier = np.searchsorted(np.unique(cuts), self.priority_, side="right").astype(np.int8)
-        if cuts[0] == cuts[1]:
-            tier[tier == 1] = 2
-        return tier if self.shares[0] < 1 else np.zeros_like(tier)
+        tier = np.zeros(len(self.priority_), dtype=np.int8)
+        for share in np.cumsum(self.shares)[:2]:
+            if share < 1 - 1e-9:  # a format above that has no share gets no row
+                tier += self.priority_ >= np.quantile(self.priority_, share, method="lower")
+        return tier
 
     def n_bytes(self) -> int:
         """Bytes of the quantised tables, scales counted, one byte a row for its format left out."""

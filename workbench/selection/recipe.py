@@ -72,7 +72,7 @@ def search(estimator: Any, data: Data, split: Split, seed: int, reporter: Report
         {"full model": 1.0, "search": 2.0, "other seeds": 4.0, "peers": 0.5, "retraining": 1.0 * len(ks)}
     )
     alone, notes = audit_fields(encoder, *parts)
-    notes += audit_numbers(table.X.iloc[train], encoder.kinds_)
+    notes += audit_numbers(table.X, encoder.kinds_)
     for note in notes:
         reporter.log(note)
     began = time.perf_counter()
@@ -160,7 +160,13 @@ class _LiveGates(Callback):
         self._told = -1
         self._before = self._last = 0  # steps of the trainings before this one, of a path of penalties
 
+    def on_train_begin(self, loop: Loop) -> None:
+        self._tell(loop)  # where the gates start
+
     def on_batch_end(self, loop: Loop) -> None:
+        self._tell(loop)
+
+    def _tell(self, loop: Loop) -> None:
         learner = loop.extras.get("gates")
         if learner is None:
             return
@@ -199,7 +205,7 @@ def _labelled(data: Data) -> tuple[TableData, NDArray[np.intp]]:
         raise DatasetError(f"{data.ref} has no label: give a column the role 'label'.")
     known = np.flatnonzero(~pd.isna(np.asarray(table.y, dtype=object)))
     split = None if table.split is None else table.split[known]
-    X, y = table.X.iloc[known].reset_index(drop=True), table.y[known]
+    X, y = table.X.iloc[known], table.y[known]  # its index: row numbers for people
     _, codes = binary_codes(np.asarray(y))
     return TableData(X, y, split, table.roles), codes
 

@@ -228,7 +228,9 @@ class OptFSSelector(_OneSearch):
 
     A gate is sigmoid(t·w) / sigmoid(0.5) with a temperature t that grows from 1 to `growth` over the search,
     which drives it to 0 or to the most; values with w > 0 are kept. A field's score is the mean gate over its
-    cells in the training rows; fields with no value left are dropped.
+    cells in the training rows; fields with no value left are dropped. The method is meant for logs of
+    millions of values: a field of a smaller table seldom loses all of its values, so that all fields stay and
+    only their ranking tells, unless `max_fields` says how many to keep.
 
     Parameters
     ----------

@@ -85,6 +85,11 @@ def field_gradients(
 
     Parameters
     ----------
+    model : CTRClassifier
+        Fitted.
+    rows : Encoded
+    y : ndarray, shape (n_rows,)
+        Labels, 0 or 1.
     order : {1, 2}
 
     Returns
@@ -254,8 +259,14 @@ def design(layout: Layout, rows: Encoded, rates: list[Floats | None]) -> Floats:
 
     Parameters
     ----------
+    layout : Layout
+    rows : Encoded
     rates : list of ndarray or None
         Click rate of each index of a categorical field, learned on training rows; None for the others.
+
+    Returns
+    -------
+    ndarray
     """
     first, numbers = layout.count("categorical"), layout.count("numeric")
     columns = []

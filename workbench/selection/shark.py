@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval, Options
+from sklearn.utils.validation import check_is_fitted
 
 from workbench.ctr import metrics
 from workbench.ctr._base import CTRClassifier
+from workbench.ctr._columns import FieldsError
 from workbench.ctr._parameters import keep_parameters
 from workbench.selection._base import FieldSelector, Problem, selector_documented
 from workbench.selection._size import n_bytes
@@ -118,6 +120,11 @@ class SharkSelector(FieldSelector):
             alive[places[worst]] = False
             final[places[worst]] = final.min() - len(names) + round_ - np.arange(n)[::-1] / (n + 1.0)
             host = self._without(problem, host, layout, np.isin(layout.names, dropped, invert=True), alive)
+        if targeted and not self._met():
+            raise FieldsError(
+                f"One field alone takes {self.path_['bytes'][-1]} bytes, which is more than max_bytes="
+                f"{self.max_bytes} allows: raise it."
+            )
         if not targeted:
             alive = (first > 0) & np.isin(names, list(real))
         probes = ~np.isin([field["name"] for field in host.layout_], list(real))
@@ -158,4 +165,5 @@ class SharkSelector(FieldSelector):
 
     def prune(self) -> CTRClassifier:
         """The model of the kept fields."""
+        check_is_fitted(self, "estimator_")
         return self.estimator_

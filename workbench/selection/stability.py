@@ -37,6 +37,10 @@ def expected_false(n_kept: float, n_fields: int, threshold: float) -> float:
     threshold : float
         Above 0.5.
 
+    Returns
+    -------
+    float
+
     References
     ----------
     .. [1] Meinshausen and Bühlmann, "Stability selection", JRSS B 72 (2010), theorem 1. It holds where
