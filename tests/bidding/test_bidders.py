@@ -58,6 +58,7 @@ def test_contract(name, fitted, market, tmp_path):
     with pytest.raises(NotFittedError):
         fresh.evaluate(market)
     row = bidder.evaluate(market).iloc[-1]
+    assert 0 < row["depth"] <= market.log.n_candidates / market.log.n_requests  # counted without being asked
     assert row["gmv"] > 0
     # The same seed gives the same result, and what is saved is what is loaded.
     assert fresh.fit(market).evaluate(market).iloc[-1]["gmv"] == row["gmv"]

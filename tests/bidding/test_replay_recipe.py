@@ -22,7 +22,8 @@ from workbench.bidding import (
 )
 from workbench.bidding.recipe import simulate
 from workbench.bidding.replay_experiment import REPLAY_BIDDERS
-from workbench.bidding.replay_recipe import is_replay, replay
+from workbench.bidding.replay_recipe import replay
+from workbench.bidding.tables import is_replay
 from workbench.errors import DatasetError, UsageError
 from workbench.plots.bidding_replay import figures
 from workbench.report import NullReporter, Report
@@ -62,8 +63,9 @@ def test_each_bidder_does_in_the_run_what_it_does_alone(frame, report):
     train, test = (
         ReplayLog.from_frame(frame.iloc[rows].reset_index(drop=True)) for rows in (train_rows, test_rows)
     )
-    budget = [float(np.floor(0.1 * log.price.mean() * 300)) for log in (train, test)]
-    first, second = (ReplayMarket(log, b, 300) for log, b in zip((train, test), budget, strict=True))
+    # What the test part costs is not known beforehand: its budget is the training part's.
+    budget = float(np.floor(0.1 * train.price.mean() * 300))
+    first, second = (ReplayMarket(log, budget, 300) for log in (train, test))
     ecpc = train.price.sum() / train.click.sum()
     top = int(train.price.max())
     alone = {
@@ -77,6 +79,17 @@ def test_each_bidder_does_in_the_run_what_it_does_alone(frame, report):
         assert (rows.loc[name, "clicks"], rows.loc[name, "cost"]) == (out.clicks, out.cost), name
     assert report.scores["clicks"] == rows["clicks"].max()
     assert list(report.estimator.names_) == list(rows.index)
+
+
+def test_a_test_part_that_is_dearer_than_the_training_part_has_no_larger_budget(frame):
+    rows = Split().indices(len(frame), seed=0)[1]
+    dear = frame.copy()
+    dear.loc[rows, "price"] *= 2
+    plan = ReplayComparison(bidders="Linear, RLB", episode=300, budget_fraction=0.1)
+    found = replay(plan, Held(dear), Split(), 0, NullReporter()).tables["comparison"].set_index("bidder")
+    usual = replay(plan, Held(frame), Split(), 0, NullReporter()).tables["comparison"].set_index("bidder")
+    assert (found["clicks"] < usual["clicks"]).all()  # the same coins buy less
+    assert (found["cost"] <= usual["cost"].max() * 1.1).all()
 
 
 def test_figures_are_drawn_from_the_saved_report(report, tmp_path):

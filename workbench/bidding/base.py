@@ -46,6 +46,10 @@ class BaseBidder(BaseEstimator):
             half of what those bids would pay. A bidder of replays is the first column.
         y : ignored
 
+        Returns
+        -------
+        self
+
         Raises
         ------
         DatasetError
@@ -91,7 +95,7 @@ class BaseBidder(BaseEstimator):
 
     def evaluate(self, X: Any, seed: int = 0) -> pd.DataFrame:
         """Bid in a market (or a replay) and give the figures back, one row."""
-        out = self.simulate(X, seed=seed)
+        out = self.simulate(X, seed=seed, count=True)
         return pd.DataFrame([out.scores()]) if isinstance(out, Outcome) else out.table()
 
     def __sklearn_tags__(self) -> Any:

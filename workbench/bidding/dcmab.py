@@ -247,6 +247,11 @@ class BanditBidder(DCMABBidder):
 n_episodes, n_workers, updates_per_interval, batch_size, memory_size, gamma, tau, actor_lr, critic_lr, \
 noise, final_noise, noise_kind, late_actions, max_grad_norm, logit_penalty, keep, random_state
         As of `DCMABBidder`.
+
+    References
+    ----------
+    Jin, Song, Li, Gai, Wang, Zhang, "Real-time bidding with multi-agent reinforcement learning in display
+    advertising", CIKM 2018, arXiv 1802.09756, where it is one of the rivals.
     """
 
     def _discount(self) -> float:

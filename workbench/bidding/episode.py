@@ -44,6 +44,7 @@ class Interval:
 
     @property
     def log(self) -> BidLog:
+        """The log that the interval is a part of."""
         return self.market.log
 
     @property
@@ -53,6 +54,7 @@ class Interval:
 
     @property
     def merchant(self) -> NDArray[np.int32]:
+        """The merchant of each candidate."""
         return self.log.merchant[self.rows]
 
     @property
@@ -111,6 +113,7 @@ class Episode:
 
     @property
     def done(self) -> bool:
+        """Whether the last interval has been played."""
         return self.t == self.market.n_intervals
 
     def interval(self) -> Interval:

@@ -108,6 +108,11 @@ def uscb(
     weight : array-like
         w0.
     constraints : sequence of (w, q, p, k, cost_related)
+
+    Returns
+    -------
+    ndarray
+        The bids, of the shape that the arguments broadcast to.
     """
     bid = np.asarray(weight, dtype=np.float64) * np.asarray(value, dtype=np.float64)
     for w, q, p, k, cost_related in constraints:

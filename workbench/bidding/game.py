@@ -46,10 +46,12 @@ class Clusters:
 
     @property
     def n(self) -> int:
+        """Merchant clusters, an agent each."""
         return len(self.scale)
 
     @property
     def n_consumer(self) -> int:
+        """Consumer clusters."""
         return len(self.history)
 
     @classmethod
@@ -136,6 +138,7 @@ class ClusterGame:
 
     @property
     def done(self) -> bool:
+        """Whether the last interval has been played."""
         return self.episode.done
 
     def general(self) -> NDArray[np.float64]:

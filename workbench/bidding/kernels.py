@@ -179,6 +179,7 @@ def run_auctions(
     reserve : float
         Lowest price of a click if `reserve_per_click`, else lowest score (money per seen impression).
         Bidders below it are left out before the auction.
+    reserve_per_click : bool
     sampled : bool
         Draw clicks and conversions, charge a click only; else book expectations.
     seed : int

@@ -78,6 +78,11 @@ def fit_win_curve(landscape: PriceLandscape, kind: str = "hyperbola") -> float:
     landscape : PriceLandscape
     kind : {"hyperbola", "squared"}
         ``b / (c + b)`` or ``b² / (c² + b²)`` (Zhang, Yuan, Wang, KDD 2014, eqs. 9 and 12).
+
+    Returns
+    -------
+    float
+        The constant ``c``.
     """
     from scipy.optimize import minimize_scalar
 

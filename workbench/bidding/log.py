@@ -76,14 +76,17 @@ class BidLog:
 
     @property
     def n_requests(self) -> int:
+        """Requests."""
         return len(self.indptr) - 1
 
     @property
     def n_candidates(self) -> int:
+        """Candidates of all requests."""
         return int(self.indptr[-1])
 
     @property
     def n_merchants(self) -> int:
+        """Merchants."""
         return len(self.merchants)
 
     @cached_property
@@ -111,6 +114,10 @@ class BidLog:
         frame : DataFrame
             Columns request, hour, consumer, merchant, bid, pctr, pcvr, ppb. Rows of one request stand
             together, requests in the order of time.
+
+        Returns
+        -------
+        BidLog
 
         Raises
         ------
@@ -175,6 +182,10 @@ class BidLog:
         ----------
         values : array-like of shape (n_auctions, n_merchants)
             Auctions in the order of time. A click is certain, and so is the conversion.
+
+        Returns
+        -------
+        BidLog
         """
         v = np.array(values, dtype=np.float64)
         n, k = v.shape
@@ -323,6 +334,10 @@ class ReplayLog:
         ----------
         values : array-like of shape (n_auctions, n_merchants)
             The price is the highest value among the others; `pctr` is the own one over its largest.
+
+        Returns
+        -------
+        ReplayLog
         """
         v = np.array(values, dtype=np.float64)
         top = float(v[:, 0].max()) or 1.0

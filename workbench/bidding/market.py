@@ -104,10 +104,12 @@ class AuctionMarket:
 
     @property
     def n_merchants(self) -> int:
+        """Merchants."""
         return self.log.n_merchants
 
     @property
     def n_intervals(self) -> int:
+        """Intervals of a day."""
         return len(self.bounds) - 1
 
     def with_options(self, **changes: Any) -> AuctionMarket:
@@ -154,6 +156,12 @@ class AuctionMarket:
             (n_merchants,) or (n_intervals, n_merchants).
         seed : int
             Of sampled feedback.
+        **options
+            See :meth:`episode`.
+
+        Returns
+        -------
+        Outcome
         """
         episode = self.episode(seed, **options)
         if isinstance(policy, Policy):

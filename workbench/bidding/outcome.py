@@ -52,6 +52,7 @@ class Outcome:
 
     @classmethod
     def empty(cls, market: AuctionMarket, n_groups: int, budgets: NDArray[np.float64]) -> Outcome:
+        """An outcome of nothing, to be added to."""
         shape = (market.n_intervals, market.n_merchants, n_groups)
         sums: dict[str, Any] = {name: np.zeros(shape) for name in ("cost", "revenue", "clicks")}
         sums |= {name: np.zeros(shape, dtype=np.int64) for name in ("wins", "entered")}
@@ -83,7 +84,7 @@ class Outcome:
         """The figures that bidders are compared by.
 
         ``budget_use`` is the share of all (limited) budgets that was spent, ``gini`` is of the
-        merchants' GMV, ``depth`` the bids made per auction, ``fill`` the share of auctions' wins.
+        merchants' GMV, ``depth`` the bids made per auction.
         """
         gmv, cost = float(self.revenue.sum()), float(self.cost.sum())
         limited = np.isfinite(self.budgets)

@@ -58,7 +58,7 @@ def read_campaign_info(path: str | PathLike[str]) -> dict[str, Any]:
         info = json.loads(path.read_text())
     except FileNotFoundError:
         raise ImportFailed("there is no such file.", file=path) from None
-    except (ValueError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise ImportFailed(f"not JSON: {error}.", file=path, line=getattr(error, "lineno", None)) from error
     if not isinstance(info, dict):
         raise ImportFailed("a campaign's totals must be one JSON object.", file=path)
@@ -86,7 +86,7 @@ def read_traffic_share(path: str | PathLike[str]) -> pd.DataFrame:
         frame = pd.read_csv(path)
     except FileNotFoundError:
         raise ImportFailed("there is no such file.", file=path) from None
-    except (ValueError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise ImportFailed(f"not a table of comma-separated values: {error}.", file=path) from error
     for name in ("region_id", "dow", "hour", "traffic_share"):
         if name not in frame.columns:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,7 @@ from workbench.bidding.steps import StepBidder
 from workbench.errors import DatasetError
 from workbench.report import Report, Reporter
 
-__all__ = ["is_log", "log_of", "simulate"]
+__all__ = ["log_of", "simulate"]
 
 RECIPE = "bidding.simulate"
 BUDGET_SWEEP = (0.2, 1 / 3, 0.5, 0.75, 1.0)
@@ -68,11 +67,6 @@ def simulate(estimator: Any, data: Data, split: Split, seed: int, reporter: Repo
     plan.names_, plan.bidders_ = list(fitted), list(fitted.values())
     model = plan if isinstance(estimator, MarketComparison) else fitted[chosen]
     return Report(RECIPE, _headline(chosen, outcomes, test), _scores(chosen, outcomes, test), tables, model)
-
-
-def is_log(columns: Iterable[str]) -> bool:
-    """Whether a table with these columns can be read as a log of candidates."""
-    return {"bid", "pctr", "pcvr", "ppb"} <= set(columns)
 
 
 def log_of(table: TableData) -> tuple[BidLog, np.ndarray[Any, Any] | None]:

@@ -30,6 +30,7 @@ class Step:
 
     @property
     def pctr(self) -> NDArray[np.float64]:
+        """The predicted click rate of each impression of the step."""
         return self.market.log.pctr[self.start : self.stop]
 
 
@@ -50,6 +51,7 @@ class ReplayOutcome:
         return self.cost / self.clicks if self.clicks else float("nan")
 
     def table(self) -> pd.DataFrame:
+        """What came of it as a table."""
         row = {n: getattr(self, n) for n in ("auctions", "bids", "impressions", "clicks", "cost", "ecpc")}
         use = self.cost / self.budget if np.isfinite(self.budget) else float("nan")
         return pd.DataFrame([{**row, "win_rate": self.impressions / self.auctions, "budget_use": use}])
@@ -60,9 +62,11 @@ class ReplayPolicy(Protocol):
 
     n_steps: int
 
-    def bids(self, step: Step) -> NDArray[np.float64]: ...
+    def bids(self, step: Step) -> NDArray[np.float64]:
+        """Bids for the impressions of a step."""
 
-    def observe(self, result: ReplayOutcome) -> None: ...
+    def observe(self, result: ReplayOutcome) -> None:
+        """Be told what came of the bids."""
 
 
 @runtime_checkable

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -17,10 +16,11 @@ from workbench.bidding.log import ReplayLog
 from workbench.bidding.replay import ReplayMarket, ReplayOutcome
 from workbench.bidding.replay_experiment import REPLAY_BIDDERS, ReplayComparison
 from workbench.bidding.steps import StepBidder
+from workbench.bidding.tables import is_replay
 from workbench.errors import DatasetError
 from workbench.report import Report, Reporter
 
-__all__ = ["holds_replay", "is_replay", "replay", "replay_log_of"]
+__all__ = ["holds_replay", "replay", "replay_log_of"]
 
 RECIPE = "bidding.replay"
 #: Budgets that fitted bidders are tried with, as shares of the one they were fitted for.
@@ -40,7 +40,8 @@ def replay(estimator: Any, data: Data, split: Split, seed: int, reporter: Report
     if plan.random_state is None:
         plan.set_params(random_state=seed)
     train_rows, test_rows = split.indices(len(log), column=column, seed=seed)
-    train, test = plan.market(log.select(train_rows)), plan.market(log.select(test_rows))
+    train = plan.market(log.select(train_rows))
+    test = _tried_on(log.select(test_rows), train)
     pairs = _bidders(estimator, plan, train, seed)
     weights = {name: 10.0 if isinstance(bidder, StepBidder) else 1.0 for name, bidder in pairs}
     reporter.plan(weights | {"report": 1.0})
@@ -60,21 +61,16 @@ def replay(estimator: Any, data: Data, split: Split, seed: int, reporter: Report
             ),
             "bids": _bid_functions(fitted, test),
             "landscape": _landscape(log),
-            "budget_sweep": _sweep(fitted, plan, test),
+            "budget_sweep": _sweep(fitted, train, test),
         }
         tables["comparison"].insert(0, "bidder", tables["comparison"].pop("bidder"))
     alone = not isinstance(estimator, ReplayComparison)
-    best = pairs[-1][0] if alone else max(outcomes, key=lambda name: outcomes[name].clicks)
+    cheapest = {name: (o.clicks, -o.cost) for name, o in outcomes.items()}  # of as many clicks
+    best = pairs[-1][0] if alone else max(cheapest, key=cheapest.__getitem__)
     plan.names_, plan.bidders_ = list(fitted), list(fitted.values())
     return Report(
         RECIPE, _headline(best, outcomes), _scores(best, outcomes), tables, fitted[best] if alone else plan
     )
-
-
-def is_replay(columns: Iterable[str]) -> bool:
-    """Whether a table with these columns can be read as one bidder's log."""
-    names = set(columns)
-    return {"click", "price", "pctr"} <= names and not {"merchant", "candidate"} & names
 
 
 def holds_replay(table: TableData) -> bool:
@@ -122,6 +118,18 @@ def _bidders(
     return [*beside, (name, given)]
 
 
+def _tried_on(log: ReplayLog, train: ReplayMarket, share: float = 1.0) -> ReplayMarket:
+    """Other auctions in episodes as long as those learned from, with a share of the budget known from there.
+
+    What the other auctions cost is not known before they are held, and who counts coins one by one can bid
+    with no more than it was fitted for.
+    """
+    budget = share * train.budget
+    if float(train.budget).is_integer():
+        budget = max(np.floor(budget), 1.0)
+    return ReplayMarket(log, budget, episode=train.horizon)
+
+
 def _outcome(bidder: BaseBidder, market: ReplayMarket) -> ReplayOutcome:
     found = bidder.simulate(market)
     assert isinstance(found, ReplayOutcome)  # noqa: S101  (a replay gives sums of one bidder)
@@ -162,11 +170,11 @@ def _landscape(log: ReplayLog) -> pd.DataFrame:
     return pd.DataFrame({"price": price, "win_probability": found.win_probability(price)})
 
 
-def _sweep(fitted: dict[str, BaseBidder], plan: ReplayComparison, test: ReplayMarket) -> pd.DataFrame:
+def _sweep(fitted: dict[str, BaseBidder], train: ReplayMarket, test: ReplayMarket) -> pd.DataFrame:
     """Clicks with smaller budgets than the bidders were fitted for."""
     rows = []
     for share in SWEEP:
-        market = plan.market(test.log, share * float(plan.budget_fraction))
+        market = _tried_on(test.log, train, share)
         for name, bidder in fitted.items():
             rows.append(
                 {"bidder": name, "fraction": share, **_outcome(bidder, market).table().iloc[0].to_dict()}

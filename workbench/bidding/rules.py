@@ -81,6 +81,10 @@ class TruthfulBidder(MarketBidder, ReplayBidder):
     ----------
     value_per_click : float, optional
         By default the log's.
+
+    References
+    ----------
+    Vickrey, "Counterspeculation, auctions, and competitive sealed tenders", Journal of Finance 16, 1961.
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"value_per_click": [_POSITIVE, None]}
@@ -111,6 +115,10 @@ class MCPCBidder(ReplayBidder):
         By default cost over clicks of the training log.
     whole : bool, default=False
         Round bids down to whole numbers.
+
+    References
+    ----------
+    Zhang, Yuan, Wang, Shen, "Real-time bidding benchmarking with iPinYou dataset", 2014, arXiv 1407.7073.
     """
 
     _recipe = "bidding.replay"
@@ -147,6 +155,10 @@ class LinearBidder(MarketBidder, ReplayBidder):
     base_bid_, mean_pctr_ : float
     factor_ : ndarray of shape (n_merchants,)
         k, in a market.
+
+    References
+    ----------
+    Perlich et al., "Bid optimizing and inventory scoring in targeted online advertising", KDD 2012.
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
