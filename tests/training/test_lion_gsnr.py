@@ -75,6 +75,25 @@ def test_adam_and_lamb_by_hand():
     torch.testing.assert_close(stepped("lamb", weight_decay=0.5), expected)
 
 
+@pytest.mark.parametrize("base", ["adam", "lamb"])
+def test_the_scale_is_smoothed_before_the_moments_by_hand(base):
+    """A second step with the columns' gradients exchanged; its scale is (1, 0.1) after (0.1, 1)."""
+    p = torch.nn.Parameter(torch.tensor([1.0, 2.0]))
+    optimizer = GSNR([p], lr=0.1, base=base, micro_batches=2, betas=(0.5, 0.75, 0.5))
+    for parts in (PARTS, PARTS.flip(1)):
+        for part in parts:
+            p.grad = part.clone()
+            optimizer.collect()
+        optimizer.step()
+    # Smoothed scale (0.025 + 0.5, 0.25 + 0.05) / 0.75 = (0.7, 0.4): gradients (0.77, 0.8) after (0.2, 1.1);
+    # first moments (0.05 + 0.385, 0.275 + 0.4) / 0.75, second ones over 1 - 0.75 ** 2.
+    second = torch.tensor([0.1875 * 0.04 + 0.25 * 0.5929, 0.1875 * 1.21 + 0.25 * 0.64]) / 0.4375
+    expected = torch.tensor([1.0, 2.0])
+    for change in (torch.ones(2), torch.tensor([0.58, 0.9]) / second.sqrt()):
+        expected = expected - 0.1 * change * (expected.norm() / change.norm() if base == "lamb" else 1.0)
+    torch.testing.assert_close(p.detach(), expected)
+
+
 @pytest.mark.parametrize("base", ["sgd", "momentum", "adam"])
 def test_a_table_moves_like_a_small_one_of_the_touched_rows(base):
     """Two micro-batches touch rows 1 and 3 of five; their scale is that of a dense 2 x 1 parameter."""

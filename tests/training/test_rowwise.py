@@ -57,6 +57,36 @@ def test_untouched_rows_stay_and_dense_parameters_are_torchs(ours, theirs):
     torch.testing.assert_close(layer, twin)
 
 
+def test_a_decoupled_decay_is_that_of_torchs_adamw():
+    layer, twin = (torch.nn.Parameter(torch.ones(4)) for _ in range(2))
+    one = RowAdam([layer], lr=0.1, weight_decay=0.3, decoupled_weight_decay=True, fused=True)
+    two = torch.optim.AdamW([twin], lr=0.1, weight_decay=0.3)
+    for _ in range(3):
+        layer.grad, twin.grad = torch.arange(4.0), torch.arange(4.0)
+        one.step()
+        two.step()
+    torch.testing.assert_close(layer, twin)
+    assert not torch.allclose(layer, torch.ones(4) - 0.3)
+
+
+def test_tables_looked_up_together_move_as_each_alone():
+    """Their gradients share a list of rows, which is then gone through once for its sums."""
+    generator = torch.Generator().manual_seed(2)
+    starts = [torch.randn(9, width, generator=generator) for width in (3, 1)]
+    together, alone = ([torch.nn.Parameter(start.clone()) for start in starts] for _ in range(2))
+    one, two = RowAdam(together, lr=0.1), RowAdam(alone, lr=0.1)
+    for n in (12, 40, 5):
+        index = torch.randint(9, (1, n), generator=generator)
+        values = [torch.randn(n, width, generator=generator) for width in (3, 1)]
+        for pair, value in zip(zip(together, alone, strict=True), values, strict=True):
+            for table, rows in zip(pair, (index, index.clone()), strict=True):
+                table.grad = torch.sparse_coo_tensor(rows, value, table.shape, check_invariants=False)
+        one.step()
+        two.step()
+    for table, twin in zip(together, alone, strict=True):
+        assert torch.equal(table, twin)
+
+
 def test_adam_by_hand():
     """Second step on a row last touched in step 1: m and v did not decay in between."""
     table = torch.nn.Parameter(torch.tensor([[1.0], [2.0]]))

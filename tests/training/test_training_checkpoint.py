@@ -133,7 +133,7 @@ def test_each_training_of_a_stage_has_its_own_state(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["state.json", "tensors.safetensors"])
-@pytest.mark.parametrize("damage", ["flip", "cut", "delete"])
+@pytest.mark.parametrize("damage", ["flip", "cut", "delete", "nest"])
 def test_a_damaged_state_is_refused_in_one_sentence(tmp_path, name, damage):
     least_squares(callbacks=(Checkpoint(tmp_path),)).run()
     (file,) = tmp_path.rglob(name)
@@ -142,7 +142,7 @@ def test_a_damaged_state_is_refused_in_one_sentence(tmp_path, name, damage):
     if damage == "delete":
         file.unlink()
     else:
-        file.write_bytes(content if damage == "flip" else content[:-9])
+        file.write_bytes({"flip": content, "cut": content[:-9], "nest": b"[" * 100_000}[damage])
     with pytest.raises(CheckpointError) as raised:
         least_squares(callbacks=(Checkpoint(tmp_path),)).run()
     assert str(file) in str(raised.value)

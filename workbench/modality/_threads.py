@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 __all__ = ["one_blas_thread_if_small", "one_torch_thread_if_small"]
 
@@ -11,24 +11,15 @@ __all__ = ["one_blas_thread_if_small", "one_torch_thread_if_small"]
 _SMALL = 20_000_000
 
 
-@contextmanager
-def one_torch_thread_if_small(n_multiplications: float) -> Iterator[None]:
+def one_torch_thread_if_small(n_multiplications: float) -> AbstractContextManager[None]:
     """A block in which torch uses one thread for small steps; the setting is restored.
 
     A network of 10,000 weights on batches of 64 rows takes as long on two threads as on one, and twice the
     processor's time, which other runs on the machine could use.
     """
-    import torch
+    from workbench.training.threads import one_thread_if
 
-    before = torch.get_num_threads()
-    if before == 1 or n_multiplications >= _SMALL:
-        yield
-        return
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    return one_thread_if(n_multiplications < _SMALL)
 
 
 @contextmanager

@@ -76,6 +76,10 @@ def judge_encoders(
         Standard errors of their differences.
     knows : array-like of bool, shape (n,)
         Whether the encoder trained alone knows anything: what knows nothing loses nothing.
+
+    Returns
+    -------
+    Loss
     """
     delta = np.asarray(alone_probe, float) - np.asarray(joint_probe, float)
     threshold = np.maximum(LEAST_LOSS, 2 * np.asarray(error, float))

@@ -294,6 +294,10 @@ class LateFusionClassifier(ClassifierMixin, _LateFusionEstimator):
     n_features_in_ : int
     feature_names_in_ : ndarray of str
 
+    References
+    ----------
+    Huang et al., "Modality competition", ICML 2022, arXiv 2203.12221.
+
     Examples
     --------
     >>> from sklearn.datasets import load_digits
@@ -362,6 +366,10 @@ class LateFusionRegressor(RegressorMixin, _LateFusionEstimator):
     ----------
     target_mean_, target_scale_ : ndarray of shape (n_targets,)
         By which the target is standardised.
+
+    References
+    ----------
+    Huang et al., "Modality competition", ICML 2022, arXiv 2203.12221.
     """
 
     def fit(

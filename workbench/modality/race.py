@@ -49,6 +49,11 @@ def candidates(
     task : {"classification", "regression"}
     **parameters
         Of the estimators, the same for all.
+
+    Returns
+    -------
+    dict of str to estimator
+        Remedy to what trains with it.
     """
     remedies = [remedies] if isinstance(remedies, str) else list(remedies)
     if not remedies:

@@ -169,8 +169,9 @@ def race(estimator: Any, data: Data, split: Split, seed: int, reporter: Reporter
     metric = Metric.named(runner.metric, runner.estimator_.task_)
     test_score = judge(metric, runner.estimator_, test.X, test.y)
     gain = mean.loc[best, "gain"]
+    winner = "No remedy" if best == "none" else best.replace("_", " ").capitalize()
     headline = (
-        f"{best.replace('_', ' ').capitalize()} is best on the validation rows "
+        f"{winner} is best on the validation rows "
         f"({mean.loc[best, 'validation']:.3f}; "
         f"plain joint training of the same budget {mean.loc[best, 'baseline']:.3f}); "
         f"trained on all rows it scores {test_score:.3f} on the test rows."

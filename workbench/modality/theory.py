@@ -138,6 +138,10 @@ def experiment(
         Standard deviation of the first weights. A large one (0.01) lets both modalities be learned.
     learning_rate : float
     n_steps : int
+
+    Returns
+    -------
+    Experiment
     """
     rng = np.random.default_rng(seed)
     features = tuple(

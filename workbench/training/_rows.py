@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-__all__ = ["step_adagrad", "step_adam", "step_lion", "step_sgd", "sum_rows"]
+__all__ = ["step_adagrad", "step_adam", "step_lion", "step_sgd", "sum_more", "sum_rows"]
 
 _jit = njit(cache=True, nogil=True, error_model="numpy")
 Array = NDArray[Any]
@@ -42,6 +42,19 @@ def sum_rows(index: Array, values: Array, slot: Array, rows: Array, sums: Array,
                 sums[n, j] = values[k, j]
             n += 1
     return n
+
+
+@_jit
+def sum_more(index: Array, values: Array, slot: Array, sums: Array, n: int, mask: int, part: int) -> None:
+    """Sum further `values` of the same rows into ``sums[:n]``, right after `sum_rows` has filled `slot`."""
+    width = values.shape[1]
+    sums[:n] = 0
+    for k in range(index.shape[0]):
+        row = index[k]
+        if (row & mask) == part:
+            s = slot[row]
+            for j in range(width):
+                sums[s, j] += values[k, j]
 
 
 @_jit

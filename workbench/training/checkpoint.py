@@ -140,7 +140,7 @@ def _read(home: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         if hashlib.sha256(content).hexdigest() != values["tensors_sha256"]:
             raise ValueError("its checksum does not match")
         return values, load(content)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise CheckpointError(
             f"The checkpoint file {file} is damaged ({error}); start again from the beginning "
             "(runs retry --fresh)."

@@ -22,6 +22,10 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
         ``"auto"`` takes the first GPU where there is one, else the CPU; anything else is a torch name
         such as ``"cpu"`` or ``"cuda:1"``.
 
+    Returns
+    -------
+    torch.device
+
     Raises
     ------
     UsageError

@@ -12,6 +12,7 @@ functions here do anything; any other training is done by every process alike.
 from __future__ import annotations
 
 import atexit
+import inspect
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -192,13 +193,21 @@ def parallel_step(
         Of row numbers of the whole batch; takes its own :func:`share`.
     sparse : iterable of Parameter
         Those whose gradients are sparse: they are left to :func:`sum_rows`.
+
+    Returns
+    -------
+    callable
     """
     module = _Step(model, step)
     kept = {id(parameter) for parameter in sparse}
     names = [name for name, parameter in module.named_parameters() if id(parameter) in kept]
     ddp = nn.parallel.DistributedDataParallel
     ddp._set_params_and_buffers_to_ignore_for_model(module, names)
-    wrapped: Callable[[Tensor], Any] = ddp(module, broadcast_buffers=False)
+    # Statistics of batches are those of the whole batch already. The option's name is of torch 2.13.
+    known = inspect.signature(ddp).parameters
+    name = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
+    option: dict[str, Any] = {name: False}
+    wrapped: Callable[[Tensor], Any] = ddp(module, **option)
     return wrapped
 
 

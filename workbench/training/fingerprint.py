@@ -26,6 +26,10 @@ def fingerprint(estimator: Any, *arrays: NDArray[Any] | None, **facts: str | int
         The training data: shape, type and content count.
     **facts
         Whatever else decides the result, such as the type of device.
+
+    Returns
+    -------
+    str
     """
     kind = type(estimator)
     digest = hashlib.sha256(f"{kind.__module__}:{kind.__qualname__}".encode())

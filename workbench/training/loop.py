@@ -21,10 +21,7 @@ from workbench.training import distributed
 from workbench.training.callbacks import Callback, active_callbacks
 from workbench.training.optimizers import pack_optimizer, unpack_optimizer
 
-__all__ = ["PRECISIONS", "Loop", "Stateful", "Stopped"]
-
-#: Values of an estimator's ``precision`` parameter.
-PRECISIONS = ("fp32", "bf16", "fp16")
+__all__ = ["Loop", "Stateful", "Stopped"]
 
 #: ``step(indices) -> (loss, parts)``: the loss of the samples with those row numbers, and its named parts.
 Step = Callable[[Tensor], tuple[Tensor, Mapping[str, Tensor]]]

@@ -32,6 +32,10 @@ def make_optimizer(
     learning_rate : float
     **options
         Passed on to the torch class, e.g. ``weight_decay`` or ``momentum``.
+
+    Returns
+    -------
+    torch.optim.Optimizer
     """
     from torch import optim
 

@@ -31,17 +31,17 @@ _Stepper = Callable[[Any, Any, int], None]
 
 
 class _Buffers:
-    """Work space of one table, kept from step to step."""
+    """Work space of tables that are stepped together, kept from step to step."""
 
-    def __init__(self, table: Tensor) -> None:
-        self.slot = np.zeros(len(table), dtype=np.int32)
+    def __init__(self, tables: list[Tensor]) -> None:
+        self.slot = np.zeros(len(tables[0]), dtype=np.int32)
         self.rows: list[np.ndarray[Any, Any]] = []
-        self.sums: list[np.ndarray[Any, Any]] = []
+        self.sums: list[list[np.ndarray[Any, Any]]] = []
 
-    def grow(self, parts: int, n: int, width: int, dtype: Any) -> None:
-        if len(self.rows) != parts or len(self.rows[0]) < n:
+    def grow(self, parts: int, n: int, values: list[np.ndarray[Any, Any]]) -> None:
+        if len(self.rows) != parts or len(self.rows[0]) < n or len(self.sums[0]) != len(values):
             self.rows = [np.empty(n, dtype=np.int64) for _ in range(parts)]
-            self.sums = [np.empty((n, width), dtype=dtype) for _ in range(parts)]
+            self.sums = [[np.empty((n, v.shape[1]), dtype=v.dtype) for v in values] for _ in range(parts)]
 
 
 class _RowWise(ABC):
@@ -60,7 +60,7 @@ class _RowWise(ABC):
         self,
         params: Any,
         *args: Any,
-        row_decay: Mapping[torch.nn.Parameter, Tensor] | None = None,
+        row_decay: Mapping[Tensor, Tensor] | None = None,
         **options: Any,
     ) -> None:
         super().__init__(params, *args, **options)  # type: ignore[call-arg]
@@ -75,33 +75,47 @@ class _RowWise(ABC):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            for table in group["params"]:
-                if table.grad is not None and table.grad.layout == torch.sparse_coo:
-                    decay = self._decay.get(table)
-                    if decay is None:
-                        decay = torch.full((1,), group.get("weight_decay", 0.0), device=table.device)
-                    self._step_table(table, decay, group)
-                    table.grad = None  # torch's own step leaves it out
+            sparse = [t for t in group["params"] if t.grad is not None and t.grad.layout == torch.sparse_coo]
+            alike: dict[Any, list[Tensor]] = {}
+            for table in sparse:
+                # Tables that were looked up together share their list of rows.
+                indices = table.grad._indices()
+                alike.setdefault((len(table), indices.data_ptr(), indices.shape), []).append(table)
+            for tables in alike.values():
+                self._step_tables(tables, group)
+            for table in sparse:
+                table.grad = None  # torch's own step leaves it out
         super().step()  # type: ignore[misc]
         return loss
 
-    def _step_table(self, table: Tensor, decay: Tensor, group: dict[str, Any]) -> None:
-        if table.device.type != "cpu":
-            grad = table.grad.coalesce()  # type: ignore[union-attr]
-            rows, sums = grad.indices()[0], grad.values()
-            pull = decay if len(decay) == 1 else decay[rows, None]
-            self._torch_step(table, rows, sums, pull, group)
+    def _decay_of(self, table: Tensor, group: dict[str, Any]) -> Tensor:
+        if table in self._decay:
+            return self._decay[table]
+        return torch.full((1,), group.get("weight_decay", 0.0), device=table.device)
+
+    def _step_tables(self, tables: list[Tensor], group: dict[str, Any]) -> None:
+        """Step tables whose gradients are of the same rows."""
+        if tables[0].device.type != "cpu":
+            for table in tables:
+                grad, decay = table.grad.coalesce(), self._decay_of(table, group)  # type: ignore[union-attr]
+                rows, sums = grad.indices()[0], grad.values()
+                pull = decay if len(decay) == 1 else decay[rows, None]
+                self._torch_step(table, rows, sums, pull, group)
             return
-        stepper = self._stepper(table, decay.to(table.dtype).numpy(), group)
-        index = table.grad._indices()[0].numpy()  # type: ignore[union-attr]
-        values = table.grad._values().numpy()  # type: ignore[union-attr]
+        steppers = [self._stepper(t, self._decay_of(t, group).to(t.dtype).numpy(), group) for t in tables]
+        index = tables[0].grad._indices()[0].numpy()  # type: ignore[union-attr]
+        values = [table.grad._values().numpy() for table in tables]  # type: ignore[union-attr]
         parts = 2 if torch.get_num_threads() > 1 and len(index) >= _WORTH else 1
-        buffers = self._buffers.setdefault(table, _Buffers(table))
-        buffers.grow(parts, len(index), values.shape[1], values.dtype)
+        buffers = self._buffers.setdefault(tables[0], _Buffers(tables))
+        buffers.grow(parts, len(index), values)
 
         def work(part: int) -> None:
-            rows, sums = buffers.rows[part], buffers.sums[part]
-            stepper(rows, sums, _rows.sum_rows(index, values, buffers.slot, rows, sums, parts - 1, part))
+            slot, rows, sums = buffers.slot, buffers.rows[part], buffers.sums[part]
+            n = _rows.sum_rows(index, values[0], slot, rows, sums[0], parts - 1, part)
+            steppers[0](rows, sums[0], n)
+            for stepper, more, summed in zip(steppers[1:], values[1:], sums[1:], strict=True):
+                _rows.sum_more(index, more, slot, summed, n, parts - 1, part)
+                stepper(rows, summed, n)
 
         if parts == 1:
             work(0)

@@ -32,6 +32,10 @@ def signal_to_noise(mean: Tensor, square: Tensor, floor: float = 0.1) -> Tensor:
     mean, square : Tensor
         Means over the micro-batches of the gradient and of its square.
     floor : float
+
+    Returns
+    -------
+    Tensor
     """
     variance = (square - mean * mean).clamp_min(0.0)
     ratio = mean * mean / (variance + torch.finfo(mean.dtype).tiny)
