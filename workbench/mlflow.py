@@ -43,6 +43,11 @@ def export_runs(runs: Iterable[Run], uri: str, *, experiment: str = "workbench")
     experiment : str
         Made if it is not there.
 
+    Returns
+    -------
+    list of str
+        The ids that MLflow gave.
+
     Raises
     ------
     UsageError
@@ -117,12 +122,15 @@ def import_runs(store: Store, uri: str, *, experiment: str, owner: str = "") -> 
 
 
 def _import(store: Store, client: MlflowClient, theirs: TheirRun, origin: str, owner: str) -> Run:
+    from workbench.runs.tracking import ActiveRun
+
     tags = theirs.data.tags
     params = {name: _value(text) for name, text in theirs.data.params.items()}
-    run = store.start_run(
+    run = ActiveRun(
+        store.dir,
         theirs.info.run_name or theirs.info.run_id,
         params=params,
-        data=tags.get(f"{_TAG}dataset", ""),
+        data=tags.get(f"{_TAG}dataset", ""),  # which need not be in this store
         seed=_value(tags.get(f"{_TAG}seed", "null")),
         owner=owner or tags.get("mlflow.user", ""),
     )

@@ -1,9 +1,14 @@
 """The champion and other aliases of models."""
 
+import json
+
 import pytest
 from sklearn.linear_model import LogisticRegression
+from streamlit.testing.v1 import AppTest
 
+from workbench.cli import main
 from workbench.errors import ModelError, UsageError
+from workbench.gui.config import PAGES
 from workbench.models import save
 
 
@@ -52,3 +57,51 @@ def test_of_run_finds_the_first_version_that_a_run_made(three):
 def test_a_wrong_name_is_one_sentence(three, ref, alias):
     with pytest.raises(UsageError):
         three.set_alias(ref, alias)
+
+
+def test_a_version_is_found_by_its_alias_and_lists_say_it(three):
+    three.set_alias("churn@2", "champion")
+    three.set_alias("churn@2", "challenger")
+    assert three.get("churn@champion").ref == "churn@2"
+    assert three.get("churn@champion").aliases == ("challenger", "champion")
+    assert [model.aliases for model in three.list()] == [(), ("challenger", "champion"), ()]
+    three.remove_alias("churn", "champion")
+    with pytest.raises(UsageError, match=r"called 'champion'; its aliases are: challenger \(version 2\)"):
+        three.get("churn@champion")
+    with pytest.raises(UsageError, match="no model 'none'"):
+        three.get("none@champion")
+    with pytest.raises(UsageError, match="read as a version"):
+        three.set_alias("churn@1", "7")
+    three.remove_alias("churn", "challenger")
+    three.delete("churn@2")
+
+
+def test_the_commands_name_and_unname(three, store, capsys):
+    at = ["--store", str(store.root), "models"]
+    assert main([*at, "alias", "churn", "champion"]) == 0
+    assert main([*at, "alias", "churn@1", "challenger"]) == 0
+    assert main([*at, "list"]) == 0
+    assert ["churn@3", "champion"] in [line.split()[:2] for line in capsys.readouterr().out.splitlines()]
+    assert main([*at, "show", "churn@challenger", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["ref"] == "churn@1"
+    assert main([*at, "delete", "churn@1"]) == 1
+    assert "remove that alias first" in capsys.readouterr().err
+    assert main([*at, "unalias", "churn", "challenger"]) == 0
+    assert main([*at, "delete", "churn@1"]) == 0
+    assert main([*at, "unalias", "churn", "challenger"]) == 2
+    assert three.aliases("churn") == {"champion": 3}
+
+
+def test_the_page_names_and_unnames(three, store, monkeypatch):
+    monkeypatch.setenv("WORKBENCH_STORE", str(store.root))
+    three.set_alias("churn@1", "champion")
+    app = AppTest.from_file(PAGES / "models.py", default_timeout=60)
+    app.query_params["model"] = "churn@2"
+    app.run()
+    assert app.dataframe[0].value["aliases"].tolist() == ["", "", "champion"]
+    app.multiselect[0].set_value(["champion", "nightly"]).run()
+    assert not app.exception, app.exception
+    assert three.aliases("churn") == {"champion": 2, "nightly": 2}
+    assert app.dataframe[0].value["aliases"].tolist() == ["", "champion, nightly", ""]
+    app.multiselect[0].set_value(["nightly"]).run()
+    assert three.aliases("churn") == {"nightly": 2}

@@ -91,6 +91,7 @@ def test_a_fixed_time_of_day_is_due_once_on_each_of_its_days(minute, hour, weekd
         ("* * * * * *", "UTC", "five fields"),
         ("99 * * * *", "UTC", "bad minute"),
         ("0 0 30 2 *", "UTC", "bad day-of-month"),
+        ("9" * 5000 + " * * * *", "UTC", "5,008 characters"),
         ("0 0 * * *", "Mars/Olympus", "no time zone"),
         ("0 0 * * *", "../etc/passwd", "no time zone"),
     ],

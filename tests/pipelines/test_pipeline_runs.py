@@ -4,6 +4,7 @@ import json
 import signal
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from rig import is_alive, until
 
@@ -81,6 +82,16 @@ def test_a_step_that_takes_too_long_is_ended(store, table):
     assert (found["error"] == "It took longer than 1 seconds.").all()
     assert store.run(found.loc["Sleeper", "child"]).state == "cancelled"
     assert not is_alive(int((run.folder / "steps" / "sleep" / "pid").read_text()))
+
+
+@pytest.mark.slow
+def test_a_step_by_two_processes(store):
+    X = np.random.default_rng(0).normal(size=(20, 30, 1))
+    store.datasets.publish_arrays(X, np.arange(20) % 2, name="waves")
+    done = work(store, store.pipelines.run("pair", {"data": "waves"}))
+    assert done.state == "done", done.log()
+    (child,) = (run for run in store.runs() if run.parent == done.id)
+    assert child.spec["processes"] == 2
 
 
 @pytest.mark.slow

@@ -276,3 +276,49 @@ def test_two_schedules_of_one_name_are_refused(store):
 )
 def test_choose(rule, ages, expected):
     assert choose([1000.0 - age for age in ages], 1000.0, rule) == expected
+
+
+@pytest.mark.parametrize("rule", ["none", "last", "all"])
+@pytest.mark.parametrize("ahead", [30 * MINUTE, 3 * HOUR, 2 * DAY])
+def test_a_clock_that_ran_ahead_and_is_set_right_loses_no_time_and_starts_none_twice(
+    store, clock, clerk, ahead, rule
+):
+    store.schedules.add("s", "quick", cron="*/15 * * * *", overlap="allow", catch_up=rule, now=NOON)
+    for jump in (15 * MINUTE, ahead):
+        clock.now += jump
+        clerk.work()
+    early = {run.spec["due"] for run in store.runs(limit=None)}
+    clock.now -= ahead
+    clerk = Clerk(store.dir, clock)  # whose memory holds nothing of it
+    for _ in range(8):
+        clock.now += 15 * MINUTE
+        clerk.work()
+    found = [run.spec["due"] for run in store.runs(limit=None)]
+    assert len(found) == len(set(found))
+    times = {f"2026-03-28T{12 + i // 4:02}:{i % 4 * 15:02}:00+00:00" for i in range(1, 10)}
+    assert times <= set(found)
+    assert set(found) <= times | early
+    ticks = store.schedules.ticks("s", 10_000)
+    assert set(ticks["outcome"]) <= {"started", "missed"}
+    assert ticks["due"].is_unique
+
+
+def test_a_clock_that_is_set_back_a_little_starts_nothing_again(store, clock, clerk):
+    store.schedules.add("s", "quick", cron="* * * * *", overlap="allow", catch_up="all", now=NOON)
+    moves = [MINUTE, MINUTE, -0.5, MINUTE, -2 * MINUTE, *[MINUTE / 2] * 14]
+    for move in moves:
+        clock.now += move
+        clerk.work()
+    dues = sorted(run.spec["due"] for run in store.runs(limit=None))
+    assert dues == [f"2026-03-28T12:{minute:02}:00+00:00" for minute in range(1, 8)]
+
+
+def test_a_file_from_the_future_is_taken_at_once(store, clock, clerk, tmp_path):
+    """Its time is of a clock that has been set right since."""
+    box = tmp_path / "box"
+    box.mkdir()
+    store.schedules.add("s", "quick", folder=str(box), fills="file", overlap="allow", now=NOON)
+    (box / "new.csv").write_text("x")
+    os.utime(box / "new.csv", (time.time() + DAY, time.time() + DAY))
+    clerk.work()
+    assert [run.spec["params"]["file"] for run in store.runs()] == [str(box / "new.csv")]

@@ -215,3 +215,17 @@ def test_lists_and_prefixes(store, submit, table):
         store.run("zzz")
     frame = store.queue.frame()
     assert set(frame["id"]) == set(ids)
+
+
+def test_a_run_of_nobody_in_particular_is_of_the_user(store, table, monkeypatch):
+    monkeypatch.setenv("LOGNAME", "ann")
+    queue.user.cache_clear()
+    logistic = "sklearn.linear_model:LogisticRegression"
+    with store.start_run("by hand") as recorded:
+        pass
+    owners = [store.submit(logistic, table, **named).owner for named in ({}, {"owner": "ben"})]
+    assert [*owners, store.run(recorded.id).owner] == ["ann", "ben", "ann"]
+    queue.user.cache_clear()
+    monkeypatch.setattr("getpass.getuser", lambda: {}["nobody"])  # a user without a name, as in a container
+    assert store.submit(logistic, table).owner == ""
+    queue.user.cache_clear()

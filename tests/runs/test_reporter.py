@@ -6,8 +6,8 @@ from contextlib import closing
 import pytest
 
 from workbench.runs import reporter as module
+from workbench.runs.events import read_events, read_result
 from workbench.runs.reporter import RunReporter
-from workbench.runs.worker import read_events
 
 
 class Clock:
@@ -66,3 +66,28 @@ def test_a_torn_line_costs_only_itself(tmp_path):
     second.close()
     metrics, _ = read_events((tmp_path / "events.jsonl").read_bytes())
     assert [(name, step, value) for name, step, value, _ in metrics] == [("loss", 0, 1.0), ("loss", 1, 2.0)]
+
+
+NONSENSE = [
+    "5", "[]", "null", '"metric"', "{}", '{"event": "metric"}', '{"event": ["metric"]}', "[" * 5000,
+    '{"event": "metric", "name": "a", "step": 1e400, "value": 1, "time": 1}',
+    '{"event": "metric", "name": "a", "step": 99999999999999999999, "value": 1, "time": 1}',
+    '{"event": "metric", "name": "a", "step": 1, "value": "x", "time": 1}',
+    '{"event": "metric", "name": "a", "step": 1, "value": 1, "time": NaN}',
+    '{"event": "progress", "progress": {}}', '{"event": "progress", "progress": "a", "stage": 3}',
+]  # fmt: skip
+
+
+def test_what_is_no_event_stops_nobody(tmp_path):
+    good = {"event": "metric", "name": "a", "step": 1, "value": 0.5, "time": 2.0}
+    odd = {"event": "metric", "name": "half \ud800", "step": "2", "value": None, "time": 3}
+    lines = [*NONSENSE, json.dumps(good), json.dumps(odd)]
+    metrics, state = read_events("\n".join([*lines, ""]).encode())
+    assert metrics == [("a", 1, 0.5, 2.0), ("half ?", 2, None, 3.0)]
+    assert state == {}
+    for text in (*NONSENSE, '{"state": "queued", "error": "", "headline": "", "scores": {}}'):
+        (tmp_path / "result.json").write_text(text)
+        assert read_result(tmp_path) is None
+    result = {"state": "done", "error": "", "headline": "half \ud800", "scores": {"a": 1, "b": None}}
+    (tmp_path / "result.json").write_text(json.dumps(result))
+    assert read_result(tmp_path) == {**result, "headline": "half ?"}

@@ -18,6 +18,7 @@ import pytest
 from rig import is_alive, until
 
 from tests.servers import free_port
+from workbench import search
 from workbench.errors import UsageError
 from workbench.runs import launchers
 from workbench.runs.launchers.ray import RayLauncher
@@ -30,6 +31,7 @@ TOKEN = "a-token-of-this-test-only-0123456789"  # noqa: S105
 ALONE = ["unshare", "--mount", *([] if os.getuid() == 0 else ["--map-root-user"])]
 # An empty file system in the place of the store, for the command that follows and all it starts.
 WITHOUT = 'mount -t tmpfs -o size=1m none "$0" && exec "$@"'
+SEEDS = Path(__file__).parents[2] / "benchmarks" / "seeds.py"
 RAY = [sys.executable, "-m", "ray.scripts.scripts"]
 
 
@@ -245,12 +247,60 @@ def test_the_run_of_a_killed_node_goes_on_from_its_checkpoint_on_another(store, 
     assert all(np.array_equal(states[0][name], states[1][name]) for name in states[0])
 
 
+def test_trials_seeds_and_processes_that_train_together(store, cluster, launcher):
+    """What fans out, and what is more than one process on a node."""
+    X = np.random.default_rng(0).normal(size=(24, 60, 2)).cumsum(axis=1)
+    walks = store.datasets.publish_arrays(X, np.array(["a", "b"] * 12), name="walks")
+    small = {"n_epochs": 2, "n_scales": 1, "n_shapelets": 3, "device": "cpu"}
+    longer = {
+        "params": {"n_epochs": 10, "n_scales": 2, "device": "cpu"}, "recipe": "probes:train_only",
+    }  # fmt: skip
+    alone = store.submit("timeseries.CSL", walks, **longer)
+    Worker(store.dir, ["cpu"]).run_until_done(alone.id)
+
+    cluster.start_head(num_cpus=4)
+    both = store.submit("timeseries.CSL", walks, processes=2, launcher="ray", **longer)
+    main = search.start(
+        store, "timeseries.CSL", walks, n_trials=2, vary=["learning_rate"], params=small, launcher="ray"
+    )
+    command = [sys.executable, SEEDS, "--store", store.root, "--data", "walks", "--params", json.dumps(small)]
+    command += ["--estimator", "timeseries.CSL", "--launcher", "ray", "--seeds", "3-4"]
+    table = subprocess.Popen(
+        [*map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    worker, most = Worker(store.dir, []), 0
+
+    def ended():
+        nonlocal most
+        most = max(most, sum(run.state == "running" and run.launcher == "ray" for run in store.runs()))
+        return table.poll() is not None and all(run.is_finished for run in store.runs())
+
+    work_until(worker, ended)
+    printed = table.communicate()[0]
+    assert most > 1  # beside each other
+    assert {run.state for run in store.runs()} == {"done"}, [(run.name, run.error) for run in store.runs()]
+    tried = [*search.trials(store, main.id), search.tested(store, main.id)]
+    seeds = [run for run in store.runs() if run.spec.get("seed") in (3, 4)]
+    assert [run.launcher for run in (*tried, *seeds)] == ["ray"] * 5
+    # The table is that of the runs' scores; printed again, it is theirs still, and nothing runs.
+    name = next(iter(seeds[0].scores))
+    values = [run.scores[name] for run in seeds]
+    assert f"{np.mean(values):.4f} ± {np.std(values, ddof=1):.4f}" in printed, printed
+    again = subprocess.run(command, capture_output=True, text=True)
+    assert "± " in again.stdout, again.stderr
+    assert len(store.runs()) == 8
+    # Two processes within one job have the loss curve of one process with the same batches.
+    curves = [run.refresh().metrics().drop(columns="time") for run in (alone, both)]
+    np.testing.assert_allclose(curves[1]["value"], curves[0]["value"], rtol=1e-3, atol=1e-5)
+
+
 def test_a_cluster_is_not_used_without_its_token(store, table, cluster, launcher, monkeypatch):
     cluster.start_head(num_cpus=1)
     for wrong in ("", "another"):
         with pytest.raises(urllib.error.HTTPError) as refused:
             cluster.ask("/api/jobs/", token=wrong)
-        assert refused.value.code in (401, 403)
+        with refused.value as answer:  # an answer that is not read holds its socket
+            assert answer.code in (401, 403)
     monkeypatch.setenv("RAY_AUTH_TOKEN", "another")
     run = store.submit("probes:Sleeper", table, launcher="ray")
     worker = Worker(store.dir, [])

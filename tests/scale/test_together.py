@@ -32,6 +32,7 @@ def trained(tmp_path, what, options, n):
         env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
+    assert "Warning" not in done.stderr  # a user would find it in the log
     read = range(n)
     return (
         [json.loads((folder / f"{rank}.json").read_text()) for rank in read],

@@ -21,7 +21,8 @@ def recorded(store, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # beside a database MLflow keeps files in the working folder
     (tmp_path / "notes.txt").write_text("kept")
     params = {"depth": 3, "rate": 0.1, "name": "plain", "digits": "007", "list": [1, "two"], "none": None}
-    with store.start_run("first", params=params, seed=4, owner="ann") as run:
+    store.datasets.publish_frame(pd.DataFrame({"x": [1.0, 2.0]}), "small")
+    with store.start_run("first", params=params, data="small", seed=4, owner="ann") as run:
         for step in range(1200):  # more than one request holds
             run.log(loss=1 / (step + 1), step=step)
         run.log(accuracy=0.875)
@@ -41,6 +42,7 @@ def test_a_round_trip_keeps_everything(recorded, tmp_path, kind):
     back = {run.name: run for run in import_runs(other, uri, experiment="ours")}
     first, second = back["first"], back["second"]
     assert (first.state, first.owner, first.spec["seed"]) == ("done", "ann", 4)
+    assert first.dataset == "small@1"  # though this store has no such data set
     assert first.spec["params"] == recorded[0].spec["params"]
     assert first.git_commit == recorded[0].git_commit
     assert first.scores == recorded[0].scores

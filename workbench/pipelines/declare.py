@@ -58,6 +58,7 @@ class Pipeline:
 
     @property
     def name(self) -> str:
+        """The function's name."""
         return self.function.__name__
 
     @property
@@ -116,8 +117,15 @@ def pipeline(function: Callable[..., Any] | None = None, *, one_at_a_time: bool 
 
     Parameters
     ----------
+    function : callable, optional
+        Given where the decorator stands without brackets.
     one_at_a_time : bool
         Let a run of it wait until an earlier one has ended: where they change the same thing.
+
+    Returns
+    -------
+    callable
+        The function, known as a pipeline.
     """
     if function is None:
         return lambda f: pipeline(f, one_at_a_time=one_at_a_time)

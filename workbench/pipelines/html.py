@@ -34,6 +34,11 @@ def write_page(file: Path, title: str, parts: Sequence[str | tuple[str, pd.DataF
     title : str
     parts : sequence
         In order: sentences, and pairs of a heading and a table or figure.
+
+    Returns
+    -------
+    Path
+        The page.
     """
     body, drawn = [f"<h1>{escape(title)}</h1>"], False
     for part in parts:

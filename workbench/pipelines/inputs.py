@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from workbench.errors import PipelineError
 
 if TYPE_CHECKING:
-    from workbench.pipelines.flow import Step
+    from workbench.pipelines.step import Step
 
 __all__ = ["Output", "Pins", "digest", "needs", "resolved", "unresolved"]
 

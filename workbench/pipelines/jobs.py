@@ -94,11 +94,11 @@ class RunJob:
 
     def __init__(self, store: Store, child: str, timeout: float | None) -> None:
         self._store, self._child, self._timeout = store, child, timeout
-        self._late = False
+        self._late, self._since = False, 0.0
 
     def poll(self) -> Outcome | None:
         run = self._store.dir.connection.execute(
-            "SELECT state, started, headline, scores, error,"
+            "SELECT state, headline, scores, error,"
             " (SELECT cancel FROM runs AS pipeline WHERE pipeline.id = runs.parent) AS ending"
             " FROM runs WHERE id = ?",
             (self._child,),
@@ -106,8 +106,10 @@ class RunJob:
         if run is None:
             return Outcome(error=f"Its run {self._child} has been deleted.", final=True)
         if run["state"] == "running" and self._timeout is not None and not self._late:
-            # Time in the queue does not count: it says nothing of the step.
-            self._late = time.time() - run["started"] > self._timeout
+            # Time in the queue does not count: it says nothing of the step. Nor does the clock on the wall,
+            # which somebody may set.
+            self._since = self._since or time.monotonic()
+            self._late = time.monotonic() - self._since > self._timeout
             if self._late:
                 self.stop()
         if run["state"] in ("queued", "running"):

@@ -95,8 +95,15 @@ class Pipelines:
             By name; what is missing has its default.
         date : date or str, optional
             The logical date; today (UTC) if not given.
+        owner : str
+            Who it is listed under.
         reuse : bool
             Take the outputs of earlier runs' steps that had the same inputs.
+
+        Returns
+        -------
+        Run
+            Queued; it is done by a worker.
 
         Raises
         ------
@@ -165,6 +172,7 @@ class Pipelines:
         from workbench.runs import new_id
         from workbench.runs import spec as specs
 
+        self._dir.check_writable()
         declared = self.get(name)
         checked = declared.check(params)
         run = new_id()

@@ -76,7 +76,7 @@ def read_outcome(folder: Path, name: str, key: str, attempt: int) -> dict[str, A
     """What came of that attempt: ``{"output": …}`` or ``{"error": …}``; None if nothing yet."""
     try:
         outcome: dict[str, Any] = json.loads((folder / "steps" / f"{name}.json").read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return outcome if (outcome.get("key"), outcome.get("attempt")) == (key, attempt) else None
 

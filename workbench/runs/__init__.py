@@ -80,6 +80,8 @@ class Runs:
         split : Split, optional
         seed : int
             Given to every ``random_state`` that is None, and to the recipe.
+        name : str, optional
+            By default estimator and data set.
         priority : int
             Higher goes first.
         device : {"auto", "cpu", "cuda"}
@@ -90,12 +92,19 @@ class Runs:
         processes : int
             More than one train together, each on its share of every batch, started by torchrun. On a cluster,
             each has a GPU of its own where the device is "cuda".
+        owner : str
+            Who it is listed under.
         parent : str, optional
             The pipeline run for which it is done, and with which it is cancelled.
         id : str, optional
             One that :func:`new_id` gave, where the caller must know it beforehand.
         request : Request, optional
             What was carried out before gives the run it led to, and queues nothing.
+
+        Returns
+        -------
+        Run
+            Queued; it is done by a worker.
 
         Raises
         ------
@@ -116,6 +125,7 @@ class Runs:
             device = "cpu"
         if request is not None and (earlier := requests.find(self._dir, request)) is not None:
             return self.get(earlier)
+        self._dir.check_writable()
         run = id or new_id()
         draft = self._dir.tmp / f"run-{run}"
         if id is not None:  # what a kill left of an earlier attempt to submit it
@@ -196,6 +206,11 @@ class Runs:
             What the run's id, name, estimator or data set must contain; case does not matter.
         limit, offset : int
             So many, after leaving out so many.
+
+        Returns
+        -------
+        list of Run
+            The newest first.
         """
         rows = self._dir.connection.execute(
             f"SELECT * FROM runs WHERE {_WHERE} ORDER BY created DESC, rowid DESC"  # noqa: S608

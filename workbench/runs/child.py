@@ -6,19 +6,15 @@ Imports next to nothing, so that a small step is a quick one.
 from __future__ import annotations
 
 import ctypes
-import errno
 import os
 import signal
 import sys
 import traceback
 from pathlib import Path
 
-from workbench.errors import WorkbenchError
+from workbench.errors import FULL, WorkbenchError
 
-__all__ = ["FULL", "die_with_parent", "print_traceback", "sentence", "write_atomically"]
-
-#: The numbers of errors that say that the disk is full.
-FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+__all__ = ["die_with_parent", "print_traceback", "sentence", "write_atomically"]
 
 _PR_SET_PDEATHSIG = 1
 

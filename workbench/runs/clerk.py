@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import sqlite3
 import threading
 import time
@@ -39,7 +40,7 @@ class Clerk:
 
     def __init__(self, dir: StoreDir, clock: Callable[[], float] = time.time) -> None:
         self._dir, self._clock = dir, clock
-        self._next = 0.0
+        self._next, self._latest = 0.0, math.inf
         self._sender: threading.Thread | None = None
         self._ways = notices.channels()
         self._told: set[str] = set()  # schedules whose trouble has been logged
@@ -53,6 +54,9 @@ class Clerk:
     def work(self) -> None:
         """Decide everything that is due."""
         now = self._clock()
+        if now < self._latest:  # also when it starts: the clock may have been set meanwhile
+            self._take_back(now)
+        self._latest = now
         rows = self._dir.connection.execute(
             "SELECT name FROM schedules WHERE paused = 0 AND (next_due IS NULL OR next_due <= ?)", (now,)
         ).fetchall()
@@ -69,6 +73,30 @@ class Clerk:
         self._send()
 
     # -- what is due --------------------------------------------------------------------------------
+
+    def _take_back(self, now: float) -> None:
+        """Let come again what a clock that ran ahead has decided.
+
+        Its schedules stand at times far ahead and would start nothing until then. What was started stays as
+        it is, so that no time starts a run twice.
+        """
+        rows = self._dir.connection.execute(
+            "SELECT name FROM schedules AS s WHERE trigger = 'cron' AND paused = 0 AND (created > :now OR"
+            " EXISTS (SELECT 1 FROM ticks WHERE schedule = s.name AND decided > :now))",
+            {"now": now},
+        ).fetchall()
+        for (name,) in rows:
+            schedule = Schedules(self._dir).get(name)
+            begin = schedule.created if schedule.created <= now else 0.0
+            first = next(schedule.cron.after(max(begin, now - GRACE)))
+            if schedule.next_due is not None and schedule.next_due > first:
+                logger.warning("schedule %s: the clock was set back, its next time is %s", name, utc(first))
+                with self._dir.write() as db:
+                    if _move(db, name, schedule.next_due, first):
+                        db.execute(
+                            "DELETE FROM ticks WHERE schedule = ? AND due >= ? AND run IS NULL",
+                            (name, utc(first)),
+                        )
 
     def _keep(self, schedule: Schedule, now: float) -> None:
         if schedule.trigger == "cron":

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Cron"]
 
+LONGEST = 1000  # characters of a text: every field as a list of all its values has fewer
 _SHORT = {
     "@hourly": "0 * * * *", "@daily": "0 0 * * *", "@midnight": "0 0 * * *", "@weekly": "0 0 * * 0",
     "@monthly": "0 0 1 * *", "@yearly": "0 0 1 1 *", "@annually": "0 0 1 1 *",
@@ -44,6 +45,8 @@ class Cron:
     def __post_init__(self) -> None:
         from cronsim import CronSimError
 
+        if len(self.text) > LONGEST:
+            raise UsageError(f"A cron time has five fields, and not {len(self.text):,} characters.")
         if len(self._fields.split()) != 5:
             raise UsageError(
                 f"{self.text!r} is not a cron time: write five fields (minute, hour, day of the month, "

@@ -67,8 +67,16 @@ def recent(dir: StoreDir, limit: int = 50) -> list[dict[str, Any]]:
 
 def waiting(dir: StoreDir) -> bool:
     """Whether a notice should be sent now."""
-    query = "SELECT 1 FROM notices WHERE sent IS NULL AND attempts < ? AND retry_at <= ? LIMIT 1"
-    return dir.connection.execute(query, (ATTEMPTS, time.time())).fetchone() is not None
+    query = f"SELECT 1 FROM notices WHERE {_DUE} LIMIT 1"  # noqa: S608
+    return dir.connection.execute(query, _due(time.time())).fetchone() is not None
+
+
+#: What is to be sent now. A pause that is longer than any was made by a clock that has been set back since.
+_DUE = "sent IS NULL AND attempts < :attempts AND (retry_at <= :now OR retry_at > :now + :longest)"
+
+
+def _due(now: float) -> dict[str, float]:
+    return {"now": now, "attempts": ATTEMPTS, "pause": PAUSE, "longest": PAUSE * (1 << ATTEMPTS)}
 
 
 def deliver(dir: StoreDir, ways: Mapping[str, Send]) -> int:
@@ -82,10 +90,10 @@ def deliver(dir: StoreDir, ways: Mapping[str, Send]) -> int:
         now = time.time()
         with dir.write() as db:
             row = db.execute(
-                "UPDATE notices SET attempts = attempts + 1, retry_at = ? + ? * (1 << attempts) WHERE key ="
-                " (SELECT key FROM notices WHERE sent IS NULL AND attempts < ? AND retry_at <= ?"
-                " ORDER BY created LIMIT 1) RETURNING *",
-                (now, PAUSE, ATTEMPTS, now),
+                "UPDATE notices SET attempts = attempts + 1,"  # noqa: S608
+                " retry_at = :now + :pause * (1 << attempts) WHERE key ="
+                f" (SELECT key FROM notices WHERE {_DUE} ORDER BY created LIMIT 1) RETURNING *",
+                _due(now),
             ).fetchone()
         if row is None:
             break

@@ -73,8 +73,7 @@ def delete(dir: StoreDir, ids: Sequence[str]) -> None:
                 raise RunError(f"Run {row['id']} is running: cancel it before deleting it.")
         for row in rows:
             db.execute("DELETE FROM runs WHERE id = ?", (row["id"],))
-    for row in rows:
-        shutil.rmtree(dir.inside("runs", row["id"]), ignore_errors=True)
+            dir.discard(dir.inside("runs", row["id"]))
 
 
 def drop_checkpoint(dir: StoreDir, run: str) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any
 
-from workbench.errors import RunError
+from workbench.errors import FULL, RunError
 from workbench.naming import split_ref
 from workbench.runs import spec as specs
 
@@ -99,7 +99,9 @@ def unpack(source: IO[bytes], into: Path) -> None:
                 if not (member.isfile() or member.isdir()):
                     raise RunError(f"{member.name!r} is neither a file nor a folder.")
                 tar.extract(member, into, filter="data")
-    except tarfile.TarError as error:
+    except (tarfile.TarError, EOFError, ValueError, OSError) as error:
+        if isinstance(error, OSError) and error.errno in FULL:
+            raise  # not the sender's fault
         raise RunError(f"What was sent is no tar file, or leaves its folder: {error}.") from error
 
 

@@ -27,12 +27,13 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, Any
 
-from workbench.errors import DatasetError, WorkbenchError
+from workbench.errors import FULL, DatasetError, WorkbenchError
 from workbench.runs import spec as specs
 from workbench.runs import usage
-from workbench.runs.child import FULL, die_with_parent, print_traceback, sentence, write_atomically
+from workbench.runs.child import die_with_parent, print_traceback, sentence, write_atomically
+from workbench.runs.events import read_result
 from workbench.runs.reporter import RunReporter, Terminated
-from workbench.runs.worker import NOTEBOOK, PIPELINE, read_result
+from workbench.runs.worker import NOTEBOOK, PIPELINE
 
 __all__ = ["main"]
 

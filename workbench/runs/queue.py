@@ -13,8 +13,8 @@ people do to runs (cancel, retry, delete) is in :mod:`workbench.runs.orders`.
 
 from __future__ import annotations
 
+import getpass
 import json
-import os
 import sqlite3
 import time
 from collections.abc import Iterable, Sequence
@@ -59,6 +59,15 @@ def boot_clock() -> float:
 
 
 @cache
+def user() -> str:
+    """Who owns a run for which nobody is named: the user of this process; "" where that has no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a number alone, as in containers
+        return ""
+
+
+@cache
 def boot_id() -> str:
     """The kernel's random name for this boot."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
@@ -92,6 +101,7 @@ def enter(db: sqlite3.Connection, dir: StoreDir, spec: dict[str, Any], draft: Pa
         "created": spec["created"],
         **columns,
     }
+    row["owner"] = row["owner"] or user()
     if row["parent"] is not None:
         parent = db.execute("SELECT state, cancel FROM runs WHERE id = ?", (row["parent"],)).fetchone()
         if parent is None or parent["state"] in FINISHED or parent["cancel"]:
@@ -102,7 +112,7 @@ def enter(db: sqlite3.Connection, dir: StoreDir, spec: dict[str, Any], draft: Pa
         " :spec, :created, :priority, :device, :launcher, :parent, :schedule, :owner, :lane)",
         row,
     )
-    os.rename(draft, dir.runs / spec["id"])
+    dir.place(draft, dir.runs / spec["id"])
 
 
 def record(
@@ -116,7 +126,7 @@ def record(
         "dataset": spec["dataset"]["ref"],
         "spec": json.dumps(spec),
         "created": spec["created"],
-        "owner": owner,
+        "owner": owner or user(),
         "holder": holder,
         "boot": boot_id(),
         "until": boot_clock() + lease,
@@ -128,7 +138,7 @@ def record(
             " :dataset, :spec, :created, :created, :owner, 1, :holder, :boot, :until)",
             row,
         )
-        os.rename(draft, dir.runs / spec["id"])
+        dir.place(draft, dir.runs / spec["id"])
 
 
 def retake(dir: StoreDir, run: str, holder: str) -> None:

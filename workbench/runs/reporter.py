@@ -61,6 +61,7 @@ class RunReporter:
         self._written = -math.inf
 
     def close(self) -> None:
+        """Close the file of events."""
         self._events.close()
 
     def plan(self, stages: dict[str, float]) -> None:

@@ -39,6 +39,7 @@ class Run:
     created, started, finished : float or None
         Unix seconds; `started` is the latest attempt's.
     scores : dict of str to float
+        None where the score is no number.
     error : str
         Why it failed, in one sentence.
     """
@@ -65,7 +66,7 @@ class Run:
     stage: str
     progress: float
     remaining: float | None
-    scores: dict[str, float]
+    scores: dict[str, float | None]
     headline: str
     error: str
     spec: dict[str, Any] = field(repr=False)
@@ -78,6 +79,7 @@ class Run:
 
     @property
     def is_finished(self) -> bool:
+        """Whether it is done, failed or cancelled."""
         return self.state in queue.FINISHED
 
     @property
@@ -134,11 +136,30 @@ class Run:
         """Every point of every curve: columns ``name``, ``step``, ``value``, ``time``."""
         import pandas as pd
 
+        from workbench.report import LANDED
+
         rows = self._dir.connection.execute(
-            "SELECT name, step, value, time FROM metrics WHERE run = ? ORDER BY name, step", (self.id,)
+            "SELECT name, step, value, time FROM metrics WHERE run = ? AND name NOT GLOB ? || '*'"
+            " ORDER BY name, step",
+            (self.id, LANDED),
         ).fetchall()
         frame = pd.DataFrame([tuple(row) for row in rows], columns=["name", "step", "value", "time"])
         return frame.astype({"step": "int64", "value": "float64", "time": "float64"})
+
+    def landed(self) -> dict[str, dict[str, float]]:
+        """Scores of the peers that have ended, by name, in the order in which they did."""
+        from workbench.report import LANDED
+
+        rows = self._dir.connection.execute(
+            "SELECT name, value FROM metrics WHERE run = ? AND name GLOB ? || '*' ORDER BY time, name",
+            (self.id, LANDED),
+        ).fetchall()
+        found: dict[str, dict[str, float]] = {}
+        for name, value in rows:
+            peer, _, metric = name.removeprefix(LANDED).rpartition("/")
+            if value is not None:
+                found.setdefault(peer, {})[metric] = float(value)
+        return found
 
     def log(self, tail: int | None = None) -> str:
         """What the run printed, or its last `tail` lines."""
@@ -202,7 +223,7 @@ class Run:
     def _model_error(self) -> str:
         try:
             return str(json.loads((self.folder / "result.json").read_text())["model_error"])
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return ""
 
 

@@ -138,12 +138,21 @@ class Schedules:
         ----------
         name : str
             Not yet used by another schedule.
+        pipeline : str
         params : mapping, optional
             The pipeline's parameters.
         cron, dataset, folder : str, optional
             One of them.
         zone, fills, overlap, catch_up : str
             See `Schedule`; `catch_up` is ``"last"`` for cron and ``"all"`` for the others if not given.
+        owner : str
+            Who its runs are listed under.
+        now : float, optional
+            Unix seconds; what was due before is not made up for.
+
+        Returns
+        -------
+        Schedule
 
         Raises
         ------
@@ -313,7 +322,8 @@ def _files(folder: Path) -> list[tuple[str, str, float]]:
                 continue
             stat = path.stat()
             since = max(stat.st_ctime, stat.st_mtime)
-            if since <= time.time() - SETTLED:
+            # A time ahead is one of a clock that has been set back since; nobody writes in the future.
+            if abs(time.time() - since) >= SETTLED:
                 found.append((f"{path.name}|{stat.st_size}|{stat.st_mtime_ns}", str(path), since))
     except OSError:  # not mounted just now, or a file that went away: it is looked at again
         return []

@@ -113,8 +113,10 @@ def load(folder: Path) -> dict[str, Any]:
     """Read ``spec.json``."""
     try:
         spec = json.loads((folder / "spec.json").read_text(encoding="utf-8"))
+        if not isinstance(spec, dict):
+            raise TypeError("it is no JSON object")
         missing = {"id", "estimator", "params", "recipe", "dataset", "split", "seed"} - set(spec)
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise RunError(f"{folder / 'spec.json'} cannot be read: {error}.") from error
     if missing:
         raise RunError(f"{folder / 'spec.json'} lacks {', '.join(sorted(missing))}.")
@@ -151,7 +153,7 @@ def _model(ref: str, root: Path) -> Any:
     folder = root / "models" / name / str(version)
     try:
         trusted = [json.loads((folder / "estimator.json").read_text())["class"]]
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         trusted = []  # load says what is wrong
     return models.load(folder, trusted=trusted)
 

@@ -77,6 +77,7 @@ class ActiveRun:
         self._steps: dict[str, int] = {}
         self._tables: dict[str, pd.DataFrame] = {}
         self._offset, self._cancelled, self._state = 0, False, "running"
+        dir.check_writable()
         draft = dir.tmp / f"run-{self.id}"
         draft.mkdir()
         try:
@@ -97,6 +98,7 @@ class ActiveRun:
 
     @property
     def folder(self) -> Path:
+        """The run's folder."""
         return self._dir.runs / self.id
 
     @cached_property
@@ -246,7 +248,7 @@ class ActiveRun:
 
     def _ingest(self) -> None:
         """Enter the points that the table does not have yet."""
-        from workbench.runs.worker import read_events
+        from workbench.runs.events import read_events
 
         with (self.folder / "events.jsonl").open("rb") as file:
             file.seek(self._offset)

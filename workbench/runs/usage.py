@@ -28,8 +28,9 @@ def measure() -> dict[str, Any]:
     -------
     dict
         ``device`` ("cpu" or "cuda"), ``gpu`` (its name or None), ``memory_bytes``, ``gpu_memory_bytes`` (None
-        without a GPU), ``cpu_seconds``, ``host``, ``pid``.
+        without a GPU), ``cpu_seconds``, ``threads`` (None where it was not told how many), ``host``, ``pid``.
     """
+    threads = os.environ.get("OMP_NUM_THREADS", "")
     own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
     gpu, gpu_memory = _gpu()
     return {
@@ -38,6 +39,7 @@ def measure() -> dict[str, Any]:
         "memory_bytes": max(_peak() or own.ru_maxrss * 1024, children.ru_maxrss * 1024),
         "gpu_memory_bytes": gpu_memory,
         "cpu_seconds": round(own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime, 3),
+        "threads": int(threads) if threads.isdecimal() else None,
         "host": platform.node(),
         "pid": os.getpid(),
     }
@@ -93,7 +95,7 @@ def read(folder: Path) -> dict[str, Any]:
     """What the run in `folder` used; empty while nothing has been written."""
     try:
         found = json.loads((folder / FILE).read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -23,6 +23,7 @@ from typing import Any
 from workbench.errors import StoreError
 from workbench.runs import launchers, queue
 from workbench.runs.clerk import Clerk
+from workbench.runs.events import read_events, read_result
 from workbench.runs.launchers import Launcher, cores, find_gpus
 from workbench.store import StoreDir
 
@@ -63,6 +64,8 @@ class Worker:
         every GPU of the host and one CPU slot per four cores; a number says how many CPU slots instead.
     lease : float
         Seconds after which another worker may take over from one that is dead or stuck.
+    max_deaths : int
+        Times that a run whose process was killed is begun again.
     """
 
     def __init__(
@@ -131,19 +134,24 @@ class Worker:
 
     def tick(self) -> None:
         """One look at everything."""
-        if time.monotonic() >= self._renew_at:
-            self._beat()
+        self._keep_leases()
         held = queue.held(self.dir, self.id)
         for run in list(self._active.values()):
             if run.id not in held:
                 logger.warning("lost the lease of run %s", run.id)
                 self._drop(run)
             else:
+                self._keep_leases()
                 self._follow(run, cancel=held[run.id])
         if not self.stopping:
             self._clerk.tick()
             self._take_over()
             self._start_more()
+
+    def _keep_leases(self) -> None:
+        """Renew the leases when it is time; within whatever may take long, lest others take the runs over."""
+        if time.monotonic() >= self._renew_at:
+            self._beat()
 
     def _beat(self) -> None:
         queue.renew(self.dir, self.id, lease=self.lease)
@@ -176,6 +184,7 @@ class Worker:
         for slot in sorted(free.elements(), key=lambda name: not name.startswith("cuda")):
             if slot in nothing:
                 continue
+            self._keep_leases()
             row = queue.claim(
                 self.dir,
                 self.id,
@@ -212,6 +221,7 @@ class Worker:
         known = tuple(self.launchers)
         while (row := queue.claim_expired(self.dir, self.id, lease=self.lease, launchers=known)) is not None:
             logger.warning("taking over run %s", row["id"])
+            self._keep_leases()
             run = self._activate(row)
             if run.launcher.attach(row["job"], run.folder):
                 run.job = row["job"]
@@ -316,31 +326,6 @@ def any_alive(dir: StoreDir) -> bool:
         "SELECT 1 FROM workers WHERE boot = ? AND beat > ?", (queue.boot_id(), queue.boot_clock() - LEASE)
     ).fetchone()
     return row is not None
-
-
-def read_events(block: bytes) -> tuple[list[tuple[str, int, float | None, float]], dict[str, Any]]:
-    """The metrics in whole lines of an event file, and the latest state of the run's progress."""
-    metrics: list[tuple[str, int, float | None, float]] = []
-    state: dict[str, Any] = {}
-    for line in block.splitlines():
-        try:
-            event = json.loads(line)
-        except ValueError:
-            continue  # torn by a kill; the next attempt says it again
-        if event.get("event") == "metric":
-            metrics.append((event["name"], event["step"], event["value"], event["time"]))
-        elif event.get("event") == "progress":
-            state = event
-    return metrics, state
-
-
-def read_result(folder: Path) -> dict[str, Any] | None:
-    """What the run process said in the end, as arguments of :func:`queue.finish`; None if it did not."""
-    try:
-        result = json.loads((folder / "result.json").read_text())
-        return {key: result[key] for key in ("state", "error", "headline", "scores")}
-    except (OSError, ValueError, KeyError):
-        return None
 
 
 def _newest_checkpoint(folder: Path) -> str:

@@ -58,6 +58,12 @@ def slow(flow: Flow, data: DataSet, seconds: float = 60.0, timeout: float = 1.0)
     flow.run("probes:Sleeper", data, params={"seconds": seconds}, timeout=timeout)
 
 
+@pipeline
+def pair(flow: Flow, data: DataSet):
+    """A run by two processes that train together."""
+    flow.run("timeseries.CSL", data, params={"n_epochs": 1, "n_scales": 1, "device": "cpu"}, processes=2)
+
+
 def sleep(here: Here, seconds: float) -> None:
     (here.folder / "pid").write_text(str(os.getpid()))
     time.sleep(seconds)

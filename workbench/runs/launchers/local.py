@@ -14,7 +14,7 @@ from typing import ClassVar
 import workbench
 from workbench.runs.launchers.base import read_log
 
-__all__ = ["PATIENT", "LocalLauncher", "cores", "find_gpus"]
+__all__ = ["PATIENT", "THREADS", "LocalLauncher", "cores", "find_gpus"]
 
 # Every process of a run carries its folder in this variable, which survives fork and exec: what a
 # killed worker left behind is found by it, also when it left the process group.
@@ -22,6 +22,8 @@ MARK = "WORKBENCH_RUN_DIR"
 #: A thread that waits sleeps: where something else wants the cores, two that spin make a training of small
 #: networks ten times as long.
 PATIENT = {"OMP_WAIT_POLICY": "PASSIVE"}
+#: Variables that say how many threads numbers are worked out on.
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 #: How variables begin that no run is given: passwords, and what else is the worker's business.
 SECRET = ("WORKBENCH_NOTIFY_", "WORKBENCH_RAY_", "WORKBENCH_SLURM_", "WORKBENCH_NODE_", "RAY_AUTH_")
 
@@ -105,10 +107,7 @@ def _environment(folder: Path, slot: str, threads: int) -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join(dict.fromkeys([*paths, home])),
         "PYTHONUNBUFFERED": "1",
         "CUDA_VISIBLE_DEVICES": slot.removeprefix("cuda:") if slot.startswith("cuda:") else "",
-        "OMP_NUM_THREADS": str(threads),
-        "OPENBLAS_NUM_THREADS": str(threads),
-        "MKL_NUM_THREADS": str(threads),
-        "LOKY_MAX_CPU_COUNT": str(threads),
+        **dict.fromkeys([*THREADS, "LOKY_MAX_CPU_COUNT"], str(threads)),
     }
 
 

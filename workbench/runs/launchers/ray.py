@@ -45,6 +45,8 @@ class RayLauncher(RemoteLauncher):
     token : str
     url : str
         Where the nodes reach the workbench's pages.
+    threads : int
+        Cores of each process.
     python : str
     """
 

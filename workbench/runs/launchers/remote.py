@@ -75,6 +75,7 @@ class Job:
 
     @property
     def run(self) -> str:
+        """The id of the run."""
         return self.folder.name
 
 

@@ -48,6 +48,8 @@ class SlurmLauncher(RemoteLauncher):
     url : str
         Where the nodes reach the workbench's pages.
     cluster : {"slurm", "local"}
+    threads : int
+        Cores of each process.
     options : dict, optional
         More for submitit's ``update_parameters``, such as ``slurm_partition``.
     """
