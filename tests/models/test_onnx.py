@@ -11,7 +11,7 @@ from workbench import ctr
 from workbench.errors import ModelError
 from workbench.modality import LateFusionClassifier, LateFusionRegressor
 from workbench.models import onnx
-from workbench.timeseries import CSL
+from workbench.timeseries import CSL, TNC, TST, TSTCC, CSLClassifier, TLoss, TS2Vec
 
 SERIES = np.random.default_rng(1).normal(size=(8, 30, 2)).cumsum(axis=1)
 
@@ -51,6 +51,49 @@ def test_the_file_gives_torchs_values(tmp_path, measure):
     (found,) = session.run(None, {"series": other})
     np.testing.assert_allclose(found, model.transform(other), rtol=1e-5, atol=1e-5)
     assert [file.name for file in tmp_path.iterdir()] == ["m.onnx"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scaling", ["dataset", "series"])
+@pytest.mark.parametrize(
+    ("cls", "options"),
+    [
+        (TS2Vec, {"n_hidden": 8, "depth": 3}),
+        (TLoss, {"n_hidden": 8, "depth": 3}),
+        (TNC, {}),
+        (TSTCC, {}),
+        (TST, {"n_heads": 2, "n_layers": 2, "n_hidden": 16}),
+    ],
+)
+def test_an_encoder_gives_torchs_features(tmp_path, cls, options, scaling):
+    import onnxruntime as runtime
+
+    options |= {"n_epochs": 1, "n_features": 16, "scaling": scaling, "random_state": 0, "device": "cpu"}
+    model = cls(**options).fit(50 + 20 * SERIES)
+    path = tmp_path / "m.onnx"
+    assert onnx.export(model, path) <= 1e-5
+    session = runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    other = 50 + 20 * np.random.default_rng(5).normal(size=(3, 30, 2)).cumsum(axis=1).astype(np.float32)
+    other[0, :, 0] = 48.0  # a constant variable
+    (found,) = session.run(None, {"series": other})
+    expected = model.transform(other)
+    assert np.abs(expected).max() > 1e-3
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_shapelet_classifier_gives_torchs_probabilities(tmp_path):
+    import onnxruntime as runtime
+
+    options = {"n_epochs": 1, "n_scales": 2, "n_shapelets": 6, "tune_epochs": 2, "random_state": 0}
+    model = CSLClassifier(**options).fit(SERIES, ["down", "up"] * 4)
+    path = tmp_path / "m.onnx"
+    assert onnx.export(model, path) <= 1e-5
+    session = runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    assert json.loads(session.get_modelmeta().custom_metadata_map["workbench"])["classes"] == ["down", "up"]
+    other = np.random.default_rng(5).normal(size=(3, 30, 2)).cumsum(axis=1).astype(np.float32)
+    (found,) = session.run(None, {"series": other})
+    np.testing.assert_allclose(found, model.predict_proba(other), rtol=1e-5, atol=1e-5)
 
 
 def clicks(n=300):

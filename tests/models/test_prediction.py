@@ -11,12 +11,13 @@ from sklearn.preprocessing import StandardScaler
 from streamlit.testing.v1 import AppTest
 
 from workbench.cli import main
+from workbench.ctr import LRClassifier
 from workbench.errors import RunError, UsageError
 from workbench.gui import models as page
 from workbench.gui.config import PAGES
 from workbench.models import prediction, save
 from workbench.runs import process, queue
-from workbench.runs.worker import read_result
+from workbench.runs.events import read_result
 from workbench.timeseries import CSL
 
 
@@ -104,6 +105,32 @@ def test_series_get_one_row_each(store, keep):
     assert list(frame.columns) == ["id", *names]
     assert made.roles == {"field": names}
     np.testing.assert_allclose(frame[names], encoder.transform(X), rtol=1e-5)
+
+
+def test_a_model_of_some_columns_predicts_from_all(store, table, keep):
+    """What a search for fields leaves reads fewer columns than the table that it was made from has."""
+    frame = table.frame()
+    keep(LogisticRegression().fit(frame[["b"]], frame["label"]), "smaller")
+    made = store.predict("smaller", "points", to="by one column").frame()
+    expected = LogisticRegression().fit(frame[["b"]], frame["label"]).predict(frame[["b"]])
+    assert made["predicted_2"].tolist() == expected.tolist()
+
+
+def test_values_that_were_not_learned_are_a_note(store, keep, capsys):
+    frame = pd.DataFrame({"shop": ["a", "b"] * 30, "label": [0, 1] * 30})
+    store.datasets.publish_frame(frame, "log", roles={"field": ["shop"], "label": ["label"]})
+    keep(
+        LRClassifier(batch_size=20, random_state=0).fit(frame[["shop"]], frame["label"]),
+        "lr",
+        dataset="log@1",
+    )
+    store.datasets.publish_frame(frame.assign(shop="z"), "new", roles={"field": ["shop"], "label": ["label"]})
+    made = store.predict("lr", "new", to="said")
+    sentence = "Rows hold values that were rare or absent in the training rows, in 'shop' (100%)"
+    assert len(made.notes) == 1
+    assert made.notes[0].startswith(sentence)
+    assert main(["--store", str(store.root), "models", "predict", "lr", "new", "--to", "again"]) == 0
+    assert f"note: {sentence}" in capsys.readouterr().out
 
 
 def test_what_cannot_be_predicted_is_one_sentence_and_makes_nothing(store, table, fitted):

@@ -15,7 +15,7 @@ import workbench as wb
 from workbench.cli import main
 from workbench.errors import StoreError, UsageError
 from workbench.runs import queue
-from workbench.store import MIGRATIONS
+from workbench.schema import MIGRATIONS
 from workbench.tokens import Tokens
 from workbench.upkeep import backup, check, restore
 

@@ -1,16 +1,20 @@
 """The check finds what is broken, says it, and a repair leaves a whole store."""
 
 import json
+import random
 import shutil
 import sqlite3
 import time
 
+import pandas as pd
 import pytest
 
 import workbench as wb
 from workbench.cli import main
 from workbench.errors import StoreError
-from workbench.store import MIGRATIONS, StoreDir, _statements
+from workbench.schema import MIGRATIONS, statements
+from workbench.store import StoreDir
+from workbench.tokens import Tokens
 from workbench.upkeep import check
 
 
@@ -76,6 +80,16 @@ BREAKS = {
     "a run's folder is gone": (lambda s: shutil.rmtree(waiting(s).folder), "run", "spec.json"),
     "a specification is cut": (lambda s: cut(done(s).folder / "spec.json"), "run", "spec.json"),
     "a report is gone": (lambda s: shutil.rmtree(done(s).folder / "artifacts"), "run", "report"),
+    "a report is nothing but brackets": (
+        lambda s: put(done(s).folder / "artifacts" / "report" / "report.json", "[" * 100_000),
+        "run",
+        "report.json",
+    ),
+    "a model is nothing but brackets": (
+        lambda s: put(s.models.get("line").path / "estimator.json", "[" * 100_000),
+        "model line@1",
+        "estimator.json",
+    ),
     "a table is cut": (
         lambda s: cut(done(s).folder / "artifacts" / "report" / "t.parquet"),
         "run",
@@ -195,11 +209,68 @@ def test_a_half_copy_is_mended(filled, tmp_path):
         db.execute("DELETE FROM dataset_versions WHERE version = 2")
     db.close()
     store = wb.open(copy)
-    assert {finding.what.split()[0] for finding in check(store.dir)} == {"database", "file", "run", "model"}
+    kinds = {finding.what.split()[0] for finding in check(store.dir)}
+    assert kinds == {"database", "dataset", "run", "model"}
+    store.datasets.sweep()  # what a worker does at its start touches none of it
     check(store.dir, repair=True)
     assert check(store.dir) == []
     assert store.run(run.id).scores == run.scores
-    assert (copy / "set-aside" / "datasets" / "points" / "2.duckdb").exists()
+    back, before = store.dataset("points@2"), filled.dataset("points@2")
+    pd.testing.assert_frame_equal(back.frame(), before.frame())
+    assert (back.checksum, back.n_rows, back.columns) == (before.checksum, before.n_rows, before.columns)
+
+
+@pytest.mark.parametrize("seed", range(9))
+def test_any_half_copy_is_a_whole_store_after_a_repair(filled, tmp_path, seed, capsys):
+    """Files left out or cut anywhere: what is sound is kept, the rest said, and everything can be used."""
+    _, token = Tokens(filled.dir).create("ann")
+    filled.dir.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    filled.dir.close()
+    rng, copy, sound = random.Random(seed), tmp_path / "copy", set()
+    for path in sorted(filled.root.rglob("*")):
+        inner = path.relative_to(filled.root)
+        if path.is_dir():
+            (copy / inner).mkdir(parents=True)
+            continue
+        content, fate = path.read_bytes(), rng.random()
+        if path.name == "workbench.sqlite":
+            if seed % 3:
+                (copy / inner).write_bytes(content)
+        elif fate < 0.15:
+            (copy / inner).write_bytes(content[: rng.randrange(len(content) + 1)])
+        elif fate < 0.9:
+            (copy / inner).write_bytes(content)
+            sound.add(inner.as_posix())
+    at = ["--store", str(copy), "check"]
+    main([*at, "--repair"])
+    assert main(at) == 0, capsys.readouterr().out
+    store = wb.open(copy)
+    refs = {version.ref for version in store.datasets.versions("points")} if store.datasets.list() else set()
+    assert refs >= {f"points@{n}" for n in (1, 2) if f"datasets/points/{n}.duckdb" in sound}
+    for ref in refs:
+        assert len(store.dataset(ref).frame()) == 40
+    for run in store.runs(limit=None):
+        if run.state == "done":
+            assert run.report().scores == {"test_accuracy": 0.9}
+        assert run.state in ("done", "failed", "cancelled", "queued")
+    for model in store.models.list():
+        assert model.load().classes_.tolist() == ["down", "up"]
+    assert Tokens(store.dir).check(token) is None or "token.key" in sound
+
+
+def test_what_a_copy_brought_is_not_overwritten_by_what_comes_next(filled):
+    """The database of the copy is older than its files: new versions take numbers beyond them."""
+    frame = filled.dataset("points@2").frame()
+    sql(filled, "DELETE FROM dataset_versions WHERE version = 2")
+    sql(filled, "UPDATE datasets SET last_version = 1")
+    sql(filled, "DELETE FROM models")
+    saved = filled.models.add(filled.dir.models / "line" / "1", "line")
+    assert filled.datasets.publish_frame(frame.head(3), "points").ref == "points@3"
+    assert saved.ref == "line@2"
+    check(filled.dir, repair=True)
+    assert check(filled.dir) == []
+    assert [len(version.frame()) for version in filled.datasets.versions("points")] == [3, 40, 40]
+    assert filled.models.get("line@1").load().classes_.tolist() == ["down", "up"]
 
 
 def test_rubbish_of_crashes_is_deleted_once_it_is_old(filled):
@@ -254,7 +325,7 @@ def test_a_store_of_the_first_schema_opens_and_keeps_its_rows(tmp_path):
     root = tmp_path / "s"
     root.mkdir()
     old = sqlite3.connect(root / "workbench.sqlite")
-    for statement in _statements(MIGRATIONS[0]):
+    for statement in statements(MIGRATIONS[0]):
         old.execute(statement)
     old.execute("PRAGMA user_version=1")
     old.execute(
@@ -270,3 +341,19 @@ def test_a_store_of_the_first_schema_opens_and_keeps_its_rows(tmp_path):
     assert run.metrics()["value"].tolist() == [0.25]
     assert store.dir.connection.execute("PRAGMA user_version").fetchone()[0] == len(MIGRATIONS)
     assert store.dir.connection.execute("SELECT count(*) FROM tokens").fetchone()[0] == 0
+
+
+def test_a_copy_without_its_database_is_made_a_store_again(filled, tmp_path, capsys):
+    run = done(filled)
+    copy = tmp_path / "copy"
+    shutil.copytree(filled.root, copy, ignore=shutil.ignore_patterns("workbench.sqlite*"))
+    at = ["--store", str(copy), "check"]
+    assert main(at) == 1
+    assert "has lost its database" in capsys.readouterr().err
+    assert not (copy / "workbench.sqlite").exists()
+    assert main([*at, "--repair"]) == 0
+    assert main(at) == 0
+    store = wb.open(copy)
+    assert [version.ref for version in store.datasets.versions("points")] == ["points@2", "points@1"]
+    assert store.run(run.id).report().tables["t"].shape == (40, 3)
+    assert store.models.get("line@1").load().classes_.tolist() == ["down", "up"]

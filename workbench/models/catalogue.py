@@ -13,9 +13,14 @@ from typing import Any
 from workbench.errors import ModelError, UsageError
 from workbench.models.persistence import load
 from workbench.naming import check_name, split_ref
-from workbench.store import StoreDir
+from workbench.store import StoreDir, highest
 
 __all__ = ["Model", "Models"]
+
+_MODELS = (
+    "SELECT *, (SELECT json_group_array(alias) FROM aliases"
+    " WHERE aliases.name = models.name AND aliases.version = models.version) AS called FROM models"
+)
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,8 @@ class Model:
     n_bytes : int
     created : float
         Unix seconds.
+    aliases : tuple of str
+        What this version is called, such as ``"champion"``, as of when it was looked up.
     """
 
     name: str
@@ -50,6 +57,7 @@ class Model:
     card: dict[str, Any]
     n_bytes: int
     created: float
+    aliases: tuple[str, ...] = ()
 
     @property
     def ref(self) -> str:
@@ -89,24 +97,23 @@ class Models:
     ) -> Model:
         """Copy a saved estimator's folder into the store as the next version of `name`."""
         check_name(name)
+        self._dir.check_writable()
         folder = Path(folder)
         try:
             estimator = json.loads((folder / "estimator.json").read_text())["class"]
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise ModelError(f"{folder} holds no saved estimator.") from error
         n_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
         temporary = self._dir.tmp / f"model-{name}-{time.time_ns()}"
-        shutil.copytree(folder, temporary)
         try:
+            shutil.copytree(folder, temporary)
             with self._dir.write() as connection:
                 (last,) = connection.execute(
                     "SELECT coalesce(max(version), 0) FROM models WHERE name = ?", (name,)
                 ).fetchone()
-                target = self._dir.inside("models", name, str(last + 1))
-                if target.exists():  # left by a copy whose transaction never committed
-                    shutil.rmtree(target)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                temporary.rename(target)
+                # What lies there and is not known may come from a copy: a check will enter it.
+                last = max(last, highest(self._dir.models / name))
+                self._dir.place(temporary, self._dir.inside("models", name, str(last + 1)))
                 connection.execute(
                     "INSERT INTO models (name, version, run, estimator, dataset, card, n_bytes, created)"
                     " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -118,21 +125,34 @@ class Models:
 
     def list(self) -> list[Model]:
         """Every model, newest first."""
-        rows = self._dir.connection.execute("SELECT * FROM models ORDER BY created DESC, version DESC")
+        rows = self._dir.connection.execute(f"{_MODELS} ORDER BY created DESC, version DESC")
         return [self._model(row) for row in rows]
 
     def get(self, ref: str) -> Model:
-        """The model ``name`` (its latest version) or ``name@version``."""
+        """The model ``name`` (its latest version), ``name@version`` or ``name@alias``."""
+        name, _, word = ref.partition("@")
+        if word and not word.isdecimal():
+            return self._called(name, word)
         name, version = split_ref(ref)
         row = self._dir.connection.execute(
-            "SELECT * FROM models WHERE name = ?1 AND (version = ?2 OR ?2 IS NULL)"
-            " ORDER BY version DESC LIMIT 1",
+            f"{_MODELS} WHERE name = ?1 AND (version = ?2 OR ?2 IS NULL) ORDER BY version DESC LIMIT 1",
             (name, version),
         ).fetchone()
         if row is None:
             names = [r[0] for r in self._dir.connection.execute("SELECT DISTINCT name FROM models")]
             raise UsageError(f"There is no model {ref!r}. Saved: {', '.join(names) or 'none yet'}.")
         return self._model(row)
+
+    def _called(self, name: str, alias: str) -> Model:
+        """The version that has the alias, which one must have."""
+        self.get(check_name(name))
+        found = self.aliased(name, alias)
+        if found is None:
+            known = ", ".join(f"{word} (version {version})" for word, version in self.aliases(name).items())
+            raise UsageError(
+                f"No version of the model {name} is called {alias!r}; its aliases are: {known or 'none'}."
+            )
+        return found
 
     def set_alias(self, ref: str, alias: str, *, instead_of: int | EllipsisType | None = ...) -> bool:
         """Call a version by a word such as ``"champion"``, which another may have had so far.
@@ -151,7 +171,8 @@ class Models:
         bool
             Whether the version has the alias now.
         """
-        check_name(alias)
+        if check_name(alias).isdecimal():
+            raise UsageError(f"{alias!r} cannot be an alias: it would be read as a version.")
         model = self.get(ref)
         with self._dir.write() as connection:
             now = connection.execute(
@@ -169,11 +190,8 @@ class Models:
 
     def aliased(self, name: str, alias: str = "champion") -> Model | None:
         """The version of the model `name` that has the alias; None if none has."""
-        row = self._dir.connection.execute(
-            "SELECT models.* FROM aliases JOIN models USING (name, version) WHERE name = ? AND alias = ?",
-            (name, alias),
-        ).fetchone()
-        return None if row is None else self._model(row)
+        version = self.aliases(name).get(alias)
+        return None if version is None else self.get(f"{name}@{version}")
 
     def aliases(self, name: str) -> dict[str, int]:
         """The versions of the model `name` that have an alias, by alias."""
@@ -182,10 +200,16 @@ class Models:
         )
         return {row["alias"]: row["version"] for row in rows}
 
+    def remove_alias(self, name: str, alias: str) -> None:
+        """Let no version of the model `name` have the alias any more."""
+        model = self._called(name, alias)
+        with self._dir.write() as connection:
+            connection.execute("DELETE FROM aliases WHERE name = ? AND alias = ?", (model.name, alias))
+
     def of_run(self, run: str, name: str) -> Model | None:
         """The version of the model `name` that was made by a run; None if there is none."""
         row = self._dir.connection.execute(
-            "SELECT * FROM models WHERE run = ? AND name = ? ORDER BY version LIMIT 1", (run, name)
+            f"{_MODELS} WHERE run = ? AND name = ? ORDER BY version LIMIT 1", (run, name)
         ).fetchone()
         return None if row is None else self._model(row)
 
@@ -198,13 +222,13 @@ class Models:
             ).fetchone()
             if held is not None:
                 raise ModelError(
-                    f"{model.ref} is the {held['alias']} of {model.name}: give that alias to another version "
-                    "first."
+                    f"{model.ref} is the {held['alias']} of {model.name}: remove that alias first, or give "
+                    "it to another version."
                 )
             connection.execute(
                 "DELETE FROM models WHERE name = ? AND version = ?", (model.name, model.version)
             )
-        shutil.rmtree(model.path, ignore_errors=True)
+            self._dir.discard(model.path)
 
     def _model(self, row: Any) -> Model:
         return Model(
@@ -217,4 +241,5 @@ class Models:
             card=json.loads(row["card"]),
             n_bytes=row["n_bytes"],
             created=row["created"],
+            aliases=tuple(sorted(json.loads(row["called"]))),
         )

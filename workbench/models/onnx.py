@@ -80,8 +80,8 @@ def export(estimator: Any, path: str | os.PathLike[str]) -> float:
     make = getattr(estimator, "_onnx_form", None)
     if make is None:
         raise ModelError(
-            f"A {type(estimator).__name__} cannot be exported to ONNX; timeseries.CSL, the click models and "
-            "late fusion can."
+            f"A {type(estimator).__name__} cannot be exported to ONNX; the encoders of series, "
+            "CSLClassifier, the click models and late fusion can."
         )
     if target.exists():
         raise ModelError(f"{target} exists already; name a new file.")

@@ -18,6 +18,7 @@ import importlib
 import json
 import math
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -112,6 +113,11 @@ def load(folder: str | os.PathLike[str], *, trusted: Mapping[str, type] | Iterab
         Classes that may be built besides the registered ones: import paths ``package.module:Class``, or
         a mapping where the class is at hand already (one defined in a notebook).
 
+    Returns
+    -------
+    object
+        The fitted estimator.
+
     Raises
     ------
     ModelError
@@ -135,7 +141,7 @@ def load(folder: str | os.PathLike[str], *, trusted: Mapping[str, type] | Iterab
         )
     try:
         return _Reader(folder, arrays, trusted).estimator(head)
-    except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError, RecursionError) as error:
         raise ModelError(f"The saved estimator in {folder} is damaged: {error!r}.") from error
 
 
@@ -263,7 +269,8 @@ class _Reader:
     def _items(self, tree: dict[str, Any]) -> np.ndarray:
         items = [self.value(item) for item in tree["items"]]
         if tree["dtype"][1:2] == "U":
-            return np.array(items, dtype=tree["dtype"]).reshape(tree["shape"])
+            # As wide as the items are: a width that a file names could ask for any amount of memory.
+            return np.array(items, dtype=str).reshape(tree["shape"])
         array = np.empty(len(items), dtype=object)
         array[:] = items
         return array.reshape(tree["shape"])
@@ -288,7 +295,8 @@ class _Reader:
         try:
             loaded = _import_skops().load(path, trusted=sorted(TRUSTED_TYPES))
         except Exception as error:
-            raise ModelError(f"{name} cannot be loaded safely: {error}") from error
+            reason = re.sub(r" at 0x[0-9a-f]+", "", " ".join(str(error).split()))
+            raise ModelError(f"{name} cannot be loaded safely: {reason}") from error
         trees.check(loaded)
         return loaded
 

@@ -23,7 +23,7 @@ def publish(datasets: Datasets, run: Run, name: str) -> Dataset:
     """Publish the result of a run that applied a model as the next version of `name`.
 
     A table keeps its columns and roles and gains ``predicted``, and ``p_<class>`` for each class; of series,
-    one row each. What a transformer returned are columns ``f0, f1, …``.
+    one row each. What a transformer returned are columns ``f0, f1, …``. Notes are what the model warned of.
 
     Raises
     ------
@@ -41,10 +41,11 @@ def publish(datasets: Datasets, run: Run, name: str) -> Dataset:
     model = run.estimator_name.removeprefix(_MODEL)
     recipe = json.dumps({"predict": {"model": model, "run": run.id, "dataset": run.dataset}})
     table = arrow_table(frame)
+    notes = tuple(tables["notes"]["note"]) if "notes" in tables else ()
 
     def fill(build: object) -> Imported:
         build.append(table)  # type: ignore[attr-defined]
-        return Imported(roles=roles)
+        return Imported(roles=roles, notes=notes)
 
     return datasets.publish_build(
         name,

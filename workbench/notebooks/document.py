@@ -68,10 +68,12 @@ class Document:
             nbformat.validate(found)
         except UnicodeDecodeError:
             raise UsageError(f"{name} is no notebook: it is not UTF-8 text.") from None
-        except (ValueError, KeyError, TypeError, AttributeError, nbformat.ValidationError) as error:
+        except (
+            ValueError, KeyError, TypeError, AttributeError, RecursionError, nbformat.ValidationError
+        ) as error:  # fmt: skip
             reason = " ".join(str(error).split())[:200] or type(error).__name__
             raise UsageError(f"{name} is no notebook that can be read: {reason}") from None
-        language = found.metadata.get("kernelspec", {}).get("language") or "python"
+        language = str(found.metadata.get("kernelspec", {}).get("language") or "python")
         if language.lower() != "python":
             raise UsageError(f"{name} is written in {language}: only notebooks in Python are run.")
         for cell in found.cells:
@@ -120,7 +122,7 @@ def _defaults(cells: list[Any]) -> dict[str, Value]:
     source = next((cell["source"] for cell in cells if _tagged(cell)), "")
     try:
         statements = ast.parse(source).body
-    except SyntaxError:
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
         return found  # says so itself when it is run
     for statement in statements:
         match statement:

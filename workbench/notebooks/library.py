@@ -41,6 +41,11 @@ def submit(
         Values for what its cell tagged ``parameters`` assigns.
     owner : str
 
+    Returns
+    -------
+    Run
+        Queued; it is done by a worker.
+
     Raises
     ------
     UsageError
@@ -52,6 +57,7 @@ def submit(
     document = notebook if isinstance(notebook, Document) else Document.read(notebook)
     values = dict(params or {})
     filled = document.with_values(values)
+    dir.check_writable()
     run = new_id()
     folder = dir.tmp / f"run-{run}"
     folder.mkdir()

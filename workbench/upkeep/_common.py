@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from workbench.errors import UsageError
+from workbench.naming import check_name
 from workbench.store import StoreDir
 
-__all__ = ["SET_ASIDE", "Fault", "Faults", "inner", "set_aside"]
+__all__ = ["SET_ASIDE", "Fault", "Faults", "inner", "is_name", "set_aside"]
 
 SET_ASIDE = "set-aside"
 
@@ -37,3 +39,12 @@ def set_aside(dir: StoreDir, path: Path) -> None:
 
 def inner(dir: StoreDir, path: Path) -> str:
     return str(path.relative_to(dir.root))
+
+
+def is_name(name: str) -> bool:
+    """Whether a data set or a model may be called so."""
+    try:
+        check_name(name)
+    except UsageError:
+        return False
+    return True

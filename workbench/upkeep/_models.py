@@ -8,10 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from workbench.errors import UsageError
-from workbench.naming import check_name
 from workbench.store import StoreDir
-from workbench.upkeep._common import SET_ASIDE, Fault, Faults, inner, set_aside
+from workbench.upkeep._common import SET_ASIDE, Fault, Faults, inner, is_name, set_aside
 
 __all__ = ["folders", "rows"]
 
@@ -53,10 +51,10 @@ def folders(dir: StoreDir) -> Faults:
                 "SELECT 1 FROM models WHERE name = ? AND version = ?", (name, int(version))
             ).fetchone()
         )
-        if known or not folder.exists():
+        if known or dir.is_noted(folder) or not folder.exists():
             continue
         head = _head_of(folder)
-        if head is not None and version.isdigit() and _is_name(name):
+        if head is not None and version.isdigit() and is_name(name):
             yield Fault(
                 f"model {name}@{version}",
                 "Its folder is there, but the database does not know it.",
@@ -94,17 +92,9 @@ def _enter_model(dir: StoreDir, folder: Path, head: dict[str, Any]) -> None:
 def _head_of(folder: Path) -> dict[str, Any] | None:
     try:
         head = json.loads((folder / "estimator.json").read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return head if isinstance(head, dict) and "class" in head else None
-
-
-def _is_name(name: str) -> bool:
-    try:
-        check_name(name)
-    except UsageError:
-        return False
-    return True
 
 
 def _size(folder: Path) -> int:

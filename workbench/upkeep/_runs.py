@@ -12,7 +12,7 @@ from typing import Any
 
 from workbench.errors import WorkbenchError
 from workbench.runs import spec as specs
-from workbench.runs.worker import read_events, read_result
+from workbench.runs.events import read_events, read_result
 from workbench.store import StoreDir
 from workbench.upkeep._common import SET_ASIDE, Fault, Faults, inner, set_aside
 
@@ -50,7 +50,7 @@ def _report_problem(folder: Path) -> str:
     report = folder / "artifacts" / "report"
     try:
         tables = json.loads((report / "report.json").read_text())["tables"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return "report.json is missing or damaged"
     for name in tables:
         path = report / f"{name}.parquet"
@@ -95,7 +95,7 @@ def _fail(dir: StoreDir, run: str, why: str) -> None:
 def folders(dir: StoreDir) -> Faults:
     for folder in sorted(path for path in dir.runs.iterdir() if path.is_dir()):
         known = dir.connection.execute("SELECT 1 FROM runs WHERE id = ?", (folder.name,)).fetchone()
-        if known is not None or not folder.exists():
+        if known is not None or dir.is_noted(folder) or not folder.exists():
             continue
         spec = _spec_of(folder)
         if spec is not None and spec["id"] == folder.name:

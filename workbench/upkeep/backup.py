@@ -30,7 +30,8 @@ from typing import IO, Any
 
 import workbench
 from workbench.errors import StoreError, UsageError
-from workbench.store import MIGRATIONS, StoreDir
+from workbench.schema import MIGRATIONS
+from workbench.store import StoreDir
 from workbench.tokens import KEY_FILE
 
 __all__ = ["Summary", "backup", "restore"]
@@ -62,9 +63,14 @@ def backup(dir: StoreDir, target: str | os.PathLike[str]) -> Summary:
 
     Parameters
     ----------
+    dir : StoreDir
     target : path-like
         An archive if it ends in ``.tar``, ``.tar.gz`` or ``.tgz``, else a folder. Must not exist; it appears
         whole or not at all.
+
+    Returns
+    -------
+    Summary
 
     Raises
     ------
@@ -321,7 +327,9 @@ def _read(source: Path, part: Path) -> tuple[_Found, dict[str, Any]]:
                 f"{source} was made by a newer workbench ({head['workbench']}): upgrade the package."
             )
         head["files"].items()
-    except (tarfile.TarError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (
+        tarfile.TarError, EOFError, ValueError, KeyError, TypeError, AttributeError, RecursionError,
+    ) as error:  # fmt: skip
         raise UsageError(f"{source} is no backup, or is cut off: its manifest cannot be read.") from error
     return found, head
 

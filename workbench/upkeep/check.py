@@ -14,15 +14,18 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from workbench import tokens
 from workbench.datasets.names import identifier
 from workbench.errors import StoreError, WorkbenchError
 from workbench.store import StoreDir
+from workbench.tokens import Tokens
 from workbench.upkeep import _datasets, _models, _runs
 from workbench.upkeep._common import Fault, Faults, inner
 
 __all__ = ["Finding", "check"]
 
 _OLD = 3600.0  # seconds after which a draft of a run or a model under tmp/ is nobody's any more
+_PASSES = 3  # what is put right may show what else is wrong: of a run that is entered again, its report
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,19 @@ def check(dir: StoreDir, *, repair: bool = False) -> list[Finding]:
     StoreError
         If the database itself is damaged.
     """
+    if not repair:
+        return _pass(dir, repair=False)
+    dir.check_writable()
+    findings: dict[tuple[str, str], Finding] = {}
+    for _ in range(_PASSES):
+        found = _pass(dir, repair=True)
+        findings |= {(finding.what, finding.problem): finding for finding in found}
+        if not any(finding.repaired for finding in found):
+            break
+    return [*findings.values()]
+
+
+def _pass(dir: StoreDir, *, repair: bool) -> list[Finding]:
     findings = []
     for part in (
         _database,
@@ -65,6 +81,7 @@ def check(dir: StoreDir, *, repair: bool = False) -> list[Finding]:
         _runs.folders,
         _models.rows,
         _models.folders,
+        _tokens,
         _rubbish,
     ):
         # The faults of a part are collected before any is mended, as mending changes what is looked at.
@@ -123,7 +140,32 @@ def _remove_orphans(dir: StoreDir, table: str, rows: list[int]) -> None:
             db.executemany(f"DELETE FROM {identifier(table)} WHERE rowid = ?", marks)  # noqa: S608
 
 
+def _tokens(dir: StoreDir) -> Faults:
+    key = dir.root / tokens.KEY_FILE
+    if not tokens.is_key(key) and (key.exists() or any(t.revoked is None for t in Tokens(dir).list())):
+        yield Fault(
+            f"file {inner(dir, key)}",
+            "The key by which tokens are known is missing or cut off.",
+            "Make a new one and revoke the tokens: create others for whoever used them.",
+            partial(_new_key, dir, key),
+        )
+
+
+def _new_key(dir: StoreDir, key: Path) -> None:
+    key.unlink(missing_ok=True)
+    for token in Tokens(dir).list():
+        if token.revoked is None:
+            Tokens(dir).revoke(token.id)
+
+
 def _rubbish(dir: StoreDir) -> Faults:
+    for path in dir.left_in_place():
+        yield Fault(
+            f"file {inner(dir, path)}",
+            "A crash left it in place before it was entered, or after it was deleted.",
+            "Delete it.",
+            dir.sweep,
+        )
     now = time.time()
     for path in sorted(dir.tmp.iterdir()):
         ours = path.name.startswith(("run-", "model-"))
