@@ -63,6 +63,10 @@ def open(store: str | PathLike[str] | None = None) -> Store:
     store : path-like, optional
         Its directory; by default ``$WORKBENCH_STORE``, else ``data/store``.
 
+    Returns
+    -------
+    Store
+
     Raises
     ------
     StoreError
@@ -74,25 +78,77 @@ def open(store: str | PathLike[str] | None = None) -> Store:
 
 
 def dataset(ref: str) -> Dataset:
-    """``open().dataset(ref)``: a data set of the default store."""
+    """``open().dataset(ref)``: a data set of the default store.
+
+    Parameters
+    ----------
+    ref : str
+        ``name`` (its latest version) or ``name@version``.
+
+    Returns
+    -------
+    Dataset
+    """
     return open().dataset(ref)
 
 
 def submit(*args: Any, **kwargs: Any) -> Run:
-    """``open().submit(...)``: queue a run in the default store."""
+    """``open().submit(...)``: queue a run in the default store.
+
+    Parameters
+    ----------
+    *args, **kwargs
+        See :meth:`workbench.facade.Store.submit`.
+
+    Returns
+    -------
+    Run
+    """
     return open().submit(*args, **kwargs)
 
 
 def start_run(name: str, **options: Any) -> ActiveRun:
-    """``open().start_run(...)``: record what this script does as a run of the default store."""
+    """``open().start_run(...)``: record what this script does as a run of the default store.
+
+    Parameters
+    ----------
+    name : str
+    **options
+        See :meth:`workbench.facade.Store.start_run`.
+
+    Returns
+    -------
+    ActiveRun
+        A context manager that records.
+    """
     return open().start_run(name, **options)
 
 
 def runs(**filters: Any) -> list[Run]:
-    """``open().runs(...)``: the runs of the default store, newest first."""
+    """``open().runs(...)``: the runs of the default store, newest first.
+
+    Parameters
+    ----------
+    **filters
+        See :meth:`workbench.runs.Runs.list`.
+
+    Returns
+    -------
+    list of Run
+    """
     return open().runs(**filters)
 
 
 def run(id: str) -> Run:
-    """``open().run(id)``: one run of the default store."""
+    """``open().run(id)``: one run of the default store.
+
+    Parameters
+    ----------
+    id : str
+        Or an unambiguous beginning of it.
+
+    Returns
+    -------
+    Run
+    """
     return open().run(id)

@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import workbench
-from workbench import commands, data_arguments, pipeline_arguments
-from workbench.errors import UsageError, WorkbenchError
+from workbench import commands, data_arguments, model_commands, pipeline_arguments, store_commands
+from workbench.errors import UsageError, WorkbenchError, of_system
 
 __all__ = ["main"]
 
@@ -33,6 +33,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of a listing (head, less) has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if (said := of_system(error)) is None:
+            raise
+        return _fail(said, 1)
 
 
 def _fail(error: Exception, code: int) -> int:
@@ -141,57 +145,31 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--json", action="store_true", help="print JSON")
 
     models = groups.add_parser("models", help="saved models").add_subparsers(metavar="ACTION", required=True)
-    sub = add(models, "list", commands.models_list, "list the saved models")
-    sub.add_argument("--json", action="store_true", help="print JSON")
-    sub = add(models, "save", commands.models_save, "keep a finished run's model under a name")
-    sub.add_argument("run", metavar="RUN")
-    sub.add_argument("--name", required=True)
-    sub = add(models, "show", commands.models_show, "show a model's card")
-    sub.add_argument("ref", metavar="NAME[@VERSION]")
-    sub.add_argument("--json", action="store_true", help="print JSON")
-    sub = add(models, "onnx", commands.models_onnx, "write a model as an ONNX file (extra onnx)")
-    sub.add_argument("ref", metavar="NAME[@VERSION]")
-    sub.add_argument("-o", "--output", metavar="FILE", required=True, help="a new file, e.g. model.onnx")
-    sub = add(
-        models, "predict", commands.models_predict, "keep what a model says of a data set as a data set"
-    )
-    sub.add_argument("ref", metavar="NAME[@VERSION]")
-    sub.add_argument("data", metavar="DATASET")
-    sub.add_argument("--to", required=True, metavar="NAME", help="name of the data set that is made")
-    sub.add_argument("--json", action="store_true", help="print JSON")
-    sub = add(models, "delete", commands.models_delete, "delete a saved model")
-    sub.add_argument("ref", metavar="NAME@VERSION")
-
+    model_commands.add_models(models, add)
     exchange = groups.add_parser("mlflow", help="runs from and to MLflow (extra mlflow)").add_subparsers(
         metavar="ACTION", required=True
     )
-    sub = add(exchange, "export", commands.mlflow_export, "write finished runs into an MLflow experiment")
-    sub.add_argument("run", nargs="+", metavar="RUN")
-    sub.add_argument("--to", required=True, metavar="URI", help="a folder, sqlite:///FILE, or a server")
-    sub.add_argument("--experiment", default="workbench", metavar="NAME", help="(default: workbench)")
-    sub = add(exchange, "import", commands.mlflow_import, "record the runs of an MLflow experiment here")
-    sub.add_argument("--from", dest="source", required=True, metavar="URI")
-    sub.add_argument("--experiment", required=True, metavar="NAME")
+    model_commands.add_mlflow(exchange, add)
 
     tokens = groups.add_parser("token", help="tokens for the API").add_subparsers(
         metavar="ACTION", required=True
     )
-    sub = add(tokens, "create", commands.token_create, "make a token and print it, once")
+    sub = add(tokens, "create", store_commands.token_create, "make a token and print it, once")
     sub.add_argument("name", metavar="NAME", help="owner of the runs that are submitted with it")
     sub.add_argument("--write", action="store_true", help="may submit and cancel runs, not only read")
     sub.add_argument(
         "--days", type=float, metavar="N", help="days for which it is valid (default: until revoked)"
     )
-    sub = add(tokens, "list", commands.token_list, "list the tokens, without their secrets")
+    sub = add(tokens, "list", store_commands.token_list, "list the tokens, without their secrets")
     sub.add_argument("--json", action="store_true", help="print JSON")
-    sub = add(tokens, "revoke", commands.token_revoke, "make a token invalid at once")
+    sub = add(tokens, "revoke", store_commands.token_revoke, "make a token invalid at once")
     sub.add_argument("token", metavar="NAME_OR_ID")
 
-    sub = add(groups, "backup", commands.backup, "copy the whole store, while it may be in use")
+    sub = add(groups, "backup", store_commands.backup, "copy the whole store, while it may be in use")
     sub.add_argument("target", metavar="FILE_OR_DIR", help="a new folder, or a file .tar, .tar.gz or .tgz")
-    sub = add(groups, "restore", commands.restore, "make a new store from a backup")
+    sub = add(groups, "restore", store_commands.restore, "make a new store from a backup")
     sub.add_argument("source", metavar="FILE_OR_DIR")
-    sub = add(groups, "check", commands.check, "see whether the store is whole")
+    sub = add(groups, "check", store_commands.check, "see whether the store is whole")
     sub.add_argument("--repair", action="store_true", help="put right what can be, and say what was done")
     sub.add_argument("--json", action="store_true", help="print JSON")
 

@@ -6,7 +6,6 @@ import json
 import os
 import sys
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import workbench
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 
     from workbench.facade import Store
     from workbench.runs import Run
-    from workbench.upkeep import Summary
 
 DEFAULT_PORT = 8501
 
@@ -65,6 +63,7 @@ def worker(arguments: argparse.Namespace) -> None:
     from workbench.runs.worker import Worker
 
     store = _store(arguments)
+    store.dir.check_writable()
     store.datasets.sweep()  # what killed imports left
     if arguments.samples:
         from workbench.serving import first_start
@@ -98,12 +97,17 @@ def submit(arguments: argparse.Namespace) -> int:
     from workbench.arrays import Split
 
     store = _store(arguments)
+    what: dict[str, Any] = {
+        "params": _params(arguments.estimator, arguments.param),
+        "recipe": arguments.recipe,
+        "split": Split(arguments.split, arguments.test_size),
+    }
+    if not arguments.estimator.startswith("model:"):
+        store.check(arguments.estimator, arguments.data, **what)
     run = store.submit(
         arguments.estimator,
         arguments.data,
-        params=_params(arguments.estimator, arguments.param),
-        recipe=arguments.recipe,
-        split=Split(arguments.split, arguments.test_size),
+        **what,
         seed=arguments.seed,
         name=arguments.name,
         priority=arguments.priority,
@@ -147,14 +151,22 @@ def _answer(store: Store, run: Run, arguments: argparse.Namespace) -> int:
         print_json(row)
     elif arguments.wait:
         print(run.headline or f"{run.id} {run.state}")
+        for note in _notes(run):
+            print(f"note: {note}")
         for name, value in run.scores.items():
-            print(f"{name:32} {value:.6g}")
+            print(f"{name:32} {'no number' if value is None else format(value, '.6g')}")
     else:
         print(run.id)
     if arguments.wait and run.state != "done":
         print(f"workbench: run {run.id} {run.state}: {run.error}".rstrip(": "), file=sys.stderr)
         return 1
     return 0
+
+
+def _notes(run: Run) -> list[str]:
+    """What the report warns of."""
+    tables = run.report().tables if run.state == "done" else {}
+    return tables["notes"]["note"].tolist() if "notes" in tables else []
 
 
 def _params(estimator: str, pairs: Iterable[str]) -> dict[str, Any]:
@@ -262,170 +274,3 @@ def export(arguments: argparse.Namespace) -> None:
 
     for path in export(_store(arguments).run(arguments.run), arguments.output):
         print(path)
-
-
-# --- models -------------------------------------------------------------------------------------
-
-
-def models_list(arguments: argparse.Namespace) -> None:
-    rows = [
-        {
-            "ref": model.ref,
-            "estimator": model.estimator,
-            "dataset": model.dataset,
-            "run": model.run,
-            "bytes": model.n_bytes,
-            "created": when(model.created),
-            "scores": model.card.get("scores", {}),
-        }
-        for model in _store(arguments).models.list()
-    ]
-    print_rows(rows, ["ref", "estimator", "dataset", "run", "bytes", "created"], arguments.json)
-
-
-def models_save(arguments: argparse.Namespace) -> None:
-    print(_store(arguments).run(arguments.run).save_model(arguments.name).ref)
-
-
-def models_show(arguments: argparse.Namespace) -> None:
-    model = _store(arguments).models.get(arguments.ref)
-    row = {
-        "ref": model.ref,
-        "estimator": model.estimator,
-        "dataset": model.dataset,
-        "run": model.run,
-        "bytes": model.n_bytes,
-        "created": when(model.created),
-        **model.card,
-    }
-    if arguments.json:
-        print_json(row)
-        return
-    for name, value in row.items():
-        print(f"{name:12} {json.dumps(value) if isinstance(value, (dict, list)) else value}")
-
-
-def models_onnx(arguments: argparse.Namespace) -> None:
-    from workbench.models.onnx import export
-
-    worst = export(_store(arguments).models.get(arguments.ref).load(), arguments.output)
-    print(f"{arguments.output}: within {worst:.1e} of torch")
-
-
-def models_predict(arguments: argparse.Namespace) -> None:
-    made = _store(arguments).predict(arguments.ref, arguments.data, arguments.to)
-    if arguments.json:
-        print_json({"ref": made.ref, "rows": made.n_rows, "columns": [c.name for c in made.columns]})
-    else:
-        print(made.ref)
-
-
-def models_delete(arguments: argparse.Namespace) -> None:
-    _store(arguments).models.delete(arguments.ref)
-    print(f"deleted {arguments.ref}")
-
-
-def mlflow_export(arguments: argparse.Namespace) -> None:
-    from workbench.mlflow import export_runs
-
-    store = _store(arguments)
-    runs = [store.run(id_) for id_ in arguments.run]
-    for run, theirs in zip(
-        runs, export_runs(runs, arguments.to, experiment=arguments.experiment), strict=True
-    ):
-        print(f"{run.id} {theirs}")
-
-
-def mlflow_import(arguments: argparse.Namespace) -> None:
-    from workbench.mlflow import import_runs
-
-    made = import_runs(_store(arguments), arguments.source, experiment=arguments.experiment)
-    for run in made:
-        print(f"{run.id} {run.state} {run.name}")
-    if not made:
-        print("nothing new")
-
-
-# --- looking after the store --------------------------------------------------------------------
-
-
-def backup(arguments: argparse.Namespace) -> None:
-    from workbench.upkeep import backup
-
-    _print_copied("backed up to", backup(_existing(arguments).dir, arguments.target))
-
-
-def restore(arguments: argparse.Namespace) -> None:
-    from workbench.store import default_root
-    from workbench.upkeep import restore
-
-    _print_copied("restored to", restore(arguments.source, arguments.store or default_root()))
-
-
-def _print_copied(what: str, done: Summary) -> None:
-    print(f"{what} {done.path}: {done.n_files} files, {done.n_bytes:,} bytes, checksums compared")
-
-
-def check(arguments: argparse.Namespace) -> int:
-    from workbench.upkeep import check
-
-    found = check(_existing(arguments).dir, repair=arguments.repair)
-    if arguments.json:
-        print_json([vars(finding) for finding in found])
-    for finding in found if not arguments.json else ():
-        verb = "repaired" if finding.repaired else "to repair" if not arguments.repair else "not repaired"
-        print(f"{finding.what}: {finding.problem}\n    {verb}: {finding.remedy}")
-    left = sum(not finding.repaired for finding in found)
-    if not found and not arguments.json:
-        print("The store is whole.")
-    if left:
-        hint = "" if arguments.repair else "; run it again with --repair"
-        print(f"workbench: {left} fault{'s' * (left != 1)} left{hint}.", file=sys.stderr)
-    return 1 if left else 0
-
-
-def _existing(arguments: argparse.Namespace) -> Store:
-    """The store, which must be there: looking after it must not make a new one."""
-    from workbench.store import default_root
-
-    root = Path(arguments.store or default_root())
-    if not (root / "workbench.sqlite").exists():
-        raise UsageError(f"There is no store in {root}: name one with --store DIR.")
-    return workbench.open(root)
-
-
-# --- tokens -------------------------------------------------------------------------------------
-
-
-def token_create(arguments: argparse.Namespace) -> None:
-    from workbench.tokens import Tokens
-
-    token, text = Tokens(_store(arguments).dir).create(
-        arguments.name, write=arguments.write, days=arguments.days
-    )
-    print(text)
-    until = f" until {when(token.expires):%Y-%m-%d %H:%M} UTC" if token.expires else ""
-    print(f"It may {token.scope}{until}; it is not shown again.", file=sys.stderr)
-
-
-def token_list(arguments: argparse.Namespace) -> None:
-    from workbench.tokens import Tokens
-
-    rows = [
-        {
-            "id": token.id,
-            "name": token.name,
-            "scope": token.scope,
-            **{name: when(getattr(token, name)) for name in ("created", "expires", "used", "revoked")},
-        }
-        for token in Tokens(_store(arguments).dir).list()
-    ]
-    columns = ["id", "name", "scope", "created", "expires", "used", "revoked"]
-    print_rows(rows, columns, arguments.json)
-
-
-def token_revoke(arguments: argparse.Namespace) -> None:
-    from workbench.tokens import Tokens
-
-    token = Tokens(_store(arguments).dir).revoke(arguments.token)
-    print(f"revoked {token.name} ({token.id})")

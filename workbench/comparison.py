@@ -157,8 +157,14 @@ class Comparison:
 
         Parameters
         ----------
+        score : str
         pairs : {"dataset", "seed"}, optional
             By default data sets where there are two or more, as seeds on one data set say nothing of others.
+
+        Returns
+        -------
+        DataFrame
+            One row a case, one column a method; empty where a method has no run.
         """
         frame = self.values(score)
         frame = frame[frame["state"] == "done"]

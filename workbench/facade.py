@@ -12,6 +12,7 @@ from workbench.errors import DatasetNotFound, RunError
 from workbench.store import StoreDir
 
 if TYPE_CHECKING:
+    from workbench.arrays import Split
     from workbench.comparison import Comparison
     from workbench.datasets import Dataset, Datasets
     from workbench.models import Models
@@ -54,30 +55,35 @@ class Store:
 
     @cached_property
     def datasets(self) -> Datasets:
+        """The data sets."""
         from workbench.datasets import Datasets
 
         return Datasets(self.dir)
 
     @cached_property
     def models(self) -> Models:
+        """The saved models."""
         from workbench.models import Models
 
         return Models(self.dir)
 
     @cached_property
     def queue(self) -> Runs:
+        """Everything that can be done with runs."""
         from workbench.runs import Runs
 
         return Runs(self.dir)
 
     @cached_property
     def pipelines(self) -> Pipelines:
+        """The pipelines that are declared."""
         from workbench.pipelines import Pipelines
 
         return Pipelines(self.dir)
 
     @cached_property
     def schedules(self) -> Schedules:
+        """What starts pipelines by itself."""
         from workbench.runs.schedules import Schedules
 
         return Schedules(self.dir)
@@ -86,6 +92,14 @@ class Store:
         """The data set ``name`` (its latest version) or ``name@version``.
 
         A bundled sample that the store does not hold yet is registered on first use.
+
+        Parameters
+        ----------
+        ref : str
+
+        Returns
+        -------
+        Dataset
 
         Raises
         ------
@@ -114,9 +128,56 @@ class Store:
         **options
             ``params``, ``recipe``, ``split``, ``seed``, ``name``, ``priority``, ``device``; see
             :meth:`workbench.runs.Runs.submit`.
+
+        Returns
+        -------
+        Run
+            Queued; it is done by a worker.
         """
         dataset = self.dataset(data) if isinstance(data, str) else data
         return self.queue.submit(estimator, dataset, **options)
+
+    def check(
+        self,
+        estimator: str,
+        data: Dataset | str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        recipe: str | None = None,
+        split: Split | None = None,
+        **_: Any,
+    ) -> None:
+        """Refuse what is bound to fail on that data, before a run is queued for it.
+
+        What is refused is the recipe's to know, in its attribute ``refuse``.
+
+        Parameters
+        ----------
+        estimator : str
+        data : Dataset or str
+        params : mapping, optional
+        recipe : str, optional
+        split : Split, optional
+            As of :meth:`submit`, all of them.
+        **_
+            What else `submit` takes.
+
+        Raises
+        ------
+        WorkbenchError
+            One sentence.
+        """
+        from workbench import registry
+        from workbench.arrays import Split
+
+        name = recipe or registry.recipe_of(registry.estimator(estimator))
+        refuse = getattr(registry.recipe(name), "refuse", None)
+        if refuse is not None:
+            dataset = self.dataset(data) if isinstance(data, str) else data
+            try:
+                refuse(params or {}, dataset, split or Split())
+            except (TypeError, ValueError):
+                return  # values that make no sense at all: `submit` names them
 
     def start_run(
         self,
@@ -138,6 +199,13 @@ class Store:
             The data set it works on, if it is one of the store.
         seed : int, optional
             Runs that differ by it alone are one group in a comparison.
+        owner : str
+            Who it is listed under.
+
+        Returns
+        -------
+        ActiveRun
+            A context manager that records.
         """
         from workbench.runs.tracking import ActiveRun
 
@@ -145,28 +213,86 @@ class Store:
         return ActiveRun(self.dir, name, params=params, data=ref, seed=seed, owner=owner)
 
     def runs(self, **filters: Any) -> list[Run]:
-        """Runs, newest first; filters as in :meth:`workbench.runs.Runs.list`."""
+        """Runs, newest first.
+
+        Parameters
+        ----------
+        **filters
+            As in :meth:`workbench.runs.Runs.list`.
+
+        Returns
+        -------
+        list of Run
+        """
         return self.queue.list(**filters)
 
     def run(self, id: str) -> Run:
-        """The run with that id (or an unambiguous beginning of it)."""
+        """The run with an id.
+
+        Parameters
+        ----------
+        id : str
+            Or an unambiguous beginning of it.
+
+        Returns
+        -------
+        Run
+        """
         return self.queue.get(id)
 
     def compare(self, runs: Iterable[Run | str]) -> Comparison:
-        """Runs side by side, by themselves or by id; see :class:`workbench.comparison.Comparison`."""
+        """Runs side by side; see :class:`workbench.comparison.Comparison`.
+
+        Parameters
+        ----------
+        runs : iterable of Run or str
+            Themselves, or their ids.
+
+        Returns
+        -------
+        Comparison
+        """
         from workbench.comparison import Comparison
 
         return Comparison([self.run(run) if isinstance(run, str) else run for run in runs])
 
     def apply(self, model: str, data: Dataset | str, **options: Any) -> Run:
-        """Queue a run that applies the saved model ``name@version`` to a data set."""
+        """Queue a run that applies a saved model to a data set.
+
+        Parameters
+        ----------
+        model : str
+            ``name@version`` or ``name@alias``.
+        data : Dataset or str
+        **options
+            As in :meth:`submit`.
+
+        Returns
+        -------
+        Run
+            Queued; it is done by a worker.
+        """
         saved = self.models.get(model)
         return self.submit(f"model:{saved.ref}", data, recipe="apply", **options)
 
     def predict(self, model: str, data: Dataset | str, to: str, **options: Any) -> Dataset:
-        """Apply the saved model ``name@version`` to a data set, and keep what it says as the data set `to`.
+        """Apply a saved model to a data set; what it says becomes another one.
 
         It is done by a run, which is waited for; see :func:`workbench.models.prediction.publish`.
+
+        Parameters
+        ----------
+        model : str
+            ``name@version`` or ``name@alias``.
+        data : Dataset or str
+        to : str
+            Name of the data set that is made; a name in use gets a new version.
+        **options
+            As in :meth:`submit`.
+
+        Returns
+        -------
+        Dataset
 
         Raises
         ------

@@ -184,4 +184,7 @@ def _date(text: str) -> str:
 
 
 def _json(text: str) -> Any:
-    return json.loads(text)
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError(text) from None

@@ -13,6 +13,7 @@ __all__ = ["print_json", "print_rows", "records", "when"]
 
 
 def print_json(value: Any) -> None:
+    """Print a value as JSON."""
     print(json.dumps(value, default=_jsonable, indent=1))
 
 

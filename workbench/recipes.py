@@ -6,6 +6,9 @@ fitted already on another data set.
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -79,11 +82,14 @@ def scored(
 def apply(estimator: Any, data: Data, split: Split, seed: int, reporter: Reporter) -> Report:
     """Use a fitted estimator on every row of a data set; `split` and `seed` do not count.
 
+    Columns of a table that the model was not fitted on are left out.
+
     What the estimator does decides: it predicts, and is scored where the rows have labels; or it
     transforms, and the table ``features`` (id, f0, f1, …) holds what it returned.
     """
     X, y, _, ids = arrays_of(estimator, data)
-    with reporter.stage("apply"):
+    X = _columns_of(estimator, X)
+    with reporter.stage("apply"), _warnings_as_notes(reporter) as notes:
         try:
             if not hasattr(estimator, "predict"):
                 return _applied_transform(estimator, X, ids)
@@ -92,8 +98,8 @@ def apply(estimator: Any, data: Data, split: Split, seed: int, reporter: Reporte
             raise DatasetError(
                 f"{data.ref} does not fit this model: {' '.join(str(error).split())}"
             ) from error
+        proba = _proba(estimator, X) if is_classifier(estimator) else None
     table = pd.DataFrame({"id": ids.astype(str), **_by_output(estimator, predicted)})
-    proba = _proba(estimator, X) if is_classifier(estimator) else None
     if proba is not None and np.ndim(proba[1]) == 2 and len(proba[0]) <= MAX_CLASSES:
         table = table.assign(**{f"p_{name}": proba[1][:, i] for i, name in enumerate(proba[0])})
     headline, scores = f"{len(ids)} rows predicted", {"n_rows": float(len(ids))}
@@ -101,13 +107,42 @@ def apply(estimator: Any, data: Data, split: Split, seed: int, reporter: Reporte
         table["true"] = y
         known = ~pd.isna(y)
         if is_classifier(estimator):
-            proba = _proba(estimator, _take(X, np.flatnonzero(known)))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # the same as of all rows
+                proba = _proba(estimator, _take(X, np.flatnonzero(known)))
             scores |= _class_scores(y[known], predicted[known], proba)
             headline += f", accuracy {scores['accuracy']:.3f}"
         elif is_regressor(estimator) and pd.api.types.is_numeric_dtype(pd.Series(y[known]).infer_objects()):
             scores |= _error_scores(y[known], predicted[known])
             headline += f", mean absolute error {scores['mae']:.4g}"
-    return Report("apply", f"{headline}.", scores, {"predictions": table})
+    tables = {"predictions": table}
+    if notes:
+        tables["notes"] = pd.DataFrame({"note": notes}, dtype=object)
+    return Report("apply", f"{headline}.", scores, tables)
+
+
+@contextmanager
+def _warnings_as_notes(reporter: Reporter) -> Iterator[list[str]]:
+    """What our own models warn of, each sentence once; other warnings go where they would have gone."""
+    notes: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        yield notes
+    for one in caught:
+        sentence = " ".join(str(one.message).split())
+        if one.category.__module__.partition(".")[0] != "workbench":
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+        elif sentence not in notes:
+            notes.append(sentence)
+            reporter.log(sentence)
+
+
+def _columns_of(estimator: Any, X: Any) -> Any:
+    """The columns that the model was fitted on, where the table has them all among others."""
+    names = getattr(estimator, "feature_names_in_", None)
+    if names is None or not isinstance(X, pd.DataFrame) or not set(names) <= set(X.columns):
+        return X
+    return X[list(names)]
 
 
 def _by_output(estimator: Any, predicted: NDArray[Any]) -> dict[str, NDArray[Any]]:

@@ -20,10 +20,13 @@ import pandas as pd
 from workbench.arrays import Data, Split
 from workbench.errors import RunError
 
-__all__ = ["IMPORTANCE_COLUMNS", "NullReporter", "Recipe", "Report", "Reporter"]
+__all__ = ["IMPORTANCE_COLUMNS", "LANDED", "NullReporter", "Recipe", "Report", "Reporter"]
 
 #: Columns of the table ``"importance"``, the binding view of every method.
 IMPORTANCE_COLUMNS = ("component", "kind", "score", "cost", "kept")
+
+#: Begins the name of what is no curve but the score of a peer that has ended: ``_peer/<name>/<metric>``.
+LANDED = "_peer/"
 
 
 @dataclass
@@ -76,11 +79,14 @@ class Report:
         folder = Path(folder)
         try:
             head = json.loads((folder / "report.json").read_text())
-            tables = {name: pd.read_parquet(folder / f"{name}.parquet") for name in head["tables"]}
-        except (OSError, ValueError, KeyError) as error:
+            files = {name: folder / f"{name}.parquet" for name in head["tables"]}
+            if any(path.parent != folder for path in files.values()):  # a cluster's node may have sent it
+                raise ValueError("a table's name leads out of it")
+            tables = {name: pd.read_parquet(path) for name, path in files.items()}
+            scores = {k: (math.nan if v is None else float(v)) for k, v in head["scores"].items()}
+            return cls(str(head["recipe"]), str(head["headline"]), scores, tables)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
             raise RunError(f"The report in {folder} is missing or damaged: {error}") from error
-        scores = {k: (math.nan if v is None else v) for k, v in head["scores"].items()}
-        return cls(head["recipe"], head["headline"], scores, tables)
 
 
 class Reporter(Protocol):

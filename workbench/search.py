@@ -21,7 +21,7 @@ from workbench.parameters import Parameter, describe
 if TYPE_CHECKING:
     from workbench.facade import Store
     from workbench.pipelines import Flow
-    from workbench.pipelines.flow import Step
+    from workbench.pipelines.step import Step
     from workbench.runs import Run
 
 __all__ = [
@@ -134,6 +134,11 @@ def tune(
     n_trials, at_once : int
         How many sets of parameters are tried, and how many beside one another.
 
+    Returns
+    -------
+    dict of str to object
+        The best parameters.
+
     Raises
     ------
     PipelineError
@@ -229,7 +234,7 @@ def leaderboard(runs: Iterable[Run]) -> pd.DataFrame:
             **{key: str(run.spec["params"].get(key, "default")) for key in varied},
             "id": run.id,
         }
-        rows += _peers(run, row) if run.spec["recipe"] == BASELINES and run.state == "done" else [row]
+        rows += _peers(run, row) if run.spec["recipe"] == BASELINES else [row]
     board = pd.DataFrame(rows)
     if board.empty:
         return board
@@ -238,13 +243,21 @@ def leaderboard(runs: Iterable[Run]) -> pd.DataFrame:
 
 
 def _peers(run: Run, row: dict[str, Any]) -> list[dict[str, Any]]:
-    table = run.report().tables["scores"]
-    metric = next((name for name in _objective(run)[0] if (table["metric"] == name).any()), None)
-    rows = []
-    for name, part in table.groupby("model", sort=False):
-        values = dict(zip(part["metric"], part["value"], strict=True))
-        rows.append(row | {"trial": name, "score": values.get(metric), "seconds": values.get("seconds")})
-    return rows
+    """A row a peer: of those that have ended, as long as others are still at work."""
+    if run.state == "done":
+        table = run.report().tables["scores"]
+        judged = {
+            str(name): dict(zip(part["metric"], part["value"], strict=True))
+            for name, part in table.groupby("model", sort=False)
+        }
+    else:
+        judged = {name: one for name, one in run.landed().items() if name not in ("trained", "untrained")}
+    metric = next((n for n in _objective(run)[0] if any(n in one for one in judged.values())), None)
+    rows = [
+        row | {"trial": name, "state": "done", "score": one.get(metric), "seconds": one.get("seconds")}
+        for name, one in judged.items()
+    ]
+    return rows if run.state == "done" else [row, *rows]
 
 
 def winner(runs: Iterable[Run]) -> Run | None:

@@ -27,6 +27,8 @@ SAMPLE_RUN = {"estimator": "timeseries.CSL", "data": "BasicMotions", "params": {
 
 def serve(store: Store, host: str = "127.0.0.1", port: int | None = None) -> int:
     """Serve the pages in this process and keep a worker in another, until interrupted."""
+    if store.dir.read_only:  # there is nothing that a worker could do
+        return web(store, host, port)
     command = [sys.executable, "-m", "workbench", "worker", "--store", str(store.root), "--samples"]
     with _kept_alive(command):
         return web(store, host, port)

@@ -15,234 +15,36 @@ SQLite is opened on one host only. Everything here is plain ``sqlite3``: a conne
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from workbench.errors import StoreError, UsageError
+from workbench.schema import MIGRATIONS, statements
 
-__all__ = ["MIGRATIONS", "StoreDir", "default_root"]
+__all__ = ["StoreDir", "default_root", "highest"]
 
-# Each entry brings a store from version i to i + 1 and is never edited after a release: add another.
-MIGRATIONS: tuple[str, ...] = (
-    """
-    CREATE TABLE datasets (
-        name         TEXT PRIMARY KEY,
-        created      REAL NOT NULL,
-        last_version INTEGER NOT NULL DEFAULT 0,      -- the highest ever given: numbers are not used twice
-        description  TEXT NOT NULL DEFAULT ''
-    ) STRICT;
-
-    CREATE TABLE dataset_versions (
-        name     TEXT NOT NULL REFERENCES datasets(name),
-        version  INTEGER NOT NULL,
-        created  REAL NOT NULL,
-        n_rows   INTEGER NOT NULL,
-        n_bytes  INTEGER NOT NULL,
-        checksum TEXT NOT NULL,              -- sha256 of the DuckDB file
-        importer TEXT NOT NULL,              -- 'csv', 'ts', 'sql', 'frame', ...
-        source   TEXT NOT NULL DEFAULT '',   -- file names as the user gave them
-        parent   TEXT,                       -- 'name@version' it was derived from
-        sql      TEXT,                       -- the query that derived it
-        recipe   TEXT,                       -- JSON, the preparation that derived it
-        columns  TEXT NOT NULL,              -- JSON [{name, type}]
-        profile  TEXT NOT NULL,              -- JSON, computed once at publish
-        PRIMARY KEY (name, version)
-    ) STRICT;
-
-    CREATE TABLE role_revisions (
-        name     TEXT NOT NULL,
-        version  INTEGER NOT NULL,
-        revision INTEGER NOT NULL,
-        roles    TEXT NOT NULL,              -- JSON {role: [columns]}
-        created  REAL NOT NULL,
-        PRIMARY KEY (name, version, revision),
-        FOREIGN KEY (name, version) REFERENCES dataset_versions(name, version) ON DELETE CASCADE
-    ) STRICT;
-
-    CREATE TABLE queries (                   -- history of the SQL box
-        id      INTEGER PRIMARY KEY,
-        sql     TEXT NOT NULL,
-        owner   TEXT NOT NULL DEFAULT '',
-        created REAL NOT NULL,
-        seconds REAL NOT NULL,
-        n_rows  INTEGER,                     -- NULL where it failed
-        error   TEXT NOT NULL DEFAULT ''
-    ) STRICT;
-
-    CREATE TABLE runs (
-        id            TEXT PRIMARY KEY,
-        name          TEXT NOT NULL,
-        state         TEXT NOT NULL CHECK (state IN ('queued','running','done','failed','cancelled')),
-        estimator     TEXT NOT NULL,
-        recipe        TEXT NOT NULL,
-        dataset       TEXT NOT NULL,         -- 'name@version'
-        spec          TEXT NOT NULL,         -- JSON, the same as RUN_DIR/spec.json
-        priority      INTEGER NOT NULL DEFAULT 0,
-        device        TEXT NOT NULL DEFAULT 'auto',   -- asked for: auto | cpu | cuda
-        slot          TEXT,                  -- given: cpu | cuda:0 | ...
-        launcher      TEXT NOT NULL DEFAULT 'local',
-        parent        TEXT,                  -- pipeline or search run it belongs to
-        schedule      TEXT,
-        owner         TEXT NOT NULL DEFAULT '',
-        attempt       INTEGER NOT NULL DEFAULT 0,     -- times started
-        failures      INTEGER NOT NULL DEFAULT 0,     -- deaths in a row without a new checkpoint
-        worker        TEXT,                  -- lease holder
-        lease_boot    TEXT,                  -- boot id for which lease_until counts
-        lease_until   REAL,                  -- seconds on the host's boot clock: wall clock jumps do no harm
-        job           TEXT NOT NULL DEFAULT '',       -- the launcher's name for it: pid of the process group
-        checkpoint    TEXT NOT NULL DEFAULT '',       -- mark of the newest checkpoint at the last death
-        cancel        INTEGER NOT NULL DEFAULT 0,
-        created       REAL NOT NULL,         -- unix seconds, for people
-        started       REAL,
-        finished      REAL,
-        stage         TEXT NOT NULL DEFAULT '',
-        progress      REAL NOT NULL DEFAULT 0,        -- 0..1
-        remaining     REAL,                  -- estimated seconds left
-        scores        TEXT NOT NULL DEFAULT '{}',     -- JSON {name: number}
-        headline      TEXT NOT NULL DEFAULT '',
-        error         TEXT NOT NULL DEFAULT '',       -- one sentence when failed
-        events_offset INTEGER NOT NULL DEFAULT 0      -- bytes of events.jsonl already ingested
-    ) STRICT;
-    CREATE INDEX runs_queue ON runs (state, priority DESC, created);
-    CREATE INDEX runs_worker ON runs (worker) WHERE state = 'running';
-    CREATE INDEX runs_created ON runs (created DESC);
-    CREATE INDEX runs_dataset ON runs (dataset);
-
-    CREATE TABLE metrics (
-        run   TEXT NOT NULL REFERENCES runs(id) ON DELETE CASCADE,
-        name  TEXT NOT NULL,
-        step  INTEGER NOT NULL,
-        value REAL,                          -- NULL where the measured value was NaN
-        time  REAL NOT NULL,
-        PRIMARY KEY (run, name, step)
-    ) STRICT, WITHOUT ROWID;
-
-    CREATE TABLE workers (
-        id        TEXT PRIMARY KEY,
-        pid       INTEGER NOT NULL,
-        slots     TEXT NOT NULL,             -- JSON ['cpu', 'cuda:0', ...]
-        started   REAL NOT NULL,
-        boot      TEXT NOT NULL,
-        beat      REAL NOT NULL              -- boot clock
-    ) STRICT;
-
-    CREATE TABLE models (
-        name      TEXT NOT NULL,
-        version   INTEGER NOT NULL,
-        run       TEXT,                      -- the run that made it, if any
-        estimator TEXT NOT NULL,
-        dataset   TEXT NOT NULL DEFAULT '',
-        card      TEXT NOT NULL DEFAULT '{}',
-        n_bytes   INTEGER NOT NULL,
-        created   REAL NOT NULL,
-        PRIMARY KEY (name, version)
-    ) STRICT;
-    """,
-    """
-    ALTER TABLE runs ADD COLUMN lane TEXT;   -- of the runs in one lane, one is running at a time
-
-    CREATE TABLE steps (                     -- of pipelines, which are runs
-        run      TEXT NOT NULL REFERENCES runs(id) ON DELETE CASCADE,
-        name     TEXT NOT NULL,
-        position INTEGER NOT NULL,           -- in the order in which the pipeline asked for them
-        kind     TEXT NOT NULL CHECK (kind IN ('run','python')),
-        needs    TEXT NOT NULL,              -- JSON [name]: the steps whose outputs it takes
-        key      TEXT NOT NULL DEFAULT '',   -- hash of all that its output depends on, once that is known
-        state    TEXT NOT NULL
-                 CHECK (state IN ('waiting','running','done','failed','cancelled','skipped')),
-        attempt  INTEGER NOT NULL DEFAULT 0,
-        child    TEXT,                       -- the run that does it
-        reused   TEXT,                       -- the pipeline run whose finished step it repeats
-        output   TEXT,                       -- JSON
-        error    TEXT NOT NULL DEFAULT '',
-        started  REAL,
-        finished REAL,
-        PRIMARY KEY (run, name)
-    ) STRICT;
-    CREATE INDEX steps_key ON steps (key) WHERE state = 'done';
-    CREATE INDEX runs_parent ON runs (parent) WHERE parent IS NOT NULL;
-    CREATE INDEX runs_schedule ON runs (schedule) WHERE schedule IS NOT NULL;
-
-    CREATE TABLE schedules (
-        name     TEXT PRIMARY KEY,
-        pipeline TEXT NOT NULL,
-        params   TEXT NOT NULL,              -- JSON
-        trigger  TEXT NOT NULL CHECK (trigger IN ('cron','dataset','folder')),
-        what     TEXT NOT NULL,              -- cron text, name of a data set, or a folder
-        zone     TEXT NOT NULL DEFAULT 'UTC',
-        fills    TEXT NOT NULL DEFAULT '',   -- the parameter that is given the new version or file
-        overlap  TEXT NOT NULL CHECK (overlap IN ('skip','queue','allow')),
-        catch_up TEXT NOT NULL CHECK (catch_up IN ('none','last','all')),
-        paused   INTEGER NOT NULL DEFAULT 0,
-        owner    TEXT NOT NULL DEFAULT '',
-        created  REAL NOT NULL,
-        next_due REAL                        -- unix seconds; of cron only
-    ) STRICT;
-
-    CREATE TABLE ticks (                     -- what became of every due time, new version and new file
-        schedule TEXT NOT NULL REFERENCES schedules(name) ON DELETE CASCADE,
-        due      TEXT NOT NULL,              -- UTC time, data set's version, or file with size and time
-        decided  REAL NOT NULL,
-        outcome  TEXT NOT NULL CHECK (outcome IN ('started','skipped','missed','failed','known')),
-        run      TEXT,
-        note     TEXT NOT NULL DEFAULT '',
-        PRIMARY KEY (schedule, due)
-    ) STRICT;
-
-    CREATE TABLE notices (                   -- outbox: what somebody is to be told
-        key      TEXT PRIMARY KEY,           -- the same event is told once
-        kind     TEXT NOT NULL CHECK (kind IN ('failure','drift','missed')),
-        title    TEXT NOT NULL,
-        text     TEXT NOT NULL,
-        run      TEXT,
-        schedule TEXT,
-        created  REAL NOT NULL,
-        told     TEXT NOT NULL DEFAULT '[]', -- JSON: the ways by which it has been sent already
-        sent     REAL,                       -- when by all of them
-        attempts INTEGER NOT NULL DEFAULT 0,
-        retry_at REAL NOT NULL DEFAULT 0,    -- unix seconds: not to be tried before
-        error    TEXT NOT NULL DEFAULT ''
-    ) STRICT;
-
-    CREATE TABLE aliases (                   -- 'champion' and the like, of models
-        name    TEXT NOT NULL,
-        alias   TEXT NOT NULL,
-        version INTEGER NOT NULL,
-        since   REAL NOT NULL,
-        PRIMARY KEY (name, alias),
-        FOREIGN KEY (name, version) REFERENCES models(name, version)
-    ) STRICT;
-    """,
-    """
-    CREATE TABLE tokens (
-        id      TEXT PRIMARY KEY,
-        name    TEXT NOT NULL,
-        scope   TEXT NOT NULL CHECK (scope IN ('read', 'write')),
-        digest  TEXT NOT NULL,               -- HMAC-SHA256 of the secret under the key in token.key
-        created REAL NOT NULL,
-        expires REAL,
-        used    REAL,
-        revoked REAL
-    ) STRICT;
-
-    CREATE TABLE requests (                  -- idempotency keys
-        caller      TEXT NOT NULL,
-        key         TEXT NOT NULL,
-        fingerprint TEXT NOT NULL,
-        run         TEXT NOT NULL,
-        created     REAL NOT NULL,
-        PRIMARY KEY (caller, key)
-    ) STRICT, WITHOUT ROWID;
-    """,
-)
+#: How the names of notes on files begin whose place in the store is being taken or given up.
+_NOTE = "place-"
+#: By which query the database says whether it knows a file or folder; the last name is without a suffix.
+_ENTERED = {
+    "datasets": "SELECT 1 FROM dataset_versions WHERE name = ? AND version = ?",
+    "models": "SELECT 1 FROM models WHERE name = ? AND version = ?",
+    "runs": "SELECT 1 FROM runs WHERE id = ?",
+}
 
 
 def default_root() -> Path:
     """The store that is used when none is named: ``$WORKBENCH_STORE``, else ``data/store``."""
     return Path(os.environ.get("WORKBENCH_STORE") or Path("data") / "store")
+
+
+def highest(folder: Path) -> int:
+    """The highest number that names a file or folder in `folder`; 0 if none does."""
+    return max((int(path.stem) for path in folder.glob("*") if path.stem.isdecimal()), default=0)
 
 
 class StoreDir:
@@ -253,19 +55,31 @@ class StoreDir:
     root : path-like
         Created, with its database, if it does not exist.
 
+    Attributes
+    ----------
+    root : Path
+    read_only : bool
+        Whether it lies where this process may not write (a read-only mount, somebody else's folder): all can
+        be looked at then, and nothing changed.
+
     Raises
     ------
     StoreError
-        If the directory cannot be written or was made by a newer version of the workbench.
+        If the directory cannot be created, or was made by a newer version of the workbench.
     """
 
     def __init__(self, root: str | os.PathLike[str] | None = None) -> None:
         self.root = Path(root if root is not None else default_root()).expanduser().resolve()
-        try:
-            for path in (self.root, self.datasets, self.runs, self.models, self.tmp):
-                path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StoreError(f"The store {self.root} cannot be created: {error.strerror}.") from error
+        self.read_only = self.database.exists() and not (
+            os.access(self.root, os.W_OK, effective_ids=True)
+            and os.access(self.database, os.W_OK, effective_ids=True)
+        )
+        if not self.read_only:
+            try:
+                for path in (self.root, self.datasets, self.runs, self.models, self.tmp):
+                    path.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise StoreError(f"The store {self.root} cannot be created: {error.strerror}.") from error
         self._local = threading.local()
         self._migrate()
 
@@ -294,23 +108,103 @@ class StoreDir:
         connection: sqlite3.Connection = self._local.connection
         return connection
 
+    def check_writable(self) -> None:
+        """Refuse what would change a store that can only be looked at.
+
+        Raises
+        ------
+        StoreError
+        """
+        if self.read_only:
+            raise StoreError(f"The store {self.root} is read-only: nothing in it can be changed from here.")
+
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
-        """One write transaction: committed at the end of the block, rolled back on any error."""
+        """One write transaction: committed at the end of the block, rolled back on any error.
+
+        Within it, :meth:`place` and :meth:`discard` do the same for files and folders.
+        """
+        self.check_writable()
         connection = self.connection
         try:
             connection.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
             raise StoreError(f"The store {self.root} cannot be written: {error}.") from error
+        moves: list[tuple[Path, Path, Path | None]] = []
+        self._local.moves = moves
         try:
             yield connection
             connection.execute("COMMIT")
         except BaseException as error:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
+            for note, path, source in moves:
+                if source is not None:
+                    with suppress(OSError):
+                        os.rename(path, source)
+                note.unlink(missing_ok=True)
             if isinstance(error, sqlite3.OperationalError):
                 raise StoreError(f"The store {self.root} cannot be written: {error}.") from error
             raise
+        for note, path, source in moves:
+            if source is None:
+                _remove(path)
+            note.unlink(missing_ok=True)
+
+    def place(self, source: Path, target: Path) -> None:
+        """Move `source` to `target` with the write transaction that enters it: both are done, or neither.
+
+        No rename is rolled back for a process that is killed before it commits. So a note is left first, by
+        which :meth:`sweep` finds what lies in its place and was never entered.
+        """
+        note = self._note(target)
+        note.touch()
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.rename(source, target)
+        except BaseException:
+            note.unlink(missing_ok=True)
+            raise
+        self._local.moves.append((note, target, source))
+
+    def discard(self, path: Path) -> None:
+        """Remove a file or folder once the write transaction that strikes it off is committed."""
+        note = self._note(path)
+        with suppress(OSError):  # on a full disk above all one must be able to delete
+            note.touch()
+        self._local.moves.append((note, path, None))
+
+    def is_noted(self, path: Path) -> bool:
+        """Whether `path` was being placed or discarded by somebody who may have died over it."""
+        return self._note(path).exists()
+
+    def sweep(self) -> list[Path]:
+        """Remove what kills left in place and the database does not know; safe at any time."""
+        return self._follow_notes(clear=True)
+
+    def left_in_place(self) -> list[Path]:
+        """What :meth:`sweep` would remove."""
+        return self._follow_notes(clear=False)
+
+    def _follow_notes(self, *, clear: bool) -> list[Path]:
+        found: list[Path] = []
+        if self.read_only or next(self.tmp.glob(f"{_NOTE}*"), None) is None:
+            return found
+        with self.write() as db:  # nobody is between a note and its commit now
+            for note in sorted(self.tmp.glob(f"{_NOTE}*")):
+                kind, *names = note.name.removeprefix(_NOTE).split("@")
+                path = self.inside(kind, *names)
+                entered = db.execute(_ENTERED[kind], [*names[:-1], Path(names[-1]).stem]).fetchone()
+                if entered is None and path.exists():
+                    found.append(path)
+                    if clear:
+                        _remove(path)
+                if clear:
+                    note.unlink(missing_ok=True)
+        return found
+
+    def _note(self, path: Path) -> Path:
+        return self.tmp / (_NOTE + "@".join(path.relative_to(self.root).parts))
 
     def close(self) -> None:
         """Close this thread's connection (the next use opens another)."""
@@ -319,6 +213,8 @@ class StoreDir:
         self._local.pid = None
 
     def _connect(self) -> sqlite3.Connection:
+        if self.read_only:
+            return self._connect_to_read()
         try:
             connection = sqlite3.connect(self.database, timeout=30, isolation_level=None)
             connection.row_factory = sqlite3.Row
@@ -327,6 +223,24 @@ class StoreDir:
             connection.execute("PRAGMA foreign_keys=ON")
         except sqlite3.Error as error:
             raise StoreError(f"{self.database} cannot be opened: {error}.") from error
+        return connection
+
+    def _connect_to_read(self) -> sqlite3.Connection:
+        # Where others write, their log and its index lie beside the database. Where neither does, SQLite has
+        # to be told that nothing will change, or it would want to make them.
+        used = any(Path(f"{self.database}-{part}").exists() for part in ("wal", "shm"))
+        mode = "mode=ro" if used else "mode=ro&immutable=1"
+        try:
+            connection = sqlite3.connect(
+                f"{self.database.as_uri()}?{mode}", uri=True, timeout=30, isolation_level=None
+            )
+            connection.row_factory = sqlite3.Row
+            connection.execute("SELECT 1 FROM sqlite_master LIMIT 1")
+        except sqlite3.Error as error:
+            raise StoreError(
+                f"The store {self.root} is read-only and cannot be read as it is ({error}): "
+                "open it once where it can be written."
+            ) from error
         return connection
 
     def _migrate(self) -> None:
@@ -338,20 +252,23 @@ class StoreDir:
             )
         if version == len(MIGRATIONS):
             return
+        if self.read_only:
+            raise StoreError(
+                f"The store {self.root} is read-only and was made by an earlier workbench (schema {version} "
+                f"of {len(MIGRATIONS)}): open it once where it can be written."
+            )
         with self.write() as connection:
             # Another process may have migrated while this one waited for the lock.
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             for script in MIGRATIONS[version:]:
-                for statement in _statements(script):
+                for statement in statements(script):
                     connection.execute(statement)
             connection.execute(f"PRAGMA user_version={len(MIGRATIONS)}")
 
 
-def _statements(script: str) -> Iterator[str]:
-    """Split a migration into statements (``executescript`` would commit the transaction)."""
-    statement = ""
-    for line in script.splitlines(keepends=True):
-        statement += line
-        if sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""
+def _remove(path: Path) -> None:
+    """Remove a file or a folder, if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

@@ -20,7 +20,7 @@ from pathlib import Path
 from workbench.errors import StoreError, UsageError
 from workbench.store import StoreDir
 
-__all__ = ["KEY_FILE", "Token", "Tokens", "run_of_token", "run_token"]
+__all__ = ["KEY_FILE", "Token", "Tokens", "is_key", "run_of_token", "run_token"]
 
 KEY_FILE = "token.key"
 _PREFIX = "wb"
@@ -52,6 +52,7 @@ class Token:
 
     @property
     def may_write(self) -> bool:
+        """Whether it may change something."""
         return self.scope == "write"
 
     def is_valid(self, now: float) -> bool:
@@ -130,7 +131,8 @@ class Tokens:
         token = _token(row)
         if not token.is_valid(now):
             return None
-        if token.used is None or now - token.used > _USED_EVERY:
+        due = token.used is None or now - token.used > _USED_EVERY
+        if due and not self._dir.read_only:
             with self._dir.write() as db:
                 db.execute("UPDATE tokens SET used = ? WHERE id = ?", (now, token.id))
         return token
@@ -152,7 +154,7 @@ def run_token(dir: StoreDir, run: str, attempt: int) -> str:
 def run_of_token(dir: StoreDir, text: str) -> str | None:
     """The run that `text` opens: one whose token it is, which is running, in that attempt."""
     prefix, run, attempt, signature = (text.split("_") + [""] * 4)[:4]
-    if prefix != _RUN_PREFIX or not attempt.isdecimal():
+    if prefix != _RUN_PREFIX or not (text.isascii() and attempt.isdigit() and len(attempt) < 10):
         return None
     if not hmac.compare_digest(_sign(dir, run, int(attempt)), signature):
         return None
@@ -160,6 +162,11 @@ def run_of_token(dir: StoreDir, text: str) -> str | None:
         "SELECT 1 FROM runs WHERE id = ? AND attempt = ? AND state = 'running'", (run, int(attempt))
     ).fetchone()
     return None if row is None else run
+
+
+def is_key(path: Path) -> bool:
+    """Whether the file holds a whole key."""
+    return path.is_file() and path.stat().st_size == _KEY_BYTES
 
 
 def _sign(dir: StoreDir, run: str, attempt: int) -> str:

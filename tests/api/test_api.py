@@ -7,9 +7,10 @@ import httpx
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.linear_model import LogisticRegression
 from starlette.applications import Starlette
 
-from workbench import api
+from workbench import api, models
 from workbench.api.access import Access
 from workbench.runs import queue, usage
 from workbench.tokens import KEY_FILE, Tokens
@@ -82,6 +83,17 @@ async def test_data_sets_are_listed_described_and_read(call, waves):
     assert got.headers["x-checksum-sha256"] == waves.checksum
 
 
+async def test_a_model_is_asked_for_by_version_or_alias(call, store, tmp_path):
+    models.save(LogisticRegression().fit([[0.0], [1.0]], [0, 1]), tmp_path / "model")
+    for _ in range(2):
+        store.models.add(tmp_path / "model", "churn")
+    store.models.set_alias("churn@1", "champion")
+    found = (await call("GET", "/api/models")).json()["models"]
+    assert [(each["ref"], each["aliases"]) for each in found] == [("churn@2", []), ("churn@1", ["champion"])]
+    assert (await call("GET", "/api/models/churn@champion")).json()["ref"] == "churn@1"
+    assert "called 'best'" in sentence(await call("GET", "/api/models/churn@best"), 404)
+
+
 async def test_missing_values_are_null(call, store):
     frame = pd.DataFrame({"x": [1.5, np.nan], "when": pd.to_datetime(["2024-01-02", None]), "s": ["a", None]})
     store.datasets.publish_frame(frame, "holes")
@@ -112,7 +124,8 @@ async def test_curves_and_log(call, store, waves):
     run = store.submit("timeseries.CSL", waves)
     queue.claim(store.dir, "w", "cpu", ("cpu", "auto"), lease=60)
     points = [("a/loss", 1, 0.5, 1.0), ("a/loss", 2, None, 2.0), ("b", 1, 7.0, 1.0)]
-    queue.ingest(store.dir, run.id, "w", start=0, end=1, metrics=points, state={})
+    landed = ("_peer/k-means/score", 1, 0.5, 1.0)  # the score of a peer that has ended, and no curve
+    queue.ingest(store.dir, run.id, "w", start=0, end=1, metrics=[*points, landed], state={})
     (run.folder / "log.txt").write_text("one\ntwo\nthree\n")
     every = (await call("GET", f"/api/runs/{run.id}/metrics")).json()["metrics"]
     assert [(p["name"], p["step"], p["value"]) for p in every] == [p[:3] for p in points]
@@ -196,6 +209,7 @@ async def test_a_repeated_cancel_does_not_stop_a_retried_run(call, store, waves,
         ({"split": {"kind": "odd"}}, 422, "odd"),
         ({"split": {"nope": 1}}, 422, "test_size"),
         ({"owner": "root"}, 422, "owner"),
+        ({"estimator": "timeseries.TS2Vec", "params": {"batch_size": 64}}, 422, "more than the 7 series"),
     ],
 )
 async def test_a_body_that_makes_no_sense_queues_nothing(call, store, waves, bearer, change, status, words):
@@ -307,6 +321,7 @@ async def test_changing_needs_a_token_that_may_write(call, store, waves, bearer)
         {"Origin": "http://evil.example"},
         {"Origin": "null"},
         {"Origin": "http://127.0.0.1:9999"},
+        {"Origin": "http://127.0.0.1:85[01"},
         {"Sec-Fetch-Site": "cross-site"},
     ],
 )

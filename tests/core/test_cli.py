@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -157,6 +158,19 @@ def test_the_process_ends_with_the_code_of_wrong_usage(workbench):
     done = workbench("nonsense", check=2)
     assert "usage: workbench" in done.stderr
     assert done.stdout == ""
+
+
+def test_a_score_that_is_no_number_is_said_to_be_none(call, monkeypatch):
+    def done(store, run):
+        return replace(run, state="done", headline="Done.", scores={"test_auc": None, "test_accuracy": 0.5})
+
+    monkeypatch.setattr("workbench.serving.wait_for", done)
+    monkeypatch.setattr("workbench.commands._notes", lambda run: [])  # there is no report
+    printed = call("submit", "--estimator", "acme.BandPower", "--data", GUNPOINT, "--wait")
+    assert [line.split() for line in printed.splitlines()[1:]] == [
+        ["test_auc", "no", "number"],
+        ["test_accuracy", "0.5"],
+    ]
 
 
 def test_a_failed_run_is_code_one_with_its_sentence(gunpoint, third_party, capsys):

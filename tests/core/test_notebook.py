@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import nbformat
@@ -13,7 +15,8 @@ from nbclient import NotebookClient
 import workbench as wb
 from workbench.errors import EstimatorNotFound
 from workbench.models import load
-from workbench.notebook import as_notebook, export
+from workbench.notebook import as_notebook, as_script, export
+from workbench.runs.launchers.local import THREADS
 from workbench.serving import wait_for
 
 THIRD_PARTY = Path(__file__).parents[1] / "thirdparty"
@@ -34,8 +37,15 @@ def finished(tmp_path_factory):
 
 
 @pytest.fixture
-def run(finished, third_party):
+def run(finished, third_party, as_before):
     return finished
+
+
+@pytest.fixture
+def as_before(monkeypatch):
+    """Take back what scripts that are carried out here ask for."""
+    for name in THREADS:
+        monkeypatch.setenv(name, os.environ.get(name, "1"))
 
 
 def do_cells(notebook):
@@ -63,11 +73,19 @@ def test_a_notebook_that_cannot_reach_the_score_fails(run):
 
 def test_the_script_runs_from_the_command_line(run, tmp_path):
     script, notebook = export(run, tmp_path / "out")
+    (threads,) = re.findall(r", (\d+) threads ---", run.log())
     assert "n_bands=5" in script.read_text()
     assert "scale=" not in script.read_text()  # a default is not spelled out
+    assert f"dict.fromkeys({list(THREADS)!r}, '{threads}')" in script.read_text()
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert notebook.exists()
+
+
+def test_a_score_that_is_no_number_is_not_compared(run):
+    script = as_script(replace(run, scores=run.scores | {"test_auc": None}))
+    assert "'test_accuracy':" in script
+    assert "test_auc" not in script
 
 
 SCRIPT = '''

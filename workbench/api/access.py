@@ -100,10 +100,17 @@ class Access:
 def _check_origin(headers: Mapping[str, str]) -> None:
     """Refuse what a page of another site sends; programs send no origin."""
     origin = headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower():
+    if origin is not None and _place(origin) != headers.get("host", "").lower():
         raise Refused(403, "Requests of another site's pages are not answered.")
     if headers.get("sec-fetch-site", "none") in ("cross-site", "same-site"):
         raise Refused(403, "Requests of another site's pages are not answered.")
+
+
+def _place(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:  # brackets that do not close
+        return None
 
 
 def _host_name(header: str) -> str:

@@ -78,6 +78,7 @@ def model(found: Model) -> dict[str, Any]:
         "ref": found.ref,
         "name": found.name,
         "version": found.version,
+        "aliases": list(found.aliases),
         "estimator": found.estimator,
         "dataset": found.dataset,
         "run": found.run,

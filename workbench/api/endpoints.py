@@ -15,7 +15,8 @@ from workbench import registry
 from workbench.api import answers, prometheus
 from workbench.api.access import Refused
 from workbench.errors import DatasetNotFound, UsageError
-from workbench.naming import split_ref
+from workbench.naming import check_name
+from workbench.report import LANDED
 from workbench.runs import requests
 from workbench.runs.requests import Request
 
@@ -71,7 +72,7 @@ class Call:
         text = self.query.get(name)
         if text is None:
             return default
-        if not (text.isascii() and text.isdigit() and int(text) <= most):
+        if not (text.isascii() and text.isdigit() and len(text) <= len(str(most)) and int(text) <= most):
             raise Refused(400, f"{name} must be a whole number from 0 to {most}, not {text!r}.")
         return int(text)
 
@@ -142,10 +143,11 @@ def metrics(call: Call) -> Response:
     found = call.store.run(call.path["id"])
     points = call.store.dir.connection.execute(
         "SELECT name, step, value, time FROM metrics WHERE run = :run AND (:name IS NULL OR name = :name)"
-        " AND step > :after ORDER BY name, step LIMIT :most",
+        " AND name NOT GLOB :landed || '*' AND step > :after ORDER BY name, step LIMIT :most",
         {
             "run": found.id,
             "name": call.query.get("name"),
+            "landed": LANDED,
             "after": call.number("after", -1, most=2**53),
             "most": MAX_POINTS + 1,
         },
@@ -183,6 +185,8 @@ def submit(call: Call) -> Response:
         raise Refused(422, str(error)) from error
     request = _request(call, "submit")
     repeated = request is not None and requests.find(call.store.dir, request) is not None
+    if not repeated and not name.startswith("model:"):
+        call.store.check(name, data, **fields)
     made = call.store.queue.submit(name, data, owner=_owner(call), request=request, **fields)
     headers = {"Location": f"/api/runs/{made.id}"} | ({"Idempotent-Replayed": "true"} if repeated else {})
     return answers.json_response(answers.run(made, whole=True), 200 if repeated else 201, headers)
@@ -197,6 +201,9 @@ def cancel(call: Call) -> Response:
     return answers.json_response(answers.run(found.refresh()), 202)
 
 
+_MOST = 2**53  # what every reader of JSON takes for the same whole number
+
+
 def _checked(body: Any) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise Refused(400, 'The body must be a JSON object such as {"estimator": "…", "dataset": "…"}.')
@@ -209,6 +216,8 @@ def _checked(body: Any) -> dict[str, Any]:
         if not isinstance(value, _FIELDS[name]) or isinstance(value, bool):
             kind = {str: "a text", dict: "an object", int: "a whole number"}[_FIELDS[name][0]]
             raise Refused(422, f"{name!r} must be {kind}.")
+        if isinstance(value, int) and abs(value) > _MOST:
+            raise Refused(422, f"{name!r} must lie between -{_MOST} and {_MOST}.")
     return dict(body)
 
 
@@ -245,7 +254,7 @@ def models(call: Call) -> Response:
 
 def model(call: Call) -> Response:
     call.only()
-    split_ref(call.path["ref"])
+    check_name(call.path["ref"].partition("@")[0])
     try:
         return answers.json_response(answers.model(call.store.models.get(call.path["ref"])))
     except UsageError as error:

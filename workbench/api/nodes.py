@@ -10,9 +10,9 @@ import hashlib
 import secrets
 import shutil
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
@@ -40,8 +40,10 @@ _SHA = "X-Checksum-Sha256"
 Endpoint = Callable[[StoreDir, Path, Request], Awaitable[Response]]
 
 
-def application(store: Store, access: Access, failed: Callable[[Exception], Response]) -> Starlette:
-    """The routes, each below ``/{run}``."""
+def application(
+    store: Store, access: Access, failed: Callable[[Exception], Response], handlers: Mapping[Any, Any]
+) -> Starlette:
+    """The routes, each below ``/{run}``; `handlers` answer what Starlette refuses by itself."""
 
     def route(path: str, endpoint: Endpoint, method: str) -> Route:
         async def answer(request: Request) -> Response:
@@ -60,7 +62,8 @@ def application(store: Store, access: Access, failed: Callable[[Exception], Resp
             route("/{run}/dataset", send_dataset, "GET"),
             route("/{run}/append/{name}", take_piece, "POST"),
             route("/{run}/files/{name}", take_file, "PUT"),
-        ]
+        ],
+        exception_handlers=handlers,
     )
 
 
@@ -154,6 +157,6 @@ def _named(request: Request, names: tuple[str, ...]) -> str:
 
 def _offset(request: Request) -> int:
     text = request.query_params.get("offset", "")
-    if not (text.isascii() and text.isdigit()):
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
         raise Refused(400, "offset must be a whole number from 0.")
     return int(text)

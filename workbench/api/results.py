@@ -27,6 +27,7 @@ FORMATS = {
 
 
 def artifacts(call: Call) -> Response:
+    """The files that a run left."""
     call.only()
     found = call.store.run(call.path["id"])
     listed = [{"path": name, "bytes": path.stat().st_size} for name, path in found.artifacts.items()]
@@ -34,6 +35,7 @@ def artifacts(call: Call) -> Response:
 
 
 def artifact(call: Call) -> Response:
+    """One of them, to be saved."""
     call.only()
     found = call.store.run(call.path["id"])
     name = call.path["path"]
@@ -48,6 +50,7 @@ def artifact(call: Call) -> Response:
 
 
 def report(call: Call) -> Response:
+    """The headline, the scores and what tables there are."""
     call.only()
     found = call.store.run(call.path["id"])
     said = found.report()
@@ -60,6 +63,7 @@ def report(call: Call) -> Response:
 
 
 def table(call: Call) -> Response:
+    """A table of the report, as JSON, CSV or Parquet."""
     call.only("format", "limit", "offset")
     found = call.store.run(call.path["id"])
     name, form = call.path["name"], call.query.get("format", "json")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import sqlite3
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ from workbench.errors import (
     RunNotFound,
     StoreError,
     WorkbenchError,
+    of_system,
 )
 
 if TYPE_CHECKING:
@@ -77,7 +79,7 @@ def routes(store: Store, access: Access) -> list[BaseRoute]:
     )
     return [
         Route("/api", _Guarded(root, access)),
-        Mount("/api/nodes", nodes.application(store, access, _failed)),
+        Mount("/api/nodes", nodes.application(store, access, _failed, {HTTPException: _not_answered})),
         Mount("/api", _Guarded(inner, access)),
         Route("/metrics", _Guarded(figures, access)),
     ]
@@ -140,7 +142,9 @@ async def _body(request: Request) -> Any:
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise Refused(415, "The body must be sent as Content-Type: application/json.")
     try:
-        return json.loads(received, parse_constant=_no_constant)
+        body = json.loads(received, parse_constant=_no_constant, parse_float=_finite)
+        json.dumps(body, ensure_ascii=False).encode()  # half a pair of surrogates is no text
+        return body
     except (ValueError, RecursionError) as error:
         raise Refused(400, f"The body is not JSON: {error}.") from error
 
@@ -149,12 +153,20 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON number")
 
 
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is larger than any number")
+    return number
+
+
 def _failed(error: Exception) -> Response:
     """The answer to what could not be done."""
     if isinstance(error, Refused):
         return answers.failure(error.status, str(error))
-    if isinstance(error, WorkbenchError):
-        return answers.failure(_status(error), str(error))
+    known = error if isinstance(error, WorkbenchError) else of_system(error)
+    if known is not None:
+        return answers.failure(_status(known), str(known))
     if isinstance(error, sqlite3.Error):
         return answers.failure(503, f"The store does not answer: {error}.")
     _log.error("A request failed.", exc_info=error)
@@ -173,7 +185,7 @@ async def _not_answered(request: Request, error: Exception) -> Response:
     """What Starlette refuses by itself: unknown paths and methods."""
     status = error.status_code if isinstance(error, HTTPException) else 500
     headers = error.headers if isinstance(error, HTTPException) else None
-    path = request.url.path
+    path = request.scope["path"]  # not request.url, which wants a query in UTF-8
     sentence = {
         404: f"There is no {path!r}: the routes are in docs/api.md.",
         405: f"{path!r} does not take {request.method}.",
