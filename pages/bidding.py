@@ -3,8 +3,7 @@
 import streamlit as st
 
 from workbench import notebook, registry
-from workbench.bidding.recipe import is_log
-from workbench.bidding.replay_recipe import is_replay
+from workbench.bidding.tables import is_log, is_replay
 from workbench.gui import access, bidding, bidding_replay, choices, forms, navigation
 from workbench.gui.context import store
 from workbench.gui.failures import guard

@@ -29,8 +29,8 @@ ref = choices.pick("Data set", refs, key="data")
 if ref is None:
     st.stop()
 dataset = store().dataset(ref)
+st.caption(md(datasets.describe(dataset)))
 with st.container(horizontal=True, vertical_alignment="center"):
-    st.caption(md(datasets.describe(dataset)), width="content")
     for page, label in datasets.next_pages(dataset):
         navigation.link(page, label, data=ref)
 

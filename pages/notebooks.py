@@ -49,6 +49,6 @@ if document is not None:
 st.subheader("Earlier runs")
 earlier = [run for run in store().runs(limit=500) if run.recipe == "notebook"]
 if earlier:
-    st.dataframe(runs.frame(earlier), column_config=runs.COLUMNS, hide_index=True, width="stretch")
+    st.dataframe(runs.frame(earlier), column_config=runs.COLUMNS, hide_index=True)
 else:
     st.caption("No notebook has been run yet.")

@@ -10,6 +10,7 @@ from workbench.gui.text import duration, md
 id_ = st.query_params.get("run")
 if not id_:
     st.title("Run")
+    st.caption("Watch a run while it goes on, and read its result when it is done.")
     st.info("This page shows one run: choose it in the list.")
     navigation.link("runs", "All runs")
     st.stop()
@@ -52,22 +53,24 @@ if not run.is_finished:
 if run.state == "done":
     report = run.report()
     st.markdown(f"**{md(report.headline)}**")
-    result.downloads(run, report)
-    if run.dataset and not run.is_recorded:
-        with st.popover("Keep the model"), st.form("keep", border=False):
-            name = st.text_input(
-                "Name (a name in use gets a new version)", value=run.dataset.partition("@")[0]
-            )
-            if st.form_submit_button("Keep", type="primary"):
-                keep(name.strip())
-    if run.recipe == "apply":
-        with st.popover("Keep as a data set"), st.form("keep-data", border=False):
-            to = st.text_input("Name", value=f"{run.dataset.partition('@')[0]} predicted")
-            if st.form_submit_button("Keep", type="primary"):
-                with guard():
-                    models.keep(run.id, to.strip())
-    if run.dataset and not run.is_recorded and any(each.name == "again" for each in store().pipelines.list()):
-        navigation.link("pipelines", "Put it on a schedule", pipeline="again", **{"again.run": run.id})
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if run.dataset and not run.is_recorded:
+            with st.popover("Keep the model", type="primary"), st.form("keep", border=False):
+                name = st.text_input(
+                    "Name (a name in use gets a new version)", value=run.dataset.partition("@")[0]
+                )
+                if st.form_submit_button("Keep", type="primary"):
+                    keep(name.strip())
+        if run.recipe == "apply":
+            with st.popover("Keep as a data set"), st.form("keep-data", border=False):
+                to = st.text_input("Name", value=f"{run.dataset.partition('@')[0]} predicted")
+                if st.form_submit_button("Keep", type="primary"):
+                    with guard():
+                        models.keep(run.id, to.strip())
+        result.downloads(run, report)
+        kept = {each.name for each in store().pipelines.list()}
+        if run.dataset and not run.is_recorded and "again" in kept:
+            navigation.link("pipelines", "Put it on a schedule", pipeline="again", **{"again.run": run.id})
     result.body(run, report)
     result.reproduce(run)
 else:

@@ -51,6 +51,7 @@ chosen = st.dataframe(
     column_config=runs.COLUMNS,
     hide_index=True,
     width="stretch",
+    height=runs.height(len(found)),
     on_select="rerun",
     selection_mode="multi-row",
     key=f"runs-{hash(tuple(run.id for run in found))}",

@@ -43,6 +43,8 @@ if "label" not in dataset.roles:
 
 with st.form("start", border=False):
     st.subheader("Method")
+    if hint := selection.budget_hint(cls):
+        st.caption(hint)
     params, host_params, encoder_params = {}, {}, {}
     with guard():
         params = forms.parameters(cls, prefix=cls.__name__, skip=("estimator",))

@@ -28,8 +28,10 @@ if ref is None or name is None:
     st.stop()
 dataset, cls = store().dataset(ref), registry.estimator(name)
 # Who comes by a link to an estimator wants to set it up.
-mode = choices.pick("How", series_tasks.modes(cls), key="mode", usual="Manual" if named else None)
-with st.container(horizontal=True, vertical_alignment="center"):
+left, right = st.columns([1, 2], vertical_alignment="bottom")
+usual = "Manual" if named else None
+mode = choices.pick("How", series_tasks.modes(cls), key="mode", usual=usual, place=left)
+with right.container(horizontal=True, vertical_alignment="center"):
     st.caption(choices.summary(dataset), width="content")
     navigation.link("datasets", "Look at it", data=ref)
 stored, sound = dataset, False

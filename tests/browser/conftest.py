@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import subprocess
@@ -13,9 +14,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
+import workbench as wb
 from tests.servers import free_port
 
 playwright_api = pytest.importorskip("playwright.sync_api")
@@ -32,6 +35,9 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+AEON = Path(importlib.util.find_spec("aeon").submodule_search_locations[0]) / "datasets" / "data"
+#: What the page that prepares is photographed with.
+RECIPE = '[{"step": "windows", "length": 50}]'
 SLOW = 60_000  # milliseconds that a step may take on a busy machine
 SCREENSHOTS = Path(__file__).resolve().parents[2] / "docs" / "screenshots"
 
@@ -202,3 +208,44 @@ def upload(page: playwright_api.Page, *paths: Path) -> None:
     expect(page.get_by_text("several make one data set")).to_be_visible(timeout=SLOW)
     page.locator("input[type=file]").first.set_input_files(paths)
     expect(page.get_by_text(paths[0].name).first).to_be_visible(timeout=SLOW)
+
+
+def views(server: Server) -> dict[str, str]:
+    """Every page, with something to see on it, by the name of its picture."""
+    store = wb.open(server.store)
+    done = _worth_showing(store)
+    if not store.models.list():
+        done.save_model("gun-point")
+    return {
+        "home": "/",
+        "datasets": "/datasets",
+        "datasets-series": "/datasets?view=Series",
+        "datasets-profile": "/datasets?view=Profile",
+        "datasets-roles": "/datasets?view=Roles",
+        "datasets-changes": "/datasets?view=Changes",
+        "datasets-lineage": "/datasets?view=Lineage",
+        "sql": "/sql?sql=SELECT+*+FROM+BasicMotions+LIMIT+5",
+        "prepare": f"/prepare?data={quote(done.dataset)}&recipe={quote(RECIPE)}",
+        "labels": f"/labels?data={quote(done.dataset)}",
+        "storage": "/storage",
+        "time-series": "/time-series",
+        "runs": "/runs",
+        "run": f"/run?run={done.id}",
+        "compare": f"/compare?runs={','.join(run.id for run in store.runs(state='done', limit=3))}",
+        "models": "/models",
+        "pipelines": "/pipelines?pipeline=nightly",
+        "notebooks": "/notebooks?notebook=bidding_market",
+    }
+
+
+def _worth_showing(store):
+    """A run long enough to learn something, on six-channel series that all pages can draw."""
+    if "BasicMotions" not in store.datasets:
+        files = [AEON / "BasicMotions" / f"BasicMotions_{part}.ts" for part in ("TRAIN", "TEST")]
+        store.datasets.import_files(files, "BasicMotions")
+    kind = ("timeseries.CSL", "BasicMotions@1")
+    found = [run for run in store.runs(state="done") if (run.estimator_name, run.dataset) == kind]
+    if not found:
+        found = [store.submit("timeseries.CSL", "BasicMotions", params={"n_epochs": 30}).wait(timeout=900)]
+    assert found[0].state == "done", found[0].error
+    return found[0]

@@ -6,25 +6,19 @@ result, export, cancel.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
-from pathlib import Path
-from urllib.parse import quote
 
 import nbformat
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from conftest import SLOW, Server, drawn, expect, go, photograph, run_id, upload
+from conftest import AEON, SLOW, Server, drawn, expect, go, photograph, run_id, upload, views
 from nbclient import NotebookClient
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 import workbench as wb
 
-AEON = Path(importlib.util.find_spec("aeon").submodule_search_locations[0]) / "datasets" / "data"
 WIDTHS = (1280, 390)
-#: What the page that prepares is photographed with.
-RECIPE = '[{"step": "windows", "length": 50}]'
 
 pytestmark = pytest.mark.browser
 
@@ -169,7 +163,7 @@ def test_a_kept_model_is_applied_to_another_data_set(page, server: Server):
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_every_page_fits_and_is_photographed(page, server: Server, width: int):
-    for name, path in _views(server).items():
+    for name, path in views(server).items():
         photograph(page, path, name, width)
 
 
@@ -178,7 +172,7 @@ def test_every_page_can_be_read(page, server: Server, scheme: str):
     """WCAG 2 A and AA as axe checks them: labels, names, roles, contrast of 4.5:1."""
     page.emulate_media(color_scheme=scheme)
     found = []
-    for name, path in _views(server).items():
+    for name, path in views(server).items():
         go(page, path)
         drawn(page)
         answer = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa"]}).response
@@ -189,44 +183,3 @@ def test_every_page_can_be_read(page, server: Server, scheme: str):
             for node in fault["nodes"]
         ]
     assert not found, "\n".join(found)
-
-
-def _views(server: Server) -> dict[str, str]:
-    """Every page, with something to see on it, by the name of its picture."""
-    store = wb.open(server.store)
-    done = _worth_showing(store)
-    if not store.models.list():
-        done.save_model("gun-point")
-    return {
-        "home": "/",
-        "datasets": "/datasets",
-        "datasets-series": "/datasets?view=Series",
-        "datasets-profile": "/datasets?view=Profile",
-        "datasets-roles": "/datasets?view=Roles",
-        "datasets-changes": "/datasets?view=Changes",
-        "datasets-lineage": "/datasets?view=Lineage",
-        "sql": "/sql?sql=SELECT+*+FROM+BasicMotions+LIMIT+5",
-        "prepare": f"/prepare?data={quote(done.dataset)}&recipe={quote(RECIPE)}",
-        "labels": f"/labels?data={quote(done.dataset)}",
-        "storage": "/storage",
-        "time-series": "/time-series",
-        "runs": "/runs",
-        "run": f"/run?run={done.id}",
-        "compare": f"/compare?runs={','.join(run.id for run in store.runs(state='done', limit=3))}",
-        "models": "/models",
-        "pipelines": "/pipelines?pipeline=nightly",
-        "notebooks": "/notebooks?notebook=bidding_market",
-    }
-
-
-def _worth_showing(store):
-    """A run long enough to learn something, on six-channel series that all pages can draw."""
-    if "BasicMotions" not in store.datasets:
-        files = [AEON / "BasicMotions" / f"BasicMotions_{part}.ts" for part in ("TRAIN", "TEST")]
-        store.datasets.import_files(files, "BasicMotions")
-    kind = ("timeseries.CSL", "BasicMotions@1")
-    found = [run for run in store.runs(state="done") if (run.estimator_name, run.dataset) == kind]
-    if not found:
-        found = [store.submit("timeseries.CSL", "BasicMotions", params={"n_epochs": 30}).wait(timeout=900)]
-    assert found[0].state == "done", found[0].error
-    return found[0]

@@ -89,7 +89,7 @@ def test_names_and_single_columns_are_edited(monkeypatch):
 
 def test_a_table_without_features_says_what_to_do(store, open_page):
     frame = pd.DataFrame({"blood": np.arange(40.0), "class": ["x", "y"] * 20})
-    store.datasets.publish_frame(frame, "Bare", roles={"label": "class"})
+    store.datasets.publish_frame(frame, "Bare", roles={"label": "class", "field": []})
     app = open_page("modality", data="Bare@1")
     assert "'modality:<name>'" in app.info[0].value
     assert not app.button

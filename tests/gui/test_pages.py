@@ -1,9 +1,12 @@
 """What the pages say and do, without a browser."""
 
+import re
+
 import pytest
 
 from workbench.errors import UsageError
-from workbench.gui import datasets, imports
+from workbench.gui import datasets, imports, navigation
+from workbench.gui.config import PAGES
 
 
 @pytest.mark.parametrize(
@@ -28,6 +31,26 @@ from workbench.gui import datasets, imports
 def test_an_empty_store_says_what_to_do(store, open_page, page, says):
     app = open_page(page)
     assert any(says in info.value for info in app.info)
+
+
+@pytest.mark.parametrize("page", sorted(path.stem for path in PAGES.glob("*.py")))
+def test_every_page_of_an_empty_store_has_a_title_a_purpose_and_says_what_to_do(store, open_page, page):
+    app = open_page(page)
+    assert len(app.title) == 1
+    assert app.caption
+    assert app.caption[0].value.endswith(".")
+    assert len(app.info) or page in ("pipelines", "notebooks"), "no empty state"
+
+
+def test_each_section_of_the_menu_is_written_above_its_first_page():
+    names = [title for name, (title, _) in navigation._TITLES.items() if name not in navigation._HIDDEN]
+    written = re.findall(r'nth-child\((\d+)\)::before { content: "(\w+)"', navigation.section_style())
+    assert [(names[int(place) - 1], section) for place, section in written] == [
+        ("Datasets", "Data"),
+        ("Time series", "Methods"),
+        ("Runs", "Results"),
+        ("Pipelines", "Automation"),
+    ]
 
 
 def test_home_lists_what_is_there(filled, open_page):

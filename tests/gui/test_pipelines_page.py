@@ -21,7 +21,7 @@ def figures(app):
 
 def test_the_shipped_pipelines_are_listed_and_the_form_has_their_parameters(filled, open_page):
     app = open_page("pipelines", pipeline="nightly")
-    assert app.dataframe[0].value["Pipeline"].tolist() == [
+    assert app.dataframe[0].value["name"].tolist() == [
         "again", "answer", "bidding_sweep", "modality_report", "nightly", "pretrain_tune", "remedy_race",
         "select_retrain", "smart_search", "units",
     ]  # fmt: skip

@@ -5,10 +5,11 @@ import json
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 
 import pytest
 
-from workbench.gui import result
+from workbench.gui import result, runs
 from workbench.gui.config import PAGES
 
 VIEWS = ("Preview", "Series", "Profile", "Roles", "Versions")
@@ -29,6 +30,11 @@ def test_every_score_stands_beside_the_untrained_control(app, finished):
     control = finished.scores["untrained_test_accuracy"]
     assert any(caption.value.startswith(f"untrained {control:.3f}") for caption in app.caption)
     assert not any("untrained" in label.lower() for label in cards)
+
+
+def test_an_accuracy_that_is_no_number_leaves_the_list_of_runs(finished):
+    odd = replace(finished, scores=finished.scores | {"test_accuracy": None})
+    assert runs.frame([odd])["result"].tolist() == [finished.headline]
 
 
 def test_the_map_holds_every_series(app, finished):

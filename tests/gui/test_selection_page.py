@@ -39,3 +39,14 @@ def test_a_table_without_a_label_says_what_to_do(store, open_page):
     store.datasets.publish_frame(pd.DataFrame({"a": [1, 2]}), "Bare", roles={"field": ["a"]})
     app = open_page("selection", data="Bare@1")
     assert any("role 'label'" in info.value for info in app.info)
+
+
+def test_what_decides_how_much_is_dropped_is_said(table, open_page):
+    def hint(method):
+        app = open_page("selection", data="Shop@1", estimator=method)
+        return next(caption.value for caption in app.caption if "decides" in caption.value)
+
+    assert hint("selection.LPFSPlusPlus").startswith("Either the penalty (λ) decides")
+    assert "milliseconds a request (max_latency_ms)" in hint("selection.LPFSPlusPlus")
+    assert "own rule" in hint("selection.SharkSelector")
+    assert "max_latency_ms" not in hint("selection.SharkSelector")

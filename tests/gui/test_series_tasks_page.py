@@ -11,6 +11,7 @@ from workbench.arrays import Split
 from workbench.errors import DatasetError
 from workbench.gui import choices
 from workbench.models import persistence
+from workbench.report import LANDED
 from workbench.runs.spec import build_estimator
 from workbench.timeseries import CSL
 from workbench.timeseries.tasks import refuse
@@ -64,18 +65,21 @@ def test_the_flow_is_drawn_while_it_is_built(filled, open_page):
 
 def test_a_saved_encoder_is_reused_on_other_data(filled, open_page, tmp_path):
     series = filled.dataset("Italy@1").to_series()
-    for name, d in (("one variable", 1), ("three variables", 3)):
-        X = series.X[:10].repeat(d, axis=2)
+    for name, d, times in (("one variable", 1, 1), ("three variables", 3, 1), ("long", 1, 3)):
+        X = np.tile(series.X[:10].repeat(d, axis=2), (1, times, 1))
         encoder = CSL(n_epochs=0, n_scales=2, n_shapelets=3, random_state=0).fit(X)
         persistence.save(encoder, tmp_path / name)
         filled.models.add(tmp_path / name, name, dataset="x@1")
     address = {"data": "Italy@1", "estimator": "timeseries.UniTSClassifier"}
     app = open_page("time_series", **address)
     field = app.multiselect(key="UniTSClassifier.saved")
-    assert set(field.options) == {"one variable@1", "three variables@1"}
+    assert set(field.options) == {"one variable@1", "three variables@1", "long@1"}
     field.set_value(["three variables@1"])
     _press(app, "Start")
     assert "was fitted on 3 variables" in app.error[0].value
+    app.multiselect(key="UniTSClassifier.saved").set_value(["long@1"])
+    _press(app, "Start")
+    assert "looks for shapes of 57 steps" in app.error[0].value
     assert filled.runs() == []
     app.multiselect(key="UniTSClassifier.saved").set_value(["one variable@1"])
     _press(app, "Start")
@@ -193,6 +197,31 @@ def test_the_leaderboard_fills_as_trials_land(filled, open_page):
     assert search.winner(found).id == trials[0].id
     assert search.remaining(found, 4, 2) == 90  # three to come at a minute each, two at once
     assert search.tested(filled, main.id) is None
+
+
+def test_peers_stand_on_the_leaderboard_before_the_last_has_ended(filled):
+    run = filled.submit(
+        "timeseries.UniTSClassifier",
+        "Italy@1",
+        recipe=search.BASELINES,
+        split=Split(inner=True),
+        name="peers",
+    )
+    landed = {"Nearest": 0.5, "MiniRocket": 0.75}
+    with filled.dir.write() as connection:
+        connection.execute("UPDATE runs SET state = 'running', started = created WHERE id = ?", (run.id,))
+        connection.executemany(
+            "INSERT INTO metrics (run, name, step, value, time) VALUES (?, ?, 0, ?, 0)",
+            [(run.id, f"{LANDED}{name}/test_accuracy", value) for name, value in landed.items()]
+            + [(run.id, f"{LANDED}{name}/seconds", 2.0) for name in landed]
+            + [(run.id, f"{LANDED}untrained/test_accuracy", 0.9)],
+        )
+    run = run.refresh()
+    board = search.leaderboard([run])
+    assert board["trial"].tolist() == ["MiniRocket", "Nearest", "peers"]
+    assert board["state"].tolist() == ["done", "done", "running"]
+    assert board["score"].tolist()[:2] == [0.75, 0.5]
+    assert run.metrics().empty  # they are no curves
 
 
 INDEX = pd.DataFrame({"id": range(10), "label": ["a", "b"] * 5, "length": 50})

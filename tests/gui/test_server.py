@@ -1,6 +1,7 @@
 """The server as a process: health, safe settings, and what it refuses."""
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -85,3 +86,61 @@ def test_it_answers_from_any_folder_and_says_when_the_store_does_not(tmp_path):
             assert text.startswith("The store does not answer")
         finally:
             process.terminate()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """The port of a server that is up."""
+    folder, port = tmp_path_factory.mktemp("served"), free_port()
+    command = [sys.executable, "-m", "workbench", "web", "--store", folder / "store", "--port", str(port)]
+    environment = {**os.environ, "PYTHONPATH": str(config.ROOT)}
+    with subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout.readline().startswith("Workbench is up")
+            yield port
+        finally:
+            process.terminate()
+
+
+def _handshake(port, **headers):
+    """The first line of the answer to a request for the pages' WebSocket."""
+    sent = {
+        "Host": f"127.0.0.1:{port}",
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+        **headers,
+    }
+    lines = ["GET /_stcore/stream HTTP/1.1", *(f"{name}: {value}" for name, value in sent.items()), "", ""]
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall("\r\n".join(lines).encode())
+        return connection.recv(4096).split(b"\r\n")[0].decode()
+
+
+def test_the_pages_socket_opens_for_themselves_only(server):
+    assert "101" in _handshake(server, Origin=f"http://127.0.0.1:{server}")
+    for foreign in (
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Host": "evil.example", "Origin": "http://evil.example"},
+        {"Host": f"evil.example:{server}"},
+    ):
+        assert "403" in _handshake(server, **foreign), foreign
+
+
+def test_files_are_taken_from_the_pages_themselves_only(server):
+    address = f"http://127.0.0.1:{server}/_stcore/upload_file/session/file"
+    body = b'--x\r\nContent-Disposition: form-data; name="a"; filename="../a.csv"\r\n\r\n1\r\n--x--\r\n'
+    headers = {"Content-Type": "multipart/form-data; boundary=x", "Cookie": "_streamlit_xsrf=a"}
+    request = urllib.request.Request(address, body, headers, method="PUT")
+    assert _get(request)[0] == 403
+
+
+def test_nothing_of_the_program_or_the_machine_is_served(server):
+    for path in ("/../pyproject.toml", "/static/../../../pyproject.toml", "/%2e%2e/%2e%2e/etc/passwd",
+                 "/component/x/../../../../etc/passwd", "/media/../../etc/passwd"):  # fmt: skip
+        status, text = _get(f"http://127.0.0.1:{server}{path}")
+        assert status >= 400 or "<title>" in text, path
+        assert "root:" not in text
+        assert "[project]" not in text

@@ -34,3 +34,11 @@ def test_markdown_in_foreign_words_is_escaped():
         assert f"\\{mark}" in escaped
         assert escaped.count(mark) == escaped.count(f"\\{mark}")
     assert "\n" not in text.md("# a\n# b")
+
+
+def test_a_text_that_reads_as_a_number_is_one_and_a_change_of_nothing_has_no_sign():
+    assert [text.as_number(word) for word in ("3", "0.5", "1e3", "3 m", "")] == [3, 0.5, 1000.0, "3 m", ""]
+    assert isinstance(text.as_number("3"), int)
+    assert [text.change(x) for x in (0.0294, -0.0004, 0.0004, -0.0006)] == [
+        "+0.029", "±0.000", "±0.000", "-0.001",
+    ]  # fmt: skip

@@ -51,3 +51,12 @@ def test_a_figure_is_json_without_a_foreign_address():
 
 def test_markup_in_a_name_is_text():
     assert template.plain("<a href='x'>&amp;") == "&lt;a href='x'>&amp;amp;"
+
+
+def test_few_epochs_are_counted_in_whole_ones_and_many_are_not_named_one_by_one():
+    few, many = template.figure(x="Epoch", y="Loss"), template.figure(x="Epoch", y="Loss")
+    few.add_scatter(x=[1, 2, 3], y=[3, 2, 1])
+    many.add_scatter(x=list(range(1, 200)), y=list(range(1, 200)))
+    assert template.whole_steps(few).layout.xaxis.dtick == 1
+    assert template.whole_steps(many).layout.xaxis.dtick is None
+    assert template.whole_steps(template.figure(x="Epoch", y="Loss")).data == ()

@@ -31,6 +31,6 @@ def require() -> None:
 
 
 def owner() -> str:
-    """Name under which the reader's runs are recorded; empty on a machine of one's own."""
+    """Who the reader is, if that is known; the runs of all others are those of the server's user."""
     user = st.user.to_dict()
     return str(user.get("email") or user.get("name") or "")

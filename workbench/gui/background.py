@@ -31,6 +31,7 @@ class Task(Generic[T]):
 
     @property
     def done(self) -> bool:
+        """Whether it has ended."""
         return self._done.is_set()
 
     @property
@@ -44,6 +45,7 @@ class Task(Generic[T]):
         return (self._ended if self._ended is not None else time.monotonic()) - self._started
 
     def stop(self) -> None:
+        """Ask it to end."""
         self._stop.set()
 
     def wait(self, seconds: float) -> bool:

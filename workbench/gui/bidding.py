@@ -15,7 +15,7 @@ from workbench.gui import result
 from workbench.gui.context import store
 from workbench.gui.failures import guard
 from workbench.gui.panels import plot, table
-from workbench.gui.text import score
+from workbench.gui.text import count, score
 from workbench.plots import bidding as plots
 from workbench.report import Report
 
@@ -53,7 +53,10 @@ def view(run: Run, report: Report) -> None:
     plot(drawn["winners"], "winners", data=tables["winners"])
     st.subheader("Learned multipliers")
     st.caption("What each merchant's own bids are multiplied by when the day begins, a column a bidder.")
-    table(tables["multipliers"].round(4), "multipliers-by-merchant")
+    multipliers = tables["multipliers"]
+    three = st.column_config.NumberColumn(format="%.3f")
+    numbers = multipliers.select_dtypes("number").columns
+    table(multipliers, "multipliers-by-merchant", column_config=dict.fromkeys(numbers, three))
     if "actions" in drawn:
         st.subheader("What the agents do over the hours")
         st.caption(
@@ -159,4 +162,4 @@ def what_if(ref: str) -> None:
             delta_color="off" if same else "normal",
             delta_arrow="off" if same else "auto",
         )
-    st.caption(f"{market.log.n_requests:,} auctions, run twice. Changes are against factor 1.")
+    st.caption(f"{count(market.log.n_requests)} auctions, run twice. Changes are against factor 1.")

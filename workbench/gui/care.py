@@ -204,7 +204,7 @@ def size_frame(found: pd.DataFrame, now: float) -> pd.DataFrame:
         {
             "version": found["ref"],
             "size": [bytes_(n) for n in found["n_bytes"]],
-            "share": found["n_bytes"] / max(float(found["n_bytes"].sum()), 1.0),
+            "share": 100 * found["n_bytes"] / max(float(found["n_bytes"].sum()), 1.0),
             "rows": found["n_rows"],
             "runs": found["n_runs"],
             "latest": found["latest"],
@@ -221,17 +221,17 @@ def sizes() -> None:
     chosen = _selectable(
         size_frame(found, time.time()),
         f"sizes-{hash(tuple(found['ref']))}",
-        share=st.column_config.ProgressColumn("share", min_value=0, max_value=1, format="percent"),
+        share=st.column_config.ProgressColumn("share", min_value=0, max_value=100, format="%.0f %%"),
     )
     deleting([found["ref"].iloc[row] for row in chosen])
 
 
 def retention() -> None:
     """Old versions that a rule would delete; shown before anything goes."""
-    left, middle, right = st.columns(3)
-    keep = left.number_input("Keep the newest versions of each data set", 1, 1000, 3, 1, key="keep")
+    left, middle, right = st.columns(3, vertical_alignment="bottom")
+    keep = left.number_input("Newest versions that stay in any case", 1, 1000, 3, 1, key="keep")
     days = middle.number_input(
-        "Only what is older than so many days", 0.0, value=30.0, step=1.0, key="days", format="%g"
+        "Goes when older than so many days", 0.0, value=30.0, step=1.0, key="days", format="%g"
     )
     names = ["all data sets", *(dataset.name for dataset in store().datasets.list())]
     of = right.selectbox("Of", names, key="retain.of")

@@ -47,7 +47,8 @@ _OTHER_FAMILIES = ("ctr.", "selection.", "bidding.", "modality.", "fusion.")
 
 MODEL_COLUMNS: dict[str, Any] = {
     "model": st.column_config.TextColumn("Model"),
-    "headline": st.column_config.TextColumn("Result", width="large"),
+    "aliases": st.column_config.TextColumn("Called", width="small"),
+    "headline": st.column_config.TextColumn("Result", width=270),
     "estimator": st.column_config.TextColumn("Estimator"),
     "dataset": st.column_config.TextColumn("Fitted on"),
     "size": st.column_config.TextColumn("Size", width="small"),
@@ -208,6 +209,7 @@ def model_frame(models: Sequence[Model]) -> pd.DataFrame:
         [
             {
                 "model": model.ref,
+                "aliases": ", ".join(model.aliases),
                 "headline": model.card.get("headline", ""),
                 "estimator": model.estimator.rpartition(":")[2],
                 "dataset": model.dataset,

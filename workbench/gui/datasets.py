@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import streamlit as st
 
+from workbench.bidding.tables import is_log, is_replay
 from workbench.datasets.roles import MANY, SINGLE
 from workbench.gui import exports
 from workbench.gui.choices import summary
@@ -28,6 +29,7 @@ __all__ = [
     "preview",
     "profile",
     "roles",
+    "runs_of",
     "series",
 ]
 
@@ -44,12 +46,24 @@ def describe(dataset: Dataset) -> str:
 
 def next_pages(dataset: Dataset) -> list[tuple[str, str]]:
     """Where one goes from a data set: pages with what the link says."""
+    return [*runs_of(dataset), ("prepare", "Prepare"), ("labels", "Label")]
+
+
+def runs_of(dataset: Dataset) -> list[tuple[str, str]]:
+    """The pages on which a run with the data set is started, the one that its roles speak for first."""
     if dataset.is_series:
-        run = [("time_series", "Use it in a run")]
-    else:
-        labelled = "label" in dataset.roles or "labels" in dataset.roles
-        run = [("modality", "Use it in a run")] if labelled else []
-    return [*run, ("prepare", "Prepare"), ("labels", "Label")]
+        return [("time_series", "Use it in a run")]
+    columns = [column.name for column in dataset.columns]
+    if is_log(columns) or is_replay(columns):
+        return [("bidding", "Let bidders compete")]
+    found = []
+    if {"label", "field"} <= set(dataset.roles):
+        found.append(("selection", "Select its fields"))
+    if {"label", "labels"} & set(dataset.roles):
+        found.append(("modality", "Analyse its modalities"))
+    if any(role.startswith("modality:") for role in dataset.roles):
+        found.reverse()
+    return found
 
 
 # --- views of one data set ----------------------------------------------------------------------
@@ -65,11 +79,8 @@ def preview(dataset: Dataset) -> None:
         "data",
         dataset.ref,
         {
-            f"Whole data set as {suffix.upper()}": (
-                f"{dataset.name}-{dataset.version}.{suffix}",
-                dataset.export,
-            )
-            for suffix in ("parquet", "csv")
+            f"Whole data set as {kind}": (f"{dataset.name}-{dataset.version}.{kind.lower()}", dataset.export)
+            for kind in ("CSV", "Parquet")
         },
     )
     python(f"import workbench as wb\n\nwb.dataset({dataset.ref!r}).head({PREVIEW_ROWS})")

@@ -4,18 +4,23 @@ from pathlib import Path
 
 import streamlit as st
 
-from workbench.gui import access, failures, navigation
+from workbench.gui import access, context, failures, navigation
+
+ICON = str(Path(__file__).with_name("icon.svg"))
 
 # Without an icon of our own the browser would fetch the page's icon from a font server.
 st.set_page_config(
     page_title="Workbench",
-    page_icon=str(Path(__file__).with_name("icon.svg")),
+    page_icon=ICON,
     layout="wide",
     initial_sidebar_state=220,
 )
-st.html(Path(__file__).with_name("looks.css"))
+looks = Path(__file__).with_name("looks.css").read_text()
+st.html(f"<style>{looks}\n{navigation.section_style()}</style>")
 with failures.guard():
     access.require()
+    context.say_if_read_only()
     navigation.take_up()
-    page = st.navigation(navigation.menu())
+    st.logo(ICON, size="large")
+    page = st.navigation(navigation.menu(), expanded=True)
     page.run()

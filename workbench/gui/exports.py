@@ -57,7 +57,8 @@ def offer(key: str, of: str, files: Mapping[str, tuple[str, Callable[[Path], obj
 
 
 def _content(name: str, write: Callable[[Path], object]) -> bytes:
-    with tempfile.TemporaryDirectory(dir=store().dir.tmp) as folder:
+    opened = store().dir
+    with tempfile.TemporaryDirectory(dir=None if opened.read_only else opened.tmp) as folder:
         path = Path(folder) / name
         write(path)
         return path.read_bytes()

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import streamlit as st
 
-from workbench.errors import WorkbenchError
+from workbench.errors import WorkbenchError, of_system
 from workbench.gui.text import md
 from workbench.store import default_root
 
@@ -19,8 +19,9 @@ _log = logging.getLogger("workbench.gui")
 
 def show(error: Exception) -> bool:
     """Show `error` on the page; True, so that Streamlit shows nothing of its own."""
-    if isinstance(error, WorkbenchError):
-        st.error(md(str(error)))
+    known = error if isinstance(error, WorkbenchError) else of_system(error)
+    if known is not None:
+        st.error(md(str(known)))
         return True
     _log.error("A page failed.", exc_info=error)
     st.error(

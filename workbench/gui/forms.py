@@ -35,12 +35,19 @@ def parameters(
 
     Parameters
     ----------
+    cls : type
+        The estimator.
     prefix : str
         Begins the query parameters in which the fields are kept.
     skip : collection of str
         Parameters that the page asks for in its own way.
     suggested : mapping of str to object, optional
         Values to begin with in place of the defaults, where the data set speaks for others.
+
+    Returns
+    -------
+    dict of str to object
+        What differs from the defaults.
 
     Raises
     ------
@@ -140,16 +147,14 @@ def _typed(value: Any) -> str:
 
 def split(*, has_column: bool) -> tuple[Split, int]:
     """Fields for the split into train and test, and for the seed."""
-    words = {
-        "auto": "as the data set says" if has_column else "at random (the data set has no split)",
-        "random": "at random",
-    }
+    words = {"auto": "as the data set says" if has_column else "at random", "random": "at random"}
     left, middle, right = st.columns(_COLUMNS)
     kind = left.selectbox(
         "Split into train and test",
         ["auto", "random"] if has_column else ["auto"],
         format_func=words.__getitem__,
         key="split",
+        help=None if has_column else "No column of the data set has the role 'split'.",
         bind="query-params",
     )
     size = middle.number_input(

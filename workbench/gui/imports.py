@@ -197,6 +197,7 @@ def _publish(make: Callable[[Progress], Dataset]) -> None:
 @contextmanager
 def _written(files: Sequence[Any]) -> Iterator[list[Path]]:
     """The uploaded files on disk, under their own names, until the end of the block."""
+    store().dir.check_writable()
     folder = Path(tempfile.mkdtemp(prefix="upload-", dir=store().dir.tmp))
     try:
         paths = []

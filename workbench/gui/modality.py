@@ -40,6 +40,11 @@ def assignment(guessed: dict[str, list[str]], names: list[str], *, key: str) -> 
         All columns that may be used.
     key : str
         Of the widgets.
+
+    Returns
+    -------
+    dict of str to list of str
+        Modality to its columns.
     """
     few = pd.DataFrame(
         {

@@ -9,19 +9,18 @@ import pandas as pd
 import streamlit as st
 
 from workbench.errors import WorkbenchError
-from workbench.gui import navigation
+from workbench.gui import navigation, result
 from workbench.gui.context import store
 from workbench.gui.failures import guard
-from workbench.gui.panels import plot, table
-from workbench.gui.text import bytes_, md, score
+from workbench.gui.panels import plot
+from workbench.gui.text import bytes_, md
 from workbench.models import prediction
 from workbench.plots import care as plots
-from workbench.plots.scores import score_label
 
 if TYPE_CHECKING:
     from workbench.models import Model
 
-__all__ = ["card", "keep", "lineage", "onnx"]
+__all__ = ["aliases", "card", "keep", "lineage", "onnx"]
 
 
 def card(model: Model) -> None:
@@ -38,10 +37,13 @@ def card(model: Model) -> None:
             navigation.link("datasets", md(model.dataset), data=model.dataset)
         if model.run:
             navigation.link("run", "its run", run=model.run)
-    scores = {name: value for name, value in said.get("scores", {}).items() if value is not None}
+    aliases(model)
+    # The probe's penalty, C, is no score.
+    scores = {
+        name: value for name, value in said.get("scores", {}).items() if value is not None and name != "C"
+    }
     if scores:
-        rows = pd.DataFrame({"score": map(score_label, scores), "value": map(score, scores.values())})
-        table(rows, f"card-{model.ref}", download=False)
+        result.score_table(scores, f"card-{model.ref}")
     facts = _facts(model)
     if facts:
         with st.expander("Parameters, seed, versions and input"):
@@ -50,6 +52,31 @@ def card(model: Model) -> None:
     if len(edges):
         st.markdown("**Where it comes from, and what was made with it**")
         plot(plots.lineage(edges, here=f"model {model.ref}"), f"lineage-{model.ref}", data=edges)
+
+
+def aliases(model: Model) -> None:
+    """What the version is called, to be changed: an alias that another version had moves here."""
+    # What a pipeline has changed meanwhile is another widget, which shows it.
+    key = f"aliases-{model.ref}-{','.join(model.aliases)}"
+
+    def change() -> None:
+        wanted, models = set(st.session_state[key]), store().models
+        with guard():
+            for alias in wanted.difference(model.aliases):
+                models.set_alias(model.ref, alias)
+            for alias in set(model.aliases) - wanted:
+                models.remove_alias(model.name, alias)
+
+    st.multiselect(
+        "Called",
+        sorted({"champion", "challenger", *store().models.aliases(model.name)}),
+        default=list(model.aliases),
+        accept_new_options=True,
+        key=key,
+        on_change=change,
+        help=f"At most one version of {md(model.name)} has an alias; it is {md(model.name)}@alias then, and "
+        "is not deleted.",
+    )
 
 
 def onnx(model: Model) -> None:

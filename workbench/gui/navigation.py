@@ -9,31 +9,40 @@ import streamlit as st
 
 from workbench.gui.config import PAGES
 
-__all__ = ["address", "link", "menu", "open_here", "open_page", "page", "take_up"]
+__all__ = ["address", "link", "menu", "open_here", "open_page", "page", "section_style", "take_up"]
 
 _WANTED = "navigation.wanted"
 _BOUND = ("data", "view")  # parameters that pages bind to their pickers
 
-# name -> (title, icon); the name is the file in pages/ and, with hyphens, the address.
-_TITLES = {
-    "home": ("Home", "home"),
-    "datasets": ("Datasets", "table"),
-    "sql": ("SQL", "terminal"),
-    "prepare": ("Prepare", "build"),
-    "labels": ("Labels", "label"),
-    "time_series": ("Time series", "show_chart"),
-    "search": ("Search", "manage_search"),
-    "selection": ("Features", "filter_alt"),
-    "modality": ("Modality", "layers"),
-    "bidding": ("Bidding", "gavel"),
-    "pipelines": ("Pipelines", "account_tree"),
-    "runs": ("Runs", "list"),
-    "run": ("Run", "monitoring"),
-    "compare": ("Compare", "compare_arrows"),
-    "models": ("Models", "deployed_code"),
-    "notebooks": ("Notebooks", "menu_book"),
-    "storage": ("Storage", "database"),
+# Section -> name -> (title, icon); the name is the file in pages/ and, with hyphens, the address.
+_SECTIONS = {
+    "": {"home": ("Home", "home")},
+    "Data": {
+        "datasets": ("Datasets", "table"),
+        "sql": ("SQL", "terminal"),
+        "prepare": ("Prepare", "build"),
+        "labels": ("Labels", "label"),
+        "storage": ("Storage", "database"),
+    },
+    "Methods": {
+        "time_series": ("Time series", "show_chart"),
+        "search": ("Search", "manage_search"),
+        "selection": ("Features", "filter_alt"),
+        "modality": ("Modality", "layers"),
+        "bidding": ("Bidding", "gavel"),
+    },
+    "Results": {
+        "runs": ("Runs", "list"),
+        "run": ("Run", "monitoring"),
+        "compare": ("Compare", "compare_arrows"),
+        "models": ("Models", "deployed_code"),
+    },
+    "Automation": {
+        "pipelines": ("Pipelines", "account_tree"),
+        "notebooks": ("Notebooks", "menu_book"),
+    },
 }
+_TITLES = {name: title for section in _SECTIONS.values() for name, title in section.items()}
 _HIDDEN = {"run", "search"}  # reached by a link with an id
 
 
@@ -53,6 +62,21 @@ def page(name: str) -> Any:
 def menu() -> list[Any]:
     """Every page, as :func:`streamlit.navigation` takes them."""
     return [page(name) for name in _TITLES]
+
+
+def section_style() -> str:
+    """The style sheet that writes the name of each section above its first page in the menu.
+
+    Streamlit draws sections of its own as a list with other things than items in it, which a screen reader
+    cannot follow; so the list stays one.
+    """
+    rules, place = [], 1
+    for section, names in _SECTIONS.items():
+        if section:
+            item = f'[data-testid="stSidebarNavItems"] > li:nth-child({place})'
+            rules.append(f'{item}::before {{ content: "{section}"; }}')
+        place += len(names.keys() - _HIDDEN)
+    return "\n".join(rules)
 
 
 def link(name: str, label: str, **params: str) -> None:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from workbench.datasets.roles import is_number
 from workbench.errors import UsageError
+from workbench.gui.text import as_number
 
 if TYPE_CHECKING:
     from workbench.datasets import Dataset
@@ -67,6 +68,7 @@ class Pending:
             self.edits.pop()
 
     def clear(self) -> None:
+        """Forget all of them."""
         self.edits.clear()
 
     def labels(self) -> dict[Any, Any]:
@@ -135,12 +137,7 @@ def typed_label(dataset: Dataset, text: str | None, column: str | None = None) -
     type_ = next((known.type for known in dataset.columns if known.name == name), "VARCHAR")
     if not is_number(type_) or type_ == "BOOLEAN":
         return text
-    for number in (int, float):
-        try:
-            return number(text)
-        except ValueError:
-            continue
-    return text
+    return as_number(text)
 
 
 def _one(kind: str) -> str:

@@ -35,7 +35,7 @@ _STEP_COLUMNS: dict[str, Any] = {
     "page": st.column_config.LinkColumn("Run", display_text="open", width="small"),
     "name": st.column_config.TextColumn("Step"),
     "state": st.column_config.TextColumn("State", width="small"),
-    "progress": st.column_config.ProgressColumn("Progress", min_value=0, max_value=1, format="percent"),
+    "progress": st.column_config.ProgressColumn("Progress", min_value=0, max_value=100, format="%.0f %%"),
     "took": st.column_config.TextColumn("Took", width="small"),
     "attempt": st.column_config.NumberColumn("Attempt", width="small"),
     "result": st.column_config.TextColumn("Result", width="large"),
@@ -57,7 +57,7 @@ def steps(run: Run) -> None:
             "page": [navigation.address("run", run=child) if child else None for child in found["child"]],
             "name": found["name"],
             "state": found["state"],
-            "progress": found["progress"],
+            "progress": 100 * found["progress"],
             "took": [duration(None if pd.isna(seconds) else seconds) for seconds in found["seconds"]],
             "attempt": found["attempt"],
             "result": [_result(row) for row in found.to_dict("records")],
@@ -121,12 +121,12 @@ def overview() -> list[str]:
         )
     if rows:
         labels = {
-            "name": "Pipeline",
-            "summary": "What it does",
-            "last": "Last run",
-            "next": "Next by schedule",
+            "name": st.column_config.TextColumn("Pipeline", width=130),
+            "summary": st.column_config.TextColumn("What it does", width=535),
+            "last": st.column_config.TextColumn("Last run", width=145),
+            "next": st.column_config.TextColumn("Next by schedule", width=140),
         }
-        st.dataframe(pd.DataFrame(rows).rename(columns=labels), hide_index=True, width="stretch", key="all")
+        st.dataframe(pd.DataFrame(rows), hide_index=True, width="stretch", key="all", column_config=labels)
     return [each.name for each in declared]
 
 
@@ -145,8 +145,8 @@ def start(declared: Pipeline) -> dict[str, Any]:
     left, right = st.columns([1, 2], vertical_alignment="bottom")
     day = left.date_input("Logical date", value=datetime.now(UTC).date(), key="date", bind="query-params")
     reuse = right.checkbox(
-        "Take over steps that were done before with the same inputs", value=True, key="reuse",
-        bind="query-params",
+        "Reuse finished steps", value=True, key="reuse", bind="query-params",
+        help="Steps that an earlier run did with the same code and inputs are not done again.",
     )  # fmt: skip
     pressed = st.button("Start", type="primary")
     if pressed:

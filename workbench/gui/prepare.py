@@ -138,10 +138,9 @@ def _head(place: int, entry: dict[str, Any], n: int) -> None:
         st.markdown(f"**{place + 1} · {steps.TITLES.get(kind, kind)}**", width="content")
         with st.container(horizontal=True, width="content", gap="small"):
             for icon, word, to in (("arrow_upward", "Earlier", -1), ("arrow_downward", "Later", 1)):
-                st.button(
-                    "",
+                st.button(  # an icon alone would be read out by the icon's own name
+                    word,
                     icon=f":material/{icon}:",
-                    help=word,
                     key=f"prepare.{entry['id']}.{word}",
                     disabled=not 0 <= place + to < n,
                     on_click=_move,
@@ -149,9 +148,8 @@ def _head(place: int, entry: dict[str, Any], n: int) -> None:
                     type="tertiary",
                 )
             st.button(
-                "",
+                "Remove",
                 icon=":material/close:",
-                help="Remove",
                 key=f"prepare.{entry['id']}.Remove",
                 on_click=_remove,
                 args=(place,),

@@ -48,6 +48,7 @@ class Pretraining:
 
     @property
     def needs_pipeline(self) -> bool:
+        """Whether it takes more than one run."""
         return bool(self.more or self.smart)
 
     @property
@@ -68,6 +69,10 @@ def fields(cls: type, params: Mapping[str, Any], dataset: Dataset, refs: Sequenc
         What the task is about.
     refs : sequence of str
         All data sets of series.
+
+    Returns
+    -------
+    Pretraining
     """
     recipe = registry.recipe_of(cls)
     more, domain = _more(recipe, dataset, refs)

@@ -67,7 +67,7 @@ def forecast(run: Run, report: Report) -> None:
 def detect(run: Run, report: Report) -> None:
     """The track with a threshold to move, the alarms, the variables below, and peers."""
     tables = report.tables
-    result.score_cards(report)
+    result.score_cards(report, hidden=("flagged", "threshold"))  # both stand below, beside the slider
     name = _pick("Series", list(pd.unique(tables["track"]["id"].astype(str))), key="series")
     track = tables["track"][tables["track"]["id"].astype(str) == name].reset_index(drop=True)
     _thresholded(run, report, track)
@@ -91,7 +91,7 @@ def _thresholded(run: Run, report: Report, track: pd.DataFrame) -> None:
     flagged = float((track["score"] > threshold).mean())
     with st.container(horizontal=True):
         for label, value in {"flagged": flagged, **rates}.items():
-            with st.container(border=True, width=165):
+            with st.container(border=True, width=result.CARD_WIDTH):
                 st.metric(scores.score_label(label), f"{value:.1%}" if label == "flagged" else f"{value:.3f}")
     values = _variables(run, track) if below else None
     plot(anomalies.track(track, threshold, values=values), "track", data=track)
@@ -102,7 +102,9 @@ def _thresholded(run: Run, report: Report, track: pd.DataFrame) -> None:
     found = alarms(track, threshold)
     st.subheader(f"Alarms ({len(found)})")
     if len(found):
-        shown = found.rename(columns={"anomalous": "truly anomalous"}).round({"peak": 4})
+        shown = found.rename(columns={"anomalous": "truly anomalous"}).round({"peak": 3})
+        if (found["id"] == found["id"].iloc[0]).all():
+            shown = shown.drop(columns="id")
         state = table(
             shown,
             "alarms",
@@ -139,12 +141,19 @@ def _marks(run: Run, chosen: pd.DataFrame) -> None:
 
 
 def _variables(run: Run, track: pd.DataFrame) -> pd.DataFrame | None:
-    found = result.series_of(run, [track["id"].iloc[0]])
-    if found is None:
-        return None
-    steps = track["step"].to_numpy()
-    columns = {name: found.X[0, steps, i] for i, name in enumerate(found.channels[:MAX_VARIABLES])}
-    return pd.DataFrame({"step": steps, **columns})
+    """The series' variables at the steps of its track; read once, not at every move of the threshold."""
+    key = f"variables.{run.id}.{track['id'].iloc[0]}"
+    if key not in st.session_state:
+        found = result.series_of(run, [track["id"].iloc[0]])
+        if found is None:
+            return None
+        steps = track["step"].to_numpy()
+        columns = {name: found.X[0, steps, i] for i, name in enumerate(found.channels[:MAX_VARIABLES])}
+        for old in [name for name in st.session_state if str(name).startswith("variables.")]:
+            del st.session_state[old]  # one series at a time
+        st.session_state[key] = pd.DataFrame({"step": steps, **columns})
+    kept: pd.DataFrame = st.session_state[key]
+    return kept
 
 
 def impute(run: Run, report: Report) -> None:
@@ -153,8 +162,9 @@ def impute(run: Run, report: Report) -> None:
     result.score_cards(report)
     st.subheader("Hidden on purpose, and filled")
     cells = tables["cells"]
-    left, right = st.columns([1, 2])
-    name = _pick("Series", list(pd.unique(cells["id"].astype(str))), key="series", place=left)
+    names = list(pd.unique(cells["id"].astype(str)))
+    left, right = st.columns([1, 2]) if len(names) > 1 else (st, st)
+    name = _pick("Series", names, key="series", place=left)
     channels = list(pd.unique(cells["channel"].astype(str)))
     chosen = right.multiselect(
         "Variables", channels, default=channels[: imputation.MAX_CHANNELS], key="channels"

@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from workbench.gui import result
-from workbench.gui.panels import plot, table
+from workbench.gui.panels import plot
 from workbench.plots import represent, scores, series
 from workbench.report import Report
 
@@ -40,8 +40,7 @@ def view(run: Run, report: Report) -> None:
             st.subheader("Confusion on the test series")
             plot(scores.confusion(tables["confusion"]), "confusion", data=tables["confusion"])
     if _has(report, "per_class"):
-        st.subheader("Each class")
-        table(tables["per_class"].round(3), "per-class")
+        result.per_class(report)
     if _has(report, "curve"):
         st.subheader("Losses")
         plot(scores.curves(tables["curve"]), "losses", data=tables["curve"])

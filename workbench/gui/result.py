@@ -5,10 +5,11 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 import plotly.graph_objects as go
 import plotly.io as pio
 import streamlit as st
@@ -18,7 +19,7 @@ from workbench.datasets.roles import layout
 from workbench.errors import WorkbenchError
 from workbench.gui.context import store
 from workbench.gui.panels import plot, python, table
-from workbench.gui.text import duration, md, score
+from workbench.gui.text import change, duration, md, score
 from workbench.plots.scores import CONTROLS, curves, score_label
 from workbench.report import Report
 from workbench.runs.run import RECORDED
@@ -28,15 +29,25 @@ if TYPE_CHECKING:
     from workbench.runs import Run
 
 __all__ = [
+    "CARD_WIDTH",
     "body",
     "downloads",
     "drawn",
     "figures",
+    "per_class",
     "reproduce",
     "score_cards",
+    "score_table",
+    "score_words",
     "series_of",
     "tables",
 ]
+
+
+#: Pixels of a card with a score: five stand beside one another at 1280, two on a phone.
+CARD_WIDTH = 170
+#: Cards at most; further scores are listed.
+MAX_CARDS = 10
 
 
 def body(run: Run, report: Report) -> None:
@@ -76,17 +87,33 @@ def score_cards(report: Report, *, hidden: Collection[str] = ()) -> None:
     plain = {name: value for name, value in report.scores.items() if not name.startswith(controls)}
     plain = {name: value for name, value in plain.items() if name not in hidden}
     with st.container(horizontal=True):
-        for name, value in plain.items():
-            with st.container(border=True, width=165):
-                is_time = name == "seconds" or name.endswith("_seconds")
-                st.metric(
-                    md(score_label(name.replace("seconds", "time"))),
-                    duration(value) if is_time else score(value),
-                )
+        for name, value in list(plain.items())[:MAX_CARDS]:
+            with st.container(border=True, width=CARD_WIDTH, height="stretch"):
+                label, told = score_words(name, value)
+                st.metric(md(label), told)
                 prefix = next((c for c in CONTROLS if f"{c}_{name}" in report.scores), None)
                 if prefix is not None:
                     control = report.scores[f"{prefix}_{name}"]
-                    st.caption(f"{prefix} {score(control)} ({value - control:+.3f})")
+                    st.caption(f"{prefix} {score(control)} ({change(value - control)})")
+    rest = dict(list(plain.items())[MAX_CARDS:])
+    if rest:
+        with st.expander(f"{len(rest)} more scores"):
+            score_table(rest, "more-scores")
+
+
+def score_words(name: str, value: float) -> tuple[str, str]:
+    """A score's name and value as people say them."""
+    if name == "seconds":
+        return "Training time", duration(value)
+    if name.endswith("_seconds"):
+        return score_label(name.replace("seconds", "time")), duration(value)
+    return score_label(name), score(value)
+
+
+def score_table(scores: Mapping[str, float], key: str) -> None:
+    """Scores in a list."""
+    words = [score_words(name, value) for name, value in scores.items()]
+    table(pd.DataFrame(words, columns=["score", "value"]), key, download=False)
 
 
 def figures(drawn: dict[str, go.Figure]) -> None:
@@ -94,6 +121,13 @@ def figures(drawn: dict[str, go.Figure]) -> None:
     for name, fig in drawn.items():
         st.subheader(md(name.replace("_", " ").capitalize()))
         plot(fig, name)
+
+
+def per_class(report: Report) -> None:
+    """Precision, recall and F1 of each class."""
+    st.subheader("Each class")
+    three = {name: st.column_config.NumberColumn(format="%.3f") for name in ("precision", "recall", "f1")}
+    table(report.tables["per_class"], "per-class", column_config=three)
 
 
 def tables(report: Report) -> None:
@@ -120,18 +154,15 @@ def series_of(run: Run, ids: Sequence[Any]) -> SeriesData | None:
 def downloads(run: Run, report: Report) -> None:
     """Model, report, figures and notebook as files, made when asked for."""
     artifacts = run.folder / "artifacts"
-    with st.container(horizontal=True):
-        if (artifacts / "model").is_dir():
-            _download("Model", lambda: _zipped(artifacts / "model"), f"{run.id}-model.zip")
-        _download("Report", lambda: _zipped(artifacts / "report"), f"{run.id}-report.zip")
-        if run.is_recorded:
-            return
-        if registry.figures_of(report.recipe) is not None:
-            _download("Figures", lambda: _html(report), f"{run.id}-figures.html")
-        _download(
-            "Notebook", lambda: json.dumps(notebook.as_notebook(run), indent=1).encode(), f"{run.id}.ipynb"
-        )
-        _download("Script", lambda: notebook.as_script(run).encode(), f"{run.id}.py")
+    if (artifacts / "model").is_dir():
+        _download("Model", lambda: _zipped(artifacts / "model"), f"{run.id}-model.zip")
+    _download("Report", lambda: _zipped(artifacts / "report"), f"{run.id}-report.zip")
+    if run.is_recorded:
+        return
+    if registry.figures_of(report.recipe) is not None:
+        _download("Figures", lambda: _html(report), f"{run.id}-figures.html")
+    _download("Notebook", lambda: json.dumps(notebook.as_notebook(run), indent=1).encode(), f"{run.id}.ipynb")
+    _download("Script", lambda: notebook.as_script(run).encode(), f"{run.id}.py")
 
 
 def reproduce(run: Run) -> None:

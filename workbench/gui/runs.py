@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -19,9 +20,11 @@ from workbench.plots.scores import curves
 if TYPE_CHECKING:
     from workbench.runs import Run
 
-__all__ = ["COLUMNS", "badge", "cards", "facts", "frame", "live", "log_tail"]
+__all__ = ["COLUMNS", "badge", "cards", "facts", "frame", "height", "live", "log_tail"]
 
 LOG_LINES = 200
+CARD_LENGTH = 150  # letters of a result on a card
+SHOWN_ROWS = 20  # of the table before it scrolls
 
 _COLOURS: dict[str, Any] = {
     "queued": "gray",
@@ -35,14 +38,14 @@ _COLOURS: dict[str, Any] = {
 #: which the run's name says already unless it was given another, is reached by scrolling.
 COLUMNS: dict[str, Any] = {
     "page": st.column_config.LinkColumn("Open", display_text="open", width=60),
-    "name": st.column_config.TextColumn("Run", width=190),
+    "name": st.column_config.TextColumn("Run", width=235),
     "state": st.column_config.TextColumn("State", width=85),
     "progress": st.column_config.ProgressColumn(
-        "Progress", min_value=0, max_value=1, format="percent", width=115
+        "Progress", min_value=0, max_value=100, format="%.0f %%", width=110
     ),
     "result": st.column_config.TextColumn("Result", width=245),
     "started": st.column_config.TextColumn("Submitted", width=90),
-    "took": st.column_config.TextColumn("Took", width=75),
+    "took": st.column_config.TextColumn("Took", width=95),
     "estimator": st.column_config.TextColumn("Estimator"),
     "dataset": st.column_config.TextColumn("Data set"),
     "id": st.column_config.TextColumn("Id", width="small"),
@@ -55,8 +58,9 @@ def badge(state: str) -> None:
 
 
 def _result(run: Run) -> str:
-    if run.state == "done" and "test_accuracy" in run.scores:
-        text = f"accuracy {score(run.scores['test_accuracy'])}"
+    accuracy = run.scores.get("test_accuracy")
+    if run.state == "done" and accuracy is not None:
+        text = f"accuracy {score(accuracy)}"
         control = run.scores.get("untrained_test_accuracy")
         return text if control is None else f"{text} (untrained {score(control)})"
     return run.headline if run.state == "done" else run.error
@@ -71,7 +75,7 @@ def frame(runs: Sequence[Run]) -> pd.DataFrame:
                 "page": navigation.address("run", run=run.id),
                 "name": run.name,
                 "state": run.state,
-                "progress": run.progress,
+                "progress": 100 * run.progress,
                 "result": _result(run),
                 "started": ago(run.created, now),
                 "took": duration(run.seconds),
@@ -85,12 +89,17 @@ def frame(runs: Sequence[Run]) -> pd.DataFrame:
     )
 
 
+def height(n_rows: int) -> int:
+    """Pixels of a table that shows so many rows, at most :data:`SHOWN_ROWS`, without a bar of its own."""
+    return 35 * (min(max(n_rows, 1), SHOWN_ROWS) + 1) + 3
+
+
 def cards(runs: Sequence[Run]) -> None:
     """A bordered card a run, two beside one another, each a link to the run's page."""
     now = time.time()
     for start in range(0, len(runs), 2):
         for column, run in zip(st.columns(2), runs[start : start + 2], strict=False):
-            with column.container(border=True):
+            with column.container(border=True, height="stretch"):
                 with st.container(horizontal=True, vertical_alignment="center"):
                     badge(run.state)
                     navigation.link("run", md(run.name), run=run.id)
@@ -98,7 +107,8 @@ def cards(runs: Sequence[Run]) -> None:
                     st.progress(min(max(run.progress, 0.0), 1.0), text=_progress_text(run))
                 else:
                     waiting = "Waiting for a worker." if run.state == "queued" else ""
-                    st.caption(md(_result(run)) or waiting or "Stopped before its end.")
+                    told = shorten(_result(run), CARD_LENGTH, placeholder=" …")
+                    st.caption(md(told) or waiting or "Stopped before its end.")
                 data = f" on {md(run.dataset)}" if run.dataset else ""
                 st.caption(f"{md(run.estimator_name)}{data} · {ago(run.created, now)}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -17,9 +18,20 @@ from workbench.report import Report
 if TYPE_CHECKING:
     from workbench.runs import Run
 
-__all__ = ["kinds", "view"]
+__all__ = ["budget_hint", "kinds", "view"]
 
 _HIDDEN = ("retrained_test_auc", "bytes", "full_bytes", "n_fields", "n_kept")
+
+
+def budget_hint(method: type) -> str:
+    """What decides how many fields a method keeps, in a sentence."""
+    names = inspect.signature(method).parameters
+    budgets = {"max_fields": "fields", "max_bytes": "bytes", "max_latency_ms": "milliseconds a request"}
+    offered = [f"at most so many {unit} ({name})" for name, unit in budgets.items() if name in names]
+    if not offered:
+        return ""
+    rule = "Either the penalty (λ)" if "penalty" in names else "Either the method's own rule"
+    return f"{rule} decides how many fields are dropped, or a budget: {', or '.join(offered)}."
 
 
 def kinds(guessed: dict[str, str], *, key: str) -> dict[str, str]:
@@ -56,6 +68,10 @@ def view(run: Run, report: Report) -> None:
             "importance",
             data=tables["importance"],
         )
+        if "path" in tables and len(tables["path"]) > 1:
+            st.caption(
+                "A point for every penalty of the path that a field outlived; the decimals are its gate."
+            )
     with right:
         if "gates" in tables:
             st.subheader("Gates over the search")

@@ -22,7 +22,7 @@ from workbench.gui.text import count, duration, md, score
 from workbench.parameters import describe
 from workbench.plots import scores, series_flow
 from workbench.timeseries._task import ENCODERS
-from workbench.timeseries.tasks import refuse, refuse_columns
+from workbench.timeseries.tasks import channels, refuse, refuse_columns
 
 if TYPE_CHECKING:
     from workbench.datasets import Dataset
@@ -105,28 +105,9 @@ def check(
     if not recipe.startswith("timeseries."):
         return
     _check_encoders(params, dataset)
-    refuse(recipe, params, _index_of(dataset), _channels(dataset), split)
+    refuse(recipe, params, _index_of(dataset), channels(dataset), split)
     for ref in more:
-        refuse_columns(_channels(store().dataset(ref)), of=f" of {ref}")
-
-
-def _channels(dataset: Dataset) -> pd.DataFrame:
-    """What the profile knows of the measured columns."""
-    values = set(dataset.roles["value"])
-    return pd.DataFrame(
-        [
-            {
-                "name": column["name"],
-                "n": dataset.n_rows,
-                "missing": column["missing"],
-                "least": column.get("min"),
-                "most": column.get("max"),
-            }
-            for column in dataset.profile["columns"]
-            if column["name"] in values
-        ],
-        columns=["name", "n", "missing", "least", "most"],
-    )
+        refuse_columns(channels(store().dataset(ref)), of=f" of {ref}")
 
 
 def target(cls: type, dataset: Dataset) -> Dataset:
@@ -156,14 +137,14 @@ def target(cls: type, dataset: Dataset) -> Dataset:
         if chosen is not None:
             roles["label"] = [chosen]
     elif kind in ("forecast", "detect", "impute") and n_variables(dataset) not in (None, 1):
-        channels = st.multiselect(
+        chosen_channels = st.multiselect(
             "Target",
             roles["value"],
             default=roles["value"],
             key=f"channels.{dataset.name}",
             help="The channels that are used; starting a run takes the role 'value' from the others.",
         )
-        roles["value"] = list(channels) or roles["value"]
+        roles["value"] = list(chosen_channels) or roles["value"]
     if "field" in roles:
         roles["field"] = [name for name in roles["field"] if name not in roles.get("label", [])]
     roles = {role: columns for role, columns in roles.items() if columns}
@@ -210,17 +191,36 @@ def _encoder_name(model: Model) -> str | None:
 
 
 def _check_encoders(params: Mapping[str, Any], dataset: Dataset) -> None:
-    """Refuse saved encoders that were fitted on another number of variables."""
+    """Refuse saved encoders that were fitted on another number of variables, or on far longer series."""
     asked = params.get("encoders", ())
-    n_channels = n_variables(dataset)
     for one in asked if isinstance(asked, list) else ():
-        if isinstance(one, dict) and "$model" in one and n_channels is not None:
-            fitted = store().models.get(one["$model"]).learned("n_channels_")
-            if fitted is not None and fitted != n_channels:
-                raise DatasetError(
-                    f"The encoder {one['$model']} was fitted on {fitted} variables, and {dataset.ref} has "
-                    f"{n_channels}: choose another encoder, or give as many columns the role 'value'."
-                )
+        if isinstance(one, dict) and "$model" in one:
+            model = store().models.get(one["$model"])
+            _check_variables(model, n_variables(dataset), dataset.ref)
+            _check_length(model, params.get("window"), dataset)
+
+
+def _check_variables(model: Model, n_channels: int | None, ref: str) -> None:
+    fitted = model.learned("n_channels_")
+    if n_channels is not None and fitted is not None and fitted != n_channels:
+        raise DatasetError(
+            f"The encoder {model.ref} was fitted on {fitted} variables, and {ref} has {n_channels}: choose "
+            "another encoder, or give as many columns the role 'value'."
+        )
+
+
+def _check_length(model: Model, window: int | None, dataset: Dataset) -> None:
+    """What an encoder looks for must fit into what it is shown; most look for nothing of a fixed length."""
+    needed = model.learned("window_size_")  # of TNC
+    if _encoder_name(model) == "CSL":
+        needed = int(0.8 * model.learned("n_timestamps_"))  # its longest shapelet
+    shown = int(_index_of(dataset)["length"].max()) if window is None else int(window)
+    if needed is not None and needed > shown:
+        what = f"{dataset.ref} has no series of more than {shown}" if window is None else f"is shown {shown}"
+        raise DatasetError(
+            f"The encoder {model.ref} looks for shapes of {needed} steps, and {what}: choose one that was "
+            "fitted on shorter series."
+        )
 
 
 def flow(cls: type, params: Mapping[str, Any], dataset: Dataset, chosen: Pretraining | None = None) -> None:

@@ -75,7 +75,8 @@ def run(root: str | os.PathLike[str] | None = None, host: str = "127.0.0.1", por
     store = StoreDir(root)
     config.check_address(host, authenticated=bool(config.trusted_header()) or access.login_configured())
     os.environ["WORKBENCH_STORE"] = str(store.root)  # the pages open it by this name
-    _log_to(store.root / "web.log")
+    if not store.read_only:
+        _log_to(store.root / "web.log")
     # Streamlit takes the options given here for a change of its settings file and says so; it is none.
     logging.getLogger("streamlit.config").setLevel(logging.ERROR)
     build(store, host).run(config=config.options(host, port))

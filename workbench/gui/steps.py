@@ -13,7 +13,7 @@ import streamlit as st
 from docstring_parser.numpydoc import parse as parse_numpydoc
 
 from workbench.datasets.prepare import STEPS
-from workbench.gui.text import md
+from workbench.gui.text import as_number, md
 
 __all__ = ["TITLES", "Field", "draw", "fields", "parsed", "shown", "summary"]
 
@@ -100,12 +100,7 @@ def parsed(text: str) -> str | float | bool | None:
         return text[1:-1]
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
-    for number in (int, float):
-        try:
-            return number(text)
-        except ValueError:
-            continue
-    return text
+    return as_number(text)
 
 
 def shown(value: Any) -> str:

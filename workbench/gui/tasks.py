@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from workbench.gui import result
-from workbench.gui.panels import plot, table
+from workbench.gui.panels import plot
 from workbench.gui.text import md
 from workbench.plots import classes, clusters, comparison, regression, scores, series
 from workbench.report import Report
@@ -39,8 +39,7 @@ def classify(run: Run, report: Report) -> None:
     )
     plot(comparison.label_curve(tables["label_curve"]), "label-curve", data=tables["label_curve"])
     _probabilities(run, tables["probabilities"])
-    st.subheader("Each class")
-    table(tables["per_class"].round(3), "per-class")
+    result.per_class(report)
     losses(report)
     result.tables(report)
 

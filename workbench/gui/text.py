@@ -6,7 +6,7 @@ import math
 import re
 from datetime import datetime
 
-__all__ = ["ago", "bytes_", "count", "duration", "md", "score"]
+__all__ = ["ago", "as_number", "bytes_", "change", "count", "duration", "md", "score"]
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~:$&@])")
 
@@ -54,6 +54,21 @@ def ago(moment: datetime | float | None, now: float) -> str:
     if seconds < 5:
         return "just now"
     return " ".join(duration(seconds).split(" ")[:2]) + " ago"
+
+
+def as_number(text: str) -> int | float | str:
+    """The number that a text reads as, or the text itself."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def change(difference: float) -> str:
+    """A difference of scores with its sign; what rounds to nothing has neither."""
+    return f"{difference:+.3f}" if abs(difference) >= 0.0005 else "±0.000"
 
 
 def score(value: float) -> str:

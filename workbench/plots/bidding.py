@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
-from workbench.plots.template import CONTROL, PALETTE, SEQUENTIAL, figure, plain
+from workbench.plots.template import CONTROL, PALETTE, SEQUENTIAL, figure, plain, whole_steps
 from workbench.report import Report
 
 __all__ = [
@@ -87,7 +87,7 @@ def learning(curve: pd.DataFrame) -> go.Figure:
             label = str(name).replace("gmv_cluster_", "cluster ").replace("gmv", "total")
             line = {"color": _colour(k), "dash": _DASHES[b % len(_DASHES)]}
             fig.add_scatter(x=rows["episode"], y=rows["value"], name=f"{plain(bidder)}, {label}", line=line)
-    return fig
+    return whole_steps(fig)
 
 
 def live(metrics: pd.DataFrame) -> dict[str, go.Figure]:

@@ -131,6 +131,10 @@ def lineage(
         The version that is being looked at.
     facts : mapping of version to text, optional
         Said behind its name.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
     """
     placed = order(edges)
     row = {name: place for place, (name, _) in enumerate(placed)}

@@ -19,6 +19,11 @@ def probability_bars(table: pd.DataFrame, series_id: object) -> go.Figure:
     Parameters
     ----------
     table : DataFrame with the columns id, label and ``p:<class>``
+    series_id : object
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
     """
     row = table[table["id"].astype(str) == str(series_id)].iloc[0]
     shares = {str(name)[2:]: float(row[name]) for name in table.columns if str(name).startswith("p:")}

@@ -22,6 +22,10 @@ def cluster_map(table: pd.DataFrame) -> go.Figure:
     Parameters
     ----------
     table : DataFrame with the columns id, x, y, cluster, label, medoid
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
     """
     fig = figure(x="Map axis 1 (arbitrary units)", y="Map axis 2 (arbitrary units)", height=460)
     scatter = go.Scattergl if len(table) > WEBGL_FROM else go.Scatter
@@ -59,6 +63,10 @@ def groups(table: pd.DataFrame) -> go.Figure:
     Parameters
     ----------
     table : DataFrame with the columns cluster, label, count
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
     """
     clusters, labels = class_order(table["cluster"]), class_order(table["label"])
     counts = (

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 
 import pandas as pd
 import plotly.graph_objects as go
 
 from workbench.plots.scores import score_label
-from workbench.plots.template import CONTROL, HEIGHT, PALETTE, figure, plain, translucent
+from workbench.plots.template import CONTROL, HEIGHT, PALETTE, figure, plain, translucent, whole_steps
 from workbench.significance import Ranks
 
 __all__ = ["average_ranks", "bands", "overlay", "spread"]
 
 _LEGEND_ROW = 20  # pixels of two names in the legend, which stands above the curves
+_TICK = 24  # characters of a line beside an axis: what a phone has room for
 _LOG_RATIO = 100  # largest over smallest value from which a logarithmic axis reads better
 
 
@@ -25,6 +27,11 @@ def overlay(points: pd.DataFrame, names: Mapping[str, str], *, y_title: str) -> 
     points : DataFrame with the columns run, step, value
     names : mapping
         How each run is called; its order is that of the colours.
+    y_title : str
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
     """
     fig = figure(x="Step", y=y_title)
     for i, (run, name) in enumerate(names.items()):
@@ -48,6 +55,11 @@ def bands(table: pd.DataFrame, *, y_title: str) -> go.Figure:
     Parameters
     ----------
     table : DataFrame with the columns group, step, n, mean, sd
+    y_title : str
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
     """
     fig = figure(x="Step", y=y_title)
     for i, (group, part) in enumerate(table.groupby("group", sort=False)):
@@ -82,6 +94,7 @@ def bands(table: pd.DataFrame, *, y_title: str) -> go.Figure:
 
 
 def _finished(fig: go.Figure, values: pd.Series) -> go.Figure:
+    whole_steps(fig)
     low, high = values.min(), values.max()
     if low > 0 and high / low > _LOG_RATIO:
         fig.update_yaxes(type="log")
@@ -97,9 +110,17 @@ def spread(summary: pd.DataFrame, values: pd.DataFrame, *, score: str) -> go.Fig
     ----------
     summary : DataFrame with the columns group, n, mean, sd
     values : DataFrame with the columns group, name, value
+    score : str
+        Its name.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
     """
     groups = summary["group"].tolist()
-    fig = figure(x=score_label(score), y="", height=110 + 38 * max(len(groups), 3))
+    lines = {group: textwrap.wrap(str(group), _TICK) or [""] for group in groups}
+    row = max(38, 14 + 16 * max(map(len, lines.values()), default=1))
+    fig = figure(x=score_label(score), y="", height=110 + row * max(len(groups), 3))
     points = values[values["group"].isin(groups)]
     fig.add_scatter(
         name="run",
@@ -121,7 +142,10 @@ def spread(summary: pd.DataFrame, values: pd.DataFrame, *, score: str) -> go.Fig
         hovertemplate="%{y}: %{x:.4g} of %{customdata} runs<extra></extra>",
     )
     order = [plain(group) for group in reversed(groups)]  # the best at the top
-    fig.update_yaxes(type="category", categoryorder="array", categoryarray=order)
+    fig.update_yaxes(
+        type="category", categoryorder="array", categoryarray=order,
+        tickvals=order, ticktext=["<br>".join(map(plain, lines[group])) for group in reversed(groups)],
+    )  # fmt: skip
     return fig
 
 

@@ -47,6 +47,10 @@ def comparison(scores: pd.DataFrame, metric: str) -> go.Figure:
     ----------
     scores : DataFrame with the columns model, metric, value
     metric : str
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
     """
     part = scores[scores["metric"] == metric].dropna(subset=["value"])
     part = part.sort_values("value", ascending=metric not in SMALLER_IS_BETTER)  # plotly draws upwards
@@ -58,7 +62,7 @@ def comparison(scores: pd.DataFrame, metric: str) -> go.Figure:
         x=part["value"].tolist(),
         y=[plain(name) for name in part["model"]],
         marker_color=[model_colour(str(name)) for name in part["model"]],
-        texttemplate="%{x:.3~g}",
+        texttemplate="%{x:.3f}" if part["value"].abs().max() < 10 else "%{x:.3~s}",
         textposition="outside",
         cliponaxis=False,
         hovertemplate="%{y}: %{x:.4g}<extra></extra>",
@@ -78,6 +82,10 @@ def label_curve(table: pd.DataFrame) -> go.Figure:
     Parameters
     ----------
     table : DataFrame with the columns model, share, labels, accuracy
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
     """
     fig = figure(x="Labelled series to learn from", y="Test accuracy", height=340)
     for model, part in table.groupby("model", sort=False):
@@ -109,6 +117,13 @@ def lines_by_step(table: pd.DataFrame, metric: str, models: Sequence[str] | None
     Parameters
     ----------
     table : DataFrame with the columns model, step and `metric`
+    metric : str
+    models : sequence of str, optional
+        By default all.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
     """
     fig = figure(x="Steps ahead", y=score_label(metric), height=340)
     others = iter(PALETTE[1:])

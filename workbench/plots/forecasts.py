@@ -30,6 +30,10 @@ def fan(history: pd.DataFrame, forecasts: pd.DataFrame, channels: Sequence[str] 
         From one origin.
     channels : sequence of str, optional
         Which ones; default: the first few.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
     """
     names = list(pd.unique(forecasts["channel"].astype(str))) if channels is None else list(channels)
     names = names[:MAX_CHANNELS]

@@ -26,6 +26,10 @@ def hidden_stretches(cells: pd.DataFrame, *, steps: int = 200) -> go.Figure:
         Of one series.
     steps : int
         From the first hidden value on.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
     """
     channels = list(pd.unique(cells["channel"].astype(str)))[:MAX_CHANNELS]
     fig = panels(channels)
@@ -66,6 +70,11 @@ def errors(table: pd.DataFrame, mask: str, metric: str = "mse") -> go.Figure:
     ----------
     table : DataFrame with the columns model, mask, ratio and `metric`
     mask : str
+    metric : str
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
     """
     name = scores.score_label(metric)
     fig = figure(x="Share of the values that is hidden", y=f"{name} (in deviations)", height=340)

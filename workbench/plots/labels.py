@@ -40,6 +40,10 @@ def points(
     x, y, by : str
     changed : sequence of bool, optional
         Points whose label was changed and is not saved yet: they get a ring.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
     """
     fig = figure(x=plain(x), y=plain(y), height=480)
     scatter = go.Scattergl if len(table) > WEBGL_FROM else go.Scatter
@@ -92,6 +96,10 @@ def recording(
     channels : sequence of str
     saved, pending : sequence of (start, end, label)
         Labels there are, and changes that are not saved yet; a label of None clears.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
     """
     shown = list(channels)[:MAX_CHANNELS]
     fig = panels(shown, x=plain(time))

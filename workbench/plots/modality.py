@@ -82,6 +82,10 @@ def score_overview(table: pd.DataFrame) -> go.Figure:
     Parameters
     ----------
     table : DataFrame with the columns name, mean and error
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
     """
     shown = [n for n in table["name"] if n.startswith("alone/")]
     shown += [
@@ -117,6 +121,10 @@ def retention(table: pd.DataFrame) -> go.Figure:
     Parameters
     ----------
     table : DataFrame with the columns modality, retention, retention_error and lost
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
     """
     fig = figure(x="Kept of what the encoder learns alone (%)", y="", height=110 + 34 * len(table))
     rows = table.iloc[::-1]
@@ -154,6 +162,10 @@ def class_winners(table: pd.DataFrame) -> go.Figure:
     Parameters
     ----------
     table : DataFrame with the columns class, modality, lost_recall and winner
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
     """
     lost = table.pivot_table(index="class", columns="modality", values="lost_recall")
     names = list(pd.unique(table["modality"]))
@@ -185,6 +197,10 @@ def contributions(table: pd.DataFrame, function: str) -> go.Figure:
     table : DataFrame with the columns value_function, modality and value
     function : str
         The value function shown.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
     """
     part = table[table["value_function"] == function].set_index("modality")["value"]
     names = [name for name in part.index if name != "(none)"]
@@ -277,6 +293,10 @@ def dynamics(table: pd.DataFrame, quantity: str, *, network: str = "joint") -> g
     quantity : str
         Such as "validation_loss", "gradient_share", "cosine", "ogm_ratio" or "ogr".
     network : {"joint", "alone"}
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
     """
     part = table[(table["quantity"] == quantity) & (table["network"] == network)].dropna(subset="value")
     fig = figure(x="Epoch", y=QUANTITIES.get(quantity, (quantity,))[0])

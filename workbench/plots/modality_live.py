@@ -23,6 +23,10 @@ def figures(metrics: pd.DataFrame) -> dict[str, go.Figure]:
     Parameters
     ----------
     metrics : DataFrame with the columns name, step, value and time
+
+    Returns
+    -------
+    dict of str to plotly.graph_objects.Figure
     """
     parts = metrics["name"].str.extract(_NAME)
     table = metrics.assign(**{name: parts[name] for name in ("stage", "training", "quantity", "component")})
@@ -44,6 +48,10 @@ def losses(table: pd.DataFrame) -> go.Figure:
     Parameters
     ----------
     table : DataFrame with the columns training, quantity, component, step and value
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
     """
     joint = set(table.loc[table["quantity"] == "gradient_share", "training"])
     part = table[table["quantity"] == "validation_loss"]

@@ -17,6 +17,10 @@ def race(table: pd.DataFrame) -> go.Figure:
     ----------
     table : DataFrame with the columns remedy, seed, validation and baseline
         The star is the best mean; where there are several seeds, small dots are each one's.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
     """
     mean = table.groupby("remedy", sort=False)[["validation", "baseline"]].mean()
     best = mean["validation"].idxmax()

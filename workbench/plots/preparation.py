@@ -45,6 +45,10 @@ def figures(
     before_roles, after_roles : mapping of role to columns
     words : sequence of str
         What the columns of a vector stand for, where that is known.
+
+    Returns
+    -------
+    dict of str to plotly.graph_objects.Figure
     """
     drawn: dict[str, go.Figure] = {}
     both = [all(roles.get(role) for roles in (before_roles, after_roles)) for role in ("time", "value")]
@@ -84,7 +88,7 @@ def before_after(
             name="before",
             legendgroup="before",
             showlegend=row == 1,
-            marker={"color": CONTROL, "size": 7, "opacity": 0.45},
+            marker={"color": CONTROL, "size": 7 if len(before) <= DOTTED else 4, "opacity": 0.35},
             hovertemplate="%{x}: %{y:.4g}<extra>before</extra>",
             row=row,
             col=1,
@@ -127,7 +131,7 @@ def spans(after: pd.DataFrame, roles: Roles) -> go.Figure:
     table["by"] = windows[by].first().map(_name) if by else "window"
     shown = table.head(MAX_SPANS)
     colours = {**class_colours(table["by"]), "no label": CONTROL, "window": PALETTE[0], **ROLES}
-    fig = figure(x=plain(time), y="Window", height=120 + 9 * max(len(shown), 10))
+    fig = figure(x=plain(time), y="Window", height=130 + 5 * max(len(shown), 14))
     for name in pd.unique(shown["by"]):
         part = shown[shown["by"] == name]
         x, y, hover = [], [], []
@@ -141,7 +145,7 @@ def spans(after: pd.DataFrame, roles: Roles) -> go.Figure:
             y=y,
             mode="lines",
             name=plain(name),
-            line={"color": colours.get(str(name), PALETTE[0]), "width": 5},
+            line={"color": colours.get(str(name), PALETTE[0]), "width": 4},
             customdata=hover,
             hovertemplate="%{customdata}: %{x}<extra>%{fullData.name}</extra>",
         )

@@ -122,4 +122,6 @@ def _short(value: Any) -> str:
         return ""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return str(value)
-    return f"{value:,.0f}" if isinstance(value, int) else f"{value:.4g}"
+    if isinstance(value, int) or 10_000 <= abs(value) < 1e9:
+        return f"{value:,.0f}".replace(",", "\u202f")
+    return f"{value:.4g}"

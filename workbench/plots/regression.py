@@ -19,6 +19,10 @@ def true_predicted(table: pd.DataFrame) -> go.Figure:
     Parameters
     ----------
     table : DataFrame with the columns id, true, predicted
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
     """
     fig = figure(x="True value", y="Predicted value")
     low = float(min(table["true"].min(), table["predicted"].min()))

@@ -38,6 +38,10 @@ def embedding_map(table: pd.DataFrame) -> go.Figure:
     Parameters
     ----------
     table : DataFrame with the columns id, split, x, y and, where there are labels, label, predicted, correct
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
     """
     fig = figure(x="Map axis 1 (arbitrary units)", y="Map axis 2 (arbitrary units)", height=460)
     scatter = go.Scattergl if len(table) > WEBGL_FROM else go.Scatter
@@ -86,6 +90,12 @@ def shapelet_lines(shapelets: pd.DataFrame, which: Sequence[Any]) -> go.Figure:
     Parameters
     ----------
     shapelets : DataFrame with the columns shapelet, measure, channel, step, value
+    which : sequence
+        Their ids.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
     """
     table = shapelets[shapelets["shapelet"].isin(list(which))]
     channels = list(pd.unique(table["channel"].astype(str)))
@@ -130,6 +140,12 @@ def shapelet_on_series(
         The rows of one shapelet.
     start : int
         First time step of the window.
+    name : str
+        Of the series.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
     """
     fig = panels([f"{channel} (z-score)" for channel in channels])
     used = np.flatnonzero(~np.isnan(series).all(axis=1))

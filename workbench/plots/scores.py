@@ -16,6 +16,7 @@ from workbench.plots.template import (
     class_order,
     figure,
     plain,
+    whole_steps,
 )
 from workbench.report import Report
 
@@ -73,6 +74,10 @@ def score_bars(scores: pd.DataFrame) -> go.Figure:
     Parameters
     ----------
     scores : DataFrame with the columns model, metric, value
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
     """
     fig = figure(x="", y="Score", height=340)
     # The trained model first; whatever else there is keeps the table's order.
@@ -93,7 +98,9 @@ def score_bars(scores: pd.DataFrame) -> go.Figure:
         )
     low = min(0.0, float(scores["value"].min())) if len(scores) else 0.0
     fig.update_layout(barmode="group", yaxis_range=[low, 1.08], yaxis_tickformat=".2~f")
-    return fig
+    names = [plain(score_label(name)) for name in pd.unique(scores["metric"])]
+    # A word a line: on a phone two names beside one another would touch.
+    return fig.update_xaxes(tickvals=names, ticktext=[name.replace(" ", "<br>") for name in names])
 
 
 def confusion(table: pd.DataFrame) -> go.Figure:
@@ -102,6 +109,10 @@ def confusion(table: pd.DataFrame) -> go.Figure:
     Parameters
     ----------
     table : DataFrame with the columns true, predicted, count
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
     """
     labels = class_order([*table["true"], *table["predicted"]])
     counts = (
@@ -140,6 +151,14 @@ def curves(
     Parameters
     ----------
     table : DataFrame with the columns name, value and `x`
+    x : str
+        The column along the axis.
+    x_title : str
+    y_title : str
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
     """
     fig = figure(x=x_title, y=y_title)
     for name, part in table.groupby("name", sort=False):
@@ -153,7 +172,7 @@ def curves(
             hovertemplate=f"{x_title.lower()} %{{x}}: %{{y:.4g}}<extra>%{{fullData.name}}</extra>",
         )
     fig.update_layout(hovermode="x unified", showlegend=True)
-    return fig
+    return whole_steps(fig)
 
 
 def importance_bars(table: pd.DataFrame, *, top: int = 20, score_title: str = "Importance") -> go.Figure:
@@ -162,6 +181,13 @@ def importance_bars(table: pd.DataFrame, *, top: int = 20, score_title: str = "I
     Parameters
     ----------
     table : DataFrame with the columns of :data:`workbench.report.IMPORTANCE_COLUMNS`
+    top : int
+        Bars at most.
+    score_title : str
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
     """
     best = table.nlargest(top, "score").iloc[::-1]
     best = best.assign(component=best["component"].map(plain), kind=best["kind"].map(plain))

@@ -39,6 +39,10 @@ def gate_paths(table: pd.DataFrame, kept: set[str] | None = None) -> go.Figure:
     table : DataFrame with the columns step, field and gate
     kept : set of str, optional
         Fields that stayed; by default those whose last gate is not 0.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
     """
     fig = figure(x="Step", y="Size of the gate", height=420)
     table = table.sort_values("step", kind="stable")
@@ -67,6 +71,10 @@ def auc_by_k(table: pd.DataFrame) -> go.Figure:
     Parameters
     ----------
     table : DataFrame with the columns method, k, auc, low and high
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
     """
     fig = figure(x="Fields used", y="AUC on the test rows")
     for i, (method, part) in enumerate(table.groupby("method", sort=False)):
@@ -104,6 +112,10 @@ def before_after(table: pd.DataFrame, curve: pd.DataFrame | None = None) -> go.F
     table : DataFrame with the columns model, n_fields, auc, low, high, bytes and latency_ms
     curve : DataFrame, optional
         As `auc_by_k` takes it; the new models of its first method are drawn as a line behind.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
     """
     fig = figure(x="Size of the model (kB)", y="AUC on the test rows")
     if curve is not None and "bytes" in curve:
@@ -147,6 +159,10 @@ def calibration(table: pd.DataFrame) -> go.Figure:
     Parameters
     ----------
     table : DataFrame with the columns model, predicted, observed, low and high
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
     """
     fig = figure(x="Predicted rate", y="Observed rate")
     most = float(max(table["predicted"].max(), table["high"].max())) if len(table) else 1.0
@@ -179,6 +195,10 @@ def penalty_path(table: pd.DataFrame) -> go.Figure:
     Parameters
     ----------
     table : DataFrame with the columns penalty, n_fields, bytes, latency_ms and auc
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
     """
     fig = figure(x="Penalty", y="AUC on the rows kept for judging")
     fig.add_scatter(
@@ -204,6 +224,10 @@ def memorised(table: pd.DataFrame) -> go.Figure:
     Parameters
     ----------
     table : DataFrame with the columns field, train_auc and test_auc
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
     """
     part = table.sort_values("test_auc").tail(30)
     names = [plain(name) for name in part["field"]]
@@ -231,6 +255,10 @@ def live(metrics: pd.DataFrame) -> dict[str, go.Figure]:
     ----------
     metrics : DataFrame with the columns name, step and value
         Names of gates are ``gate/<field>``.
+
+    Returns
+    -------
+    dict of str to plotly.graph_objects.Figure
     """
     drawn = {}
     gates = metrics["name"].str.startswith(_GATE)

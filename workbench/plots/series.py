@@ -57,6 +57,10 @@ def series(
         Colours the lines by class; without them every series has a colour of its own.
     all_labels : optional
         Labels of the whole data set, so that a class keeps the colour it has elsewhere.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
     """
     fig = panels(channels)
     colours = class_colours(all_labels if all_labels is not None else labels or [])
@@ -90,6 +94,10 @@ def class_means(table: pd.DataFrame) -> go.Figure:
     ----------
     table : DataFrame with the columns label, channel, step, mean, sd
         One row a class, channel and time step. A missing label stands for all series.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
     """
     channels = list(pd.unique(table["channel"].astype(str)))
     fig = panels(channels)

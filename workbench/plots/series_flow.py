@@ -10,6 +10,7 @@ from workbench.plots.template import CONTROL, PALETTE, figure, plain
 
 __all__ = ["flow"]
 
+MOST_LETTERS = 18  # of a name below its box
 _STAGES = ("Data", "Pre-training", "Encoders", "Fusion", "Task")
 
 
@@ -32,6 +33,10 @@ def flow(
     fusion, task : str
     tuned : bool
         Whether encoders and fusion are trained with the task once more.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
     """
     n = max(len(encoders), len(data), 1)
     sources, rows = _rows(len(data)), _rows(len(encoders))
@@ -61,19 +66,26 @@ def flow(
         y=[y for _, y, _ in boxes],
         mode="markers+text",
         marker={"size": 22, "symbol": "square", "color": [PALETTE[x % len(PALETTE)] for x, *_ in boxes]},
-        text=[plain(text) for *_, text in boxes],
+        text=[plain(_cut(text)) for *_, text in boxes],
+        customdata=[plain(text) for *_, text in boxes],
         textposition="bottom center",
         cliponaxis=False,
-        hovertemplate="%{text}<extra></extra>",
+        hovertemplate="%{customdata}<extra></extra>",
         showlegend=False,
     )
     top = (n - 1) / 2 + 0.55
     for x, stage in enumerate(_STAGES):
-        note = " (fine-tuned together)" if tuned and stage == "Task" else ""
+        note = "<br>(fine-tuned together)" if tuned and stage == "Task" else ""
         fig.add_annotation(x=x, y=top, text=f"<b>{stage}</b>{note}", showarrow=False)
+    fig.update_layout(font_size=11)  # five columns of words stand beside one another on a phone, too
     fig.update_xaxes(visible=False, range=[-0.6, 4.6])
-    fig.update_yaxes(visible=False, range=[-(n - 1) / 2 - 0.75, top + 0.25])
+    fig.update_yaxes(visible=False, range=[-(n - 1) / 2 - 0.75, top + 0.35])
     return fig
+
+
+def _cut(text: str) -> str:
+    """A name that leaves its neighbours room."""
+    return text if len(text) <= MOST_LETTERS else f"{text[: MOST_LETTERS - 1]}…"
 
 
 def _rows(n: int) -> list[float]:

@@ -28,6 +28,7 @@ __all__ = [
     "plain",
     "themed",
     "translucent",
+    "whole_steps",
 ]
 
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#8C6D31")
@@ -50,6 +51,8 @@ SEQUENTIAL = [[0.0, "rgba(0,114,178,0.04)"], [0.5, "rgba(0,114,178,0.55)"], [1.0
 #: Beyond the palette's length the colours come again with the next symbol.
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star")
 
+#: Whole numbers that an axis names one by one.
+MOST_TICKS = 10
 HEIGHT = 380  #: pixels of an ordinary figure
 GRID_ROW = 130  #: pixels of one row of stacked panels
 
@@ -96,6 +99,12 @@ def themed(fig: go.Figure, *, dark: bool) -> go.Figure:
     """`fig` itself, set in the dark or the light template."""
     fig.update_layout(template=DARK if dark else LIGHT)
     return fig
+
+
+def whole_steps(fig: go.Figure) -> go.Figure:
+    """`fig` with an axis of epochs, steps or episodes that tells no halves of them, where there are few."""
+    last = max((max(line.x) for line in fig.data if line.x is not None and len(line.x)), default=0)
+    return fig.update_xaxes(dtick=1) if last <= MOST_TICKS else fig
 
 
 def class_order(labels: Iterable[Any]) -> list[str]:
