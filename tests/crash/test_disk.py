@@ -3,12 +3,18 @@
 import shutil
 import subprocess
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
+import numpy as np
+import pandas as pd
 import pytest
 from rig import Workers, publish_table, until
+from sklearn.linear_model import LogisticRegression
 
 import workbench as wb
+from workbench.errors import StoreError, of_system
+from workbench.models import save
+from workbench.upkeep import check
 
 pytestmark = pytest.mark.crash
 
@@ -75,3 +81,34 @@ def test_a_run_folder_deleted_while_it_runs_and_before(store):
             assert ended.state == "failed"
             assert "folder of the run was deleted" in ended.error
         assert store.submit("probes:Sleeper", table).wait(60).state == "done"
+
+
+def test_imports_and_models_on_a_full_disk_keep_nothing_and_lose_nothing(tmp_path):
+    with small_disk(tmp_path / "small", 8):
+        store = wb.open(tmp_path / "small" / "store")
+        table = publish_table(store)
+        save(LogisticRegression().fit([[0.0], [1.0]], [0, 1]), tmp_path / "fitted")
+        numbers = np.random.default_rng(0).random((300_000, 4))  # 9.6 MB that cannot be packed
+        pd.DataFrame(numbers, columns=list("abcd")).to_csv(tmp_path / "more.csv", index=False)
+        with pytest.raises(StoreError, match="disk is full"):
+            store.datasets.import_files(tmp_path / "more.csv", "more")
+        filler = store.root / "filler.bin"
+        with suppress(OSError), filler.open("wb") as file:
+            file.write(bytes(16 << 20))
+        changes = [
+            lambda: store.datasets.publish_frame(table.frame(), "table"),
+            lambda: store.models.add(tmp_path / "fitted", "line"),
+            lambda: store.submit("probes:Sleeper", table),
+        ]
+        for change in changes:
+            with pytest.raises((StoreError, OSError)) as failure:
+                change()
+            said = of_system(failure.value) or failure.value
+            assert "disk is full" in str(said)
+        assert len(table.frame()) == table.n_rows  # what is there can be read
+        filler.unlink()
+        assert store.datasets.publish_frame(table.frame(), "table").ref == "table@2"
+        assert store.models.add(tmp_path / "fitted", "line").ref == "line@1"
+        store.datasets.sweep()
+        assert check(store.dir) == []
+        store.dir.close()

@@ -169,6 +169,25 @@ def test_a_frozen_worker_is_replaced_and_harms_nothing_when_it_thaws(store):
     assert worked[0][1] < worked[1][0]
 
 
+def test_four_workers_on_one_store_do_each_run_once(store):
+    table = publish_table(store)
+    submitted = {
+        store.submit("probes:Sleeper", table, params={"seconds": 0.2}, recipe="probes:beat_and_count").id
+        for _ in range(24)
+    }
+    with Workers(store) as workers:
+        for _ in range(4):
+            workers.start()
+        until(lambda: all(run.is_finished for run in store.runs(limit=None)))
+    runs = store.runs(limit=None)
+    assert {run.id for run in runs} == submitted
+    for run in runs:
+        assert (run.state, run.attempt) == ("done", 1)
+        assert len(intervals(run.folder)) == 1
+        assert run.log().count("--- attempt") == 1
+        assert run.metrics()["step"].tolist() == list(range(10))
+
+
 def test_nothing_of_a_run_outlives_a_killed_run_process(store):
     table = publish_table(store)
     run = store.submit("probes:Sleeper", table, params={"seconds": 3, "children": 2})
