@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -86,17 +87,14 @@ def command() -> str:
 
 def machine(threads: int) -> str:
     """Processor, threads and versions in a line."""
-    import sklearn
-    import torch
-
     info = Path("/proc/cpuinfo")
     models = [
         line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")
     ]
     return (
         f"{models[0] if models else platform.processor()}, {threads} threads; "
-        f"Python {platform.python_version()}, torch {torch.__version__}, "
-        f"numpy {np.__version__}, scikit-learn {sklearn.__version__}"
+        f"Python {platform.python_version()}, torch {version('torch')}, "
+        f"numpy {version('numpy')}, scikit-learn {version('scikit-learn')}"
     )
 
 

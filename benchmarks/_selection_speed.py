@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,14 @@ from workbench.ctr import (
 )
 from workbench.ctr.encoded import Encoded, Layout
 
-__all__ = ["held_out", "report", "show"]
+__all__ = ["held_out", "report", "report_on", "show", "show_gpu"]
 
 BATCH, HISTORY = 4096, 50
-OURS = {
+#: On a GPU: rows of a batch, and rows a second that DeepFM is meant to learn.
+ON_GPU = (65_536, 2_000_000)
+OURS: dict[str, Callable[..., Any]] = {
     "DeepFM": DeepFMClassifier,
+    "DeepFM, bf16": partial(DeepFMClassifier, precision="bf16"),
     "DCNv2": DCNv2Classifier,
     "DLRM": DLRMClassifier,
     "DIN, history 50": DINClassifier,
@@ -40,6 +44,7 @@ PAIRS = (
     ("DeepFM", "deepctr-torch", 3.5),
     ("DeepFM", "torch-rechub", 25.0),
     ("DeepFM", "plain, one sparse table", None),
+    ("DeepFM, bf16", "deepctr-torch", None),
     ("DCNv2", "deepctr-torch", 1.5),
     ("DIN, history 50", "deepctr-torch", 3.0),
     ("DLRM", "plain transcription", 2.0),
@@ -62,7 +67,7 @@ def sequences(n: int, seed: int = 0) -> Columns:
     return Columns(codes, sizes, np.empty((n, 0), dtype=np.float32), click, history)
 
 
-def ours(kind: str, rows: Columns) -> tuple[float, float]:
+def ours(kind: str, rows: Columns, device: str = "cpu", batch: int = BATCH) -> tuple[float, float]:
     """Seconds of an epoch on encoded rows, and of `fit` on the table, encoder and all; Adam, as the peers."""
     names = [f"c{i}" for i in range(len(rows.sizes))]
     frame = pd.DataFrame(dict(zip(names, rows.codes.T, strict=True)))
@@ -76,15 +81,15 @@ def ours(kind: str, rows: Columns) -> tuple[float, float]:
     model = OURS[kind](
         embedding_dim=EMBEDDING,
         hidden=HIDDEN,
-        batch_size=BATCH,
+        batch_size=batch,
         learning_rate=RATE,
         encoder=encoder,
         random_state=0,
-        device="cpu",
+        device=device,
     )
     fitted = encoder.fit(frame)
     encoded = fitted.encode(frame)
-    model.fit_encoded(fitted, encoded[: 2 * BATCH], rows.click[: 2 * BATCH])  # compiles what is compiled
+    model.fit_encoded(fitted, encoded[: 2 * batch], rows.click[: 2 * batch])  # compiles what is compiled
     began = time.perf_counter()
     model.fit_encoded(fitted, encoded, rows.click)
     epoch = time.perf_counter() - began
@@ -128,6 +133,28 @@ def report(n: int, repeats: int, keep: Callable[[str, dict[str, Any]], None]) ->
         keep(f"speed/{kind} | {other}", {**found, "ratio": speed / rate, "wanted": target})
 
 
+def report_on(device: str, n: int, repeats: int, keep: Callable[[str, dict[str, Any]], None]) -> None:
+    """Rows a second of our models on a GPU, the median of `repeats`; `keep` as in `report`."""
+    batch, wanted = ON_GPU
+    rows = wide(n)
+    print(f"{n} rows on {device}, batches of {batch}, Adam ({RATE}), 1 epoch\n")
+    for kind in ("DeepFM", "DCNv2", "DLRM"):
+        speed = statistics.median(n / ours(kind, rows, device, batch)[0] for _ in range(repeats))
+        target = wanted if kind == "DeepFM" else None
+        keep(f"speed-gpu/{kind}", {"rows_per_second": speed, "rows": n, "batch": batch, "wanted": target})
+
+
+def show_gpu(results: Mapping[str, Any]) -> str:
+    """The kept cells of a GPU as a table."""
+    lines = []
+    for kind in ("DeepFM", "DCNv2", "DLRM"):
+        cell = results.get(f"speed-gpu/{kind}")
+        wanted = f"{ON_GPU[1]:,}" if kind == "DeepFM" else ""
+        found = ["not run", ""] if cell is None else [f"{cell['rows_per_second']:,.0f}", cell["machine"]]
+        lines.append([kind, *found, wanted, "" if cell is None else cell["commit"]])
+    return table(["training on a GPU", "ours, rows/s", "machine", "wanted", "commit"], lines)
+
+
 def show(results: Mapping[str, Any]) -> str:
     """The kept cells as a table."""
     lines = []
@@ -157,7 +184,8 @@ def held_out(data: Path, seeds: tuple[int, ...] = (0, 1, 2, 3, 4)) -> str:
     rows, judged = (_columns(part, layout, labels) for part, labels in ((train, y), (test, z)))
     options: dict[str, Any] = {"embedding_dim": EMBEDDING, "hidden": HIDDEN, "learning_rate": RATE}
     found = []
-    for kind in ("DeepFM", "DCNv2"):
+    for kind in ("DeepFM", "DeepFM, bf16", "DCNv2"):
+        peer = kind.partition(",")[0]
         runs: list[Callable[[int], float]] = [
             lambda seed, kind=kind: metrics.logloss(
                 z,
@@ -167,8 +195,8 @@ def held_out(data: Path, seeds: tuple[int, ...] = (0, 1, 2, 3, 4)) -> str:
                     .decide_encoded(test)
                 ),
             ),
-            lambda seed, kind=kind: metrics.logloss(
-                z, deepctr(kind, rows, 256, epochs=3, seed=seed)[1](judged)
+            lambda seed, peer=peer: metrics.logloss(
+                z, deepctr(peer, rows, 256, epochs=3, seed=seed)[1](judged)
             ),
         ]
         values = [[run(seed) for seed in seeds] for run in runs]

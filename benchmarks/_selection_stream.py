@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import resource
-import subprocess
 import sys
 import tempfile
 import time
@@ -15,13 +12,14 @@ from typing import Any
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import torch
+from _capped import run_capped
 from _selection_logs import encoder, write
 
 from workbench.ctr import DeepFMClassifier
 
 __all__ = ["run_stream"]
 
-#: What the streaming process may allocate (RLIMIT_DATA: memory of its own; mapped files are not counted).
+#: MB that the streaming process may use, its interpreter and libraries among them.
 CAP_MB = 1500
 #: Files that the comparison reads into memory.
 _FILES = 4
@@ -42,7 +40,7 @@ def run_stream(megabytes: int, threads: int) -> dict[str, Any]:
         "rows_a_second": round(rates[0]),
         "in_memory": round(rates[1]),
         "share": rates[0] / rates[1],
-        "peak_mb": round(streamed["peak_mb"]),
+        "peak_mb": streamed["peak_mb"],
         "cap_mb": CAP_MB,
         "threads": threads,
     }
@@ -50,11 +48,8 @@ def run_stream(megabytes: int, threads: int) -> dict[str, Any]:
 
 def _child(folder: Path, kind: str, threads: int) -> dict[str, float]:
     words = [sys.executable, __file__, str(folder), kind, str(threads)]
-    # Arrow's own allocator reserves a gigabyte of addresses at once, which the cap would count.
-    environment = {**os.environ, "ARROW_DEFAULT_MEMORY_POOL": "system", "MALLOC_ARENA_MAX": "2"}
-    done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True, env=environment)
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    told, peak = run_capped(words, CAP_MB if kind == "stream" else 20 * CAP_MB)
+    return {**json.loads(told.splitlines()[-1]), "peak_mb": peak}
 
 
 def _measure(folder: Path, kind: str, threads: int) -> dict[str, float]:
@@ -64,7 +59,6 @@ def _measure(folder: Path, kind: str, threads: int) -> dict[str, float]:
     small = pq.read_table(files[0])[:8192]
     model.fit(small.drop_columns(["click"]), small["click"].to_numpy())  # compiles what is compiled
     if kind == "stream":
-        resource.setrlimit(resource.RLIMIT_DATA, (CAP_MB << 20, CAP_MB << 20))
         log = ds.dataset(files)
         n = log.count_rows()
         began = time.perf_counter()
@@ -76,11 +70,7 @@ def _measure(folder: Path, kind: str, threads: int) -> dict[str, float]:
         began = time.perf_counter()
         model.fit(X, y)
     seconds = time.perf_counter() - began
-    return {
-        "rows": n,
-        "seconds": seconds,
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3,
-    }
+    return {"rows": n, "seconds": seconds}
 
 
 if __name__ == "__main__":

@@ -110,7 +110,7 @@ def groups() -> dict[str, list[str]]:
 
 
 def experiment_table(results: Cells) -> str:
-    head = ["setting", "seeds", "GMV", "of unlimited", "GMV of clusters 1 / 2 / 3", "platform revenue", "ROI"]
+    head = ["setting", "seeds", "GMV", "of unlimited", "GMV of clusters 1 / 2 / …", "platform revenue", "ROI"]
     head += ["budget use", "depth", "Gini", "CPU s", "commit"]
     rows = []
     for group, cells in sorted(groups().items()):
@@ -119,7 +119,8 @@ def experiment_table(results: Cells) -> str:
             rows.append([group, f"0 of {len(cells)}", "not run"] + [""] * (len(head) - 3))
             continue
         share = np.mean([r["gmv"] / r["unlimited_manual"] for r in done])
-        by = " / ".join(mean(done, f"gmv_{i}", 0) for i in (1, 2, 3)) if "gmv_3" in done[0] else ""
+        clusters = sorted((key for key in done[0] if key.startswith("gmv_")), key=lambda key: int(key[4:]))
+        by = " / ".join(mean(done, key, 0) for key in clusters)
         row = [group, f"{len(done)} of {len(cells)}", mean(done, "gmv", 1), f"{share:.3f}", by]
         row += [mean(done, "platform_revenue", 1), mean(done, "roi"), mean(done, "budget_use")]
         row += [mean(done, "depth", 1), mean(done, "gini"), mean(done, "cpu_seconds", 0)]

@@ -34,6 +34,10 @@ TABLES = {
     "Bidding": "bidding.py",
     "Modalities": "modality.py",
     "A large store": "load.py",
+    "The threshold of an anomaly page": "slider.py --show",
+    "Kills of every kind of process": "faults.py --show",
+    "Damaged input": "fuzz.py --show",
+    "Start": "startup.py --show",
 }
 
 
@@ -123,6 +127,15 @@ def epoch(name: str) -> Callable[[], Found | None]:
         return row and Found(f"{row[1]} s ({row[2]})", f"{row[0]} s", machine, commit)
 
     return find
+
+
+def slider() -> Found | None:
+    """Milliseconds from the release of the threshold until the page has answered."""
+    cell = cells("slider")
+    if not cell:
+        return None
+    figure = f"{cell['median']:.0f} ms, {cell['points']} points of {cell['steps']:,}"
+    return Found(figure, "", cell["machine"], cell["commit"])
 
 
 def fused() -> Found | None:
@@ -216,7 +229,53 @@ def htad() -> Found | None:
     return cell and Found(f"{cell['cpu_seconds']} s of one core", "", cell["machine"], cell["commit"])
 
 
+def kills() -> Found | None:
+    cell = cells("faults")
+    if not cell:
+        return None
+    total = {name: sum(row[name] for row in cell["rows"].values()) for name in ("kills", "lost", "twice")}
+    figure = f"{total['lost']} lost, {total['twice']} twice, {len(cell['findings'])} findings"
+    return Found(f"{total['kills']} kills: {figure}", "", cell["machine"], cell["commit"])
+
+
+def damaged() -> Found | None:
+    found = cells("fuzz")
+    if not found:
+        return None
+    failures = sum(len(cell["failures"]) for cell in found.values())
+    least = min(cell["cases"] for cell in found.values())
+    commits = ", ".join(sorted({cell["commit"] for cell in found.values()}))
+    machine = next(iter(found.values()))["machine"]
+    return Found(f"{failures} failures, {len(found)} targets, {least:,} cases or more", "", machine, commits)
+
+
+def startup() -> Found | None:
+    cell = cells("startup")
+    if not cell:
+        return None
+    ours, peer = (cell["figures"][f"import {name}"][0] for name in ("workbench", "numpy"))
+    return Found(f"{ours:.0f} ms", f"{peer:.0f} ms", cell["machine"], cell["commit"])
+
+
 CLAIMS = [
+    Claim(
+        "`import workbench`, beside `import numpy`",
+        "150 ms",
+        "python benchmarks/startup.py",
+        startup,
+    ),
+    Claim(
+        "500 kills of servers, workers, runs, schedulers, imports and publications over one store",
+        "nothing lost, nothing twice, the store whole",
+        "python benchmarks/faults.py --kills 500",
+        kills,
+    ),
+    Claim(
+        "Damaged content for every parser",
+        "a sentence at most; a million cases each",
+        "python benchmarks/fuzz.py --cases 1000000",
+        damaged,
+    ),
     Claim(
         "A CSV of 5 GB imported and profiled in a process of 1.5 GB, against DuckDB's read_csv alone",
         "1.2×",
@@ -286,6 +345,12 @@ CLAIMS = [
             epoch(name),
         )
         for name in ("TLoss", "TS2Vec", "TNC", "TSTCC", "TST")
+    ),
+    Claim(
+        "The threshold of an anomaly page over 100,000 steps, from its release to the answer",
+        "200 ms, 4,000 points",
+        "python benchmarks/slider.py",
+        slider,
     ),
     Claim(
         "Accuracy of CSL and TS2Vec, fused and fine-tuned, mean over UEA data sets, beside MiniRocket",

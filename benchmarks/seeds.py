@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from dataclasses import asdict
 
 import _common
 import numpy as np
@@ -32,6 +33,8 @@ def runs_of(store: wb.Store, estimator: str, ref: str, seeds: list[int], options
     """A run for each seed: the one that is done or under way, else a new one."""
     found: dict[int, Run] = {}
     for run in store.runs(dataset=ref, limit=None):
+        if run.spec.get("split") != asdict(wb.Split()):
+            continue  # a trial of a search sees a part of the train rows only
         same = (run.spec["estimator"], run.spec["versions"].get("workbench")) == (estimator, wb.__version__)
         given = {k: v for k, v in run.spec["params"].items() if k != "random_state"}
         if same and given == options["params"] and run.state in ("done", "running", "queued"):

@@ -10,8 +10,9 @@ been computed stays, so that an interrupted run goes on where it was; ``--only``
 name is TEXT, or contains it where none is. What has not been run is printed as ``not run``.
 
 Sizes are such that a cell of a short data set takes minutes on one core: encoders at their default epochs for
-whole series; for the tasks on windows 300 windows (forecasts: 2000) and 5 epochs, and scores of every tenth
-window. People's movements come with the package seglearn (``pip install --no-deps seglearn==1.2.5``).
+whole series; what is less for the tasks on windows stands below the table. Cells of every experiment come
+first, so that a short run tells something of each. People's movements come with the package seglearn
+(``pip install --no-deps seglearn==1.2.5``).
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from typing import Any
 
 import torch
 from _common import command, commit, machine, table
-from _units_cells import ENCODERS, UEA, cells
+from _units_cells import ENCODERS, REDUCED, UEA, cells
 
 RESULTS = Path(__file__).with_name("results") / "units.json"
 SEEDS = (0, 1, 2)
@@ -79,6 +80,7 @@ def show() -> None:
             told = ", ".join(f"{name} {spread(one)}" for name, one in values.items())
             rows.append([cell.name, metric, str(len(runs)), told])
     print(table(["experiment", "metric", "seeds", "mean ± deviation over seeds"], rows))
+    print(f"\n{REDUCED}")
     print(*verdict(), sep="\n")
 
 
