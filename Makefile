@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV   ?= .venv
 PY      = $(VENV)/bin/python
 DATA   ?= ../shared/data
+CASES  ?= 1000000
 # Tests start hundreds of short processes: none of them should compile what another has compiled.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: run test slow cluster proof lint format evidence clean
+.PHONY: run test slow faults fuzz cluster proof lint format evidence clean
 
 run: $(VENV)/.samples
 	@$(PY) -m workbench
@@ -20,6 +21,12 @@ slow: $(VENV)/.dev
 	$(PY) -m pytest -m slow -n 2 --dist worksteal
 	$(PY) -m pytest -m crash
 	$(PY) -m pytest -m browser
+
+faults: $(VENV)/.dev
+	$(PY) benchmarks/faults.py --kills 500
+
+fuzz: $(VENV)/.dev
+	$(PY) benchmarks/fuzz.py --cases $(CASES)
 
 cluster: $(VENV)/.dev
 	$(PY) -m pytest -m cluster
