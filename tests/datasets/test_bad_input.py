@@ -55,6 +55,12 @@ def _arrow_count(path):
     path.write_bytes(content.replace(struct.pack("<qq", 4, 1), struct.pack("<qq", 4, 3)))
 
 
+def _arrow_name(path):
+    """Whose column has a name that is no UTF-8."""
+    pd.DataFrame({"a column": [1.0, 2.0]}).to_feather(path, compression="uncompressed")
+    path.write_bytes(path.read_bytes().replace(b"a column", b"a \xf0olumn"))
+
+
 def _npz(path):
     np.savez(path, X=np.zeros((50, 4)))
     _cut(path, -40)
@@ -152,6 +158,7 @@ FAULTS = {
     "Parquet damaged inside": ("a.parquet", _parquet_damaged, None, None, "damaged"),
     "Arrow cut short": ("a.feather", _arrow, None, None, "not an Arrow file"),
     "Arrow that contradicts itself": ("a.feather", _arrow_count, None, None, "damaged"),
+    "Arrow with a name that is no text": ("a.feather", _arrow_name, None, None, "damaged"),
     "not Arrow": ("a.feather", "ARROW1", None, None, "not an Arrow file"),
     "JSON cut short": ("a.jsonl", '{"a": 1}\n{"a": 2}\n{"a"', 3, None, "not one JSON object a line"),
     "JSON list cut short": ("a.json", '[{"a": 1}, {"a": 2', None, None, "JSON"),

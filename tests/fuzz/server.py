@@ -58,8 +58,13 @@ class _Client:
         }  # fmt: skip
         found: dict[str, Any] = {"status": 0, "body": b""}
 
+        messages = iter([{"type": "http.request", "body": body, "more_body": False}])
+
         async def receive() -> dict[str, Any]:
-            return {"type": "http.request", "body": body, "more_body": False}
+            for message in messages:
+                return message
+            await asyncio.Event().wait()  # for a sender that goes away, which this one does not
+            raise AssertionError
 
         async def send(message: dict[str, Any]) -> None:
             if message["type"] == "http.response.start":
