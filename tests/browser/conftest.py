@@ -17,6 +17,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from looks import misplaced, unreadable
 
 import workbench as wb
 from tests.servers import free_port
@@ -167,7 +168,7 @@ def go(page: playwright_api.Page, path: str) -> None:
 
 
 def photograph(page: playwright_api.Page, path: str, name: str, width: int) -> None:
-    """Open `path`, see that it fits `width` pixels, and keep a picture of all of it for the docs."""
+    """Open `path`, see that it fits `width` pixels and can be read; keep a picture for the docs."""
     page.set_viewport_size({"width": width, "height": 900})
     go(page, path)
     drawn(page)
@@ -178,6 +179,13 @@ def photograph(page: playwright_api.Page, path: str, name: str, width: int) -> N
     drawn(page)
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=SCREENSHOTS / f"{name}-{width}.png", timeout=2 * SLOW)
+    found = misplaced(page)
+    for scheme in ("light", "dark") if width == 1280 else ():
+        page.emulate_media(color_scheme=scheme)
+        drawn(page)
+        found += [f"{scheme}: {fault}" for fault in unreadable(page)]
+    page.emulate_media(color_scheme="light")
+    assert not found, f"{name} at {width} px: " + "\n".join(found)
 
 
 def drawn(page: playwright_api.Page) -> None:

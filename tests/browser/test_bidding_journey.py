@@ -6,7 +6,7 @@ import re
 
 import pandas as pd
 import pytest
-from conftest import SLOW, Server, expect, go, run_id, settle
+from conftest import SLOW, Server, expect, go, photograph, run_id, settle
 
 import workbench as wb
 from workbench.gui.text import count
@@ -105,11 +105,7 @@ def test_the_what_if_answers_a_moved_slider(page, server: Server, scenario: str)
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-def test_nothing_runs_over_the_edge(page, server: Server, scenario: str, width: int):
+def test_pages_fit_and_are_photographed(page, server: Server, scenario: str, width: int):
     run = next(r for r in wb.open(server.store).runs(state="done") if r.dataset == scenario)
-    page.set_viewport_size({"width": width, "height": 900})
-    for path in (f"/bidding?data={scenario}", f"/run?run={run.id}"):
-        go(page, path)
-        expect(page.get_by_text("What if", exact=True)).to_be_visible(timeout=LONG)
-        over = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-        assert over <= 0
+    photograph(page, f"/bidding?data={scenario}", "bidding", width)
+    photograph(page, f"/run?run={run.id}", "bidding-run", width)

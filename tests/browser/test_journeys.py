@@ -11,8 +11,7 @@ import re
 
 import nbformat
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from conftest import AEON, SLOW, Server, drawn, expect, go, photograph, run_id, upload, views
+from conftest import AEON, SLOW, Server, expect, go, photograph, run_id, upload, views
 from nbclient import NotebookClient
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
@@ -165,21 +164,3 @@ def test_a_kept_model_is_applied_to_another_data_set(page, server: Server):
 def test_every_page_fits_and_is_photographed(page, server: Server, width: int):
     for name, path in views(server).items():
         photograph(page, path, name, width)
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_page_can_be_read(page, server: Server, scheme: str):
-    """WCAG 2 A and AA as axe checks them: labels, names, roles, contrast of 4.5:1."""
-    page.emulate_media(color_scheme=scheme)
-    found = []
-    for name, path in views(server).items():
-        go(page, path)
-        drawn(page)
-        answer = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa"]}).response
-        assert answer["passes"], "axe looked at nothing"
-        found += [
-            f"{name}: {fault['id']}: {node['html']}: {node['failureSummary']}"
-            for fault in answer["violations"]
-            for node in fault["nodes"]
-        ]
-    assert not found, "\n".join(found)

@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT, SLOW, Server, drawn, expect, go, photograph, run_id
+from conftest import ROOT, SLOW, Server, drawn, expect, go, photograph, run_id, settle
 
 import workbench as wb
 from workbench import notebook
+from workbench.timeseries.tasks.detect import alarms
 
 pytestmark = pytest.mark.browser
 
@@ -42,8 +43,9 @@ def data(server: Server) -> wb.Store:
         anomaly[begin : begin + 12] = 1
         load[begin : begin + 12] = 2.5
     heat[300:306] = np.nan
+    hours = pd.date_range("2026-01-05", periods=900, freq="h")
     store.datasets.publish_frame(
-        pd.DataFrame({"time": t, "load": load, "heat": heat, "anomaly": anomaly}), "Plant"
+        pd.DataFrame({"time": hours, "load": load, "heat": heat, "anomaly": anomaly}), "Plant"
     )
     return store
 
@@ -142,6 +144,8 @@ def test_forecast_what_comes_next(page, server: Server, data):
         "() => [...document.querySelectorAll('.js-plotly-plot')][0].data.map(line => line.name)"
     )
     assert {"80 % band", "history", "forecast"} <= set(lines)
+    ends = page.evaluate("() => document.querySelectorAll('.js-plotly-plot')[0].data.at(-1).x.at(-1)")
+    assert ends.startswith("2026-02-11T23:00")  # twelve hours after the last of 900
     photograph(page, f"/run?run={run.id}", "forecast-run", 1280)
 
 
@@ -174,3 +178,71 @@ def test_the_exported_script_reaches_the_same_scores(server: Server, data, tmp_p
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_question_alone_is_answered_and_the_best_is_one_click_from_models(page, server: Server, data):
+    go(page, "/time-series?data=Waves@1&quality=quick&minutes=2")
+    expect(page.get_by_role("combobox", name="What do you want to know?")).to_have_value("Classify series")
+    expect(page.get_by_role("combobox", name="How")).to_have_value("Find the best")
+    page.get_by_role("button", name="Start", exact=True).click()
+    page.wait_for_url(re.compile(r"/search\?search="))
+    search = page.url.partition("search=")[2]
+    found = wb.open(server.store).run(search).wait(timeout=600)
+    assert found.state == "done", found.error
+    expect(page.get_by_text("the search is done")).to_be_visible(timeout=SLOW)
+    photograph(page, f"/search?search={search}", "search", 1280)
+    page.get_by_role("button", name="Keep the best as a model").click()
+    page.wait_for_url(re.compile("/models.*model=Waves"), timeout=SLOW)
+    assert "Waves classify" in [model.name for model in data.models.list()]
+
+
+def test_two_data_sets_and_three_ways_to_set_up_an_encoder_are_one_flow(page, server: Server, data):
+    series = data.dataset("Waves@1").to_series()
+    data.datasets.publish_arrays(series.X[:30, :30] + 1.0, name="Others")
+    encoders = "&".join(f"UniTSClassifier.encoders={name}" for name in ("CSL", "TS2Vec", "TST"))
+    go(page, f"/time-series?data=Waves@1&estimator=timeseries.UniTSClassifier&{encoders}")
+    _choose_mode(page, "TS2Vec", "Manual")
+    _choose_mode(page, "TST", "Smart")
+    page.get_by_role("combobox", name="Pre-train on these data sets too").click()
+    page.get_by_role("option", name="Others@1").click()
+    page.keyboard.press("Escape")
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('.js-plotly-plot')].some(plot => {"
+        " const words = plot.data.flatMap(line => line.text || []);"
+        " return ['Waves@1', 'Others@1', 'searched for'].every(word => words.includes(word))"
+        " && words.some(word => word.endsWith(', by hand')) })",
+        timeout=SLOW,
+    )
+    photograph(page, page.url, "flow", 1280)
+    page.get_by_role("button", name="Start", exact=True).click()
+    run = wb.open(server.store).run(run_id(page))
+    asked = run.spec["params"]
+    run.cancel()
+    assert (asked["more"], asked["smart"]) == (["Others@1"], ["TST"])
+    first, by_hand, last = asked["params"]["encoders"]
+    assert (first, by_hand["$estimator"], last) == ("CSL", "timeseries.TS2Vec", "TST")
+    assert run.wait(timeout=120).state == "cancelled"
+
+
+def _choose_mode(page, encoder: str, mode: str) -> None:
+    group = page.locator(f".st-key-{encoder}-mode")
+    group.get_by_role("radio", name=mode).click()
+    settle(page)
+
+
+def test_a_false_alarm_becomes_a_label(page, server: Server, data):
+    run = next(r for r in data.runs(state="done") if r.estimator_name.endswith("UniTSAnomalyDetector"))
+    go(page, f"/run?run={run.id}")
+    drawn(page)
+    listed = page.locator(".st-key-alarms").get_by_test_id("stDataFrame")
+    listed.scroll_into_view_if_needed()
+    listed.click(position={"x": 15, "y": 52})  # the first row's box
+    page.get_by_role("button", name="False alarm (1)").click()
+    expect(page.get_by_text("a new run is judged by it")).to_be_visible(timeout=SLOW)
+    report = run.report()
+    first = alarms(report.tables["track"], report.scores["threshold"]).iloc[0]
+    expected = data.dataset("Plant@1").to_frame()["anomaly"].to_numpy().copy()
+    expected[int(first["start"]) : int(first["end"]) + 1] = 0
+    assert data.dataset("Plant@2").to_frame()["anomaly"].tolist() == expected.tolist()
+    page.get_by_role("link", name="Run it again on that version").click()
+    page.wait_for_url(re.compile("data=Plant"))

@@ -56,3 +56,36 @@ def test_what_marks_steps_needs_steps():
     with pytest.raises(DatasetError, match="The role 'anomaly' needs a table with one row a step"):
         roles.check({"value": "x", "anomaly": "mark"}, columns)
     assert "anomaly" not in roles.guess([Column("anomaly", "INTEGER"), Column("size", "DOUBLE")])
+
+
+@pytest.mark.parametrize(
+    "kind", ["datetime64[s]", "datetime64[us, Europe/Berlin]", "datetime64[ns]", "date", "fully long"]
+)
+def test_dated_steps_have_their_times_in_order(store, kind):
+    times = pd.Series(pd.to_datetime(["2026-03-03", "2026-03-01", "2026-03-02", "2026-04-01"]))
+    expected = [["2026-03-01", "2026-03-02", "2026-03-03"], ["2026-04-01"]]
+    frame = pd.DataFrame({"series_id": ["1", "1", "1", "2"], "time": times, "x": [3.0, 1.0, 2.0, 4.0]})
+    if kind == "date":
+        frame["time"] = times.dt.date
+    elif kind == "fully long":
+        frame = pd.concat([frame.assign(channel=name) for name in "ab"])
+    elif "Berlin" in kind:
+        frame["time"] = times.dt.tz_localize("UTC").astype(kind)
+    else:
+        frame["time"] = times.astype(kind)
+    roles = {"series_id": "series_id", "time": "time", "value": "x"}
+    roles |= {"channel": "channel"} if kind == "fully long" else {}
+    data = store.datasets.publish_frame(frame, "dated", roles)
+    assert [[f"{time:%Y-%m-%d}" for time in data.times(name)] for name in ("1", "2")] == expected
+
+
+def test_the_one_series_of_a_recording_is_called_0(store):
+    data = store.datasets.publish_frame(pd.DataFrame({"time": range(4), "x": np.arange(4.0)}), "recording")
+    assert data.series_index()["id"].tolist() == [0]
+    np.testing.assert_array_equal(data.series([0]).X, data.to_series().X)
+    with pytest.raises(DatasetError, match="one series, called 0"):
+        data.series([1])
+
+
+def test_counted_steps_have_no_times(store, frame):
+    assert store.datasets.publish_frame(frame, "counted").times("a") is None

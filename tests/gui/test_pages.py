@@ -2,6 +2,7 @@
 
 import re
 
+import pandas as pd
 import pytest
 
 from workbench.errors import UsageError
@@ -73,6 +74,15 @@ def test_the_series_view_draws_the_chosen_series(filled, open_page):
     assert not app.exception
     names = [trace["name"] for trace in _figures(app)[0]["data"]]
     assert [name.split(" ")[0] for name in names] == ["3", "5"]
+
+
+def test_one_recording_is_a_series_drawn_along_its_dates(store, open_page):
+    hours = pd.date_range("2026-01-01", periods=50, freq="h")
+    store.datasets.publish_frame(pd.DataFrame({"time": hours, "load": range(50)}), "Plant")
+    app = open_page("datasets", data="Plant@1", view="Series")
+    assert not app.error
+    (line,) = _figures(app)[0]["data"]
+    assert pd.to_datetime(line["x"]).tolist() == hours.tolist()
 
 
 def test_the_preview_shows_the_first_rows_only(filled, open_page):

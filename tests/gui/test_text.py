@@ -1,4 +1,5 @@
 import math
+from datetime import datetime
 
 import pytest
 
@@ -21,6 +22,13 @@ def test_sizes_and_counts():
     assert text.bytes_(999) == "999 B"
     assert text.bytes_(1_234_567) == "1.2 MB"
     assert text.count(12345) == "12\u202f345"
+
+
+@pytest.mark.parametrize(
+    "shown", ["2026-03-01", "2026-03-01 14:00", "2026-03-01 14:30", "2026-03-01 14:00:05"]
+)
+def test_a_point_in_time_has_no_more_digits_than_it_needs(shown):
+    assert text.moment(datetime.fromisoformat(shown)) == shown
 
 
 def test_scores_have_three_digits_that_matter():

@@ -43,3 +43,27 @@ def test_class_means_carry_a_band_of_one_standard_deviation():
 def test_without_labels_all_series_make_one_mean():
     table = pd.DataFrame({"label": [None], "channel": ["x"], "step": [0], "mean": [1.0], "sd": [0.0]})
     assert series.class_means(table).data[1].name == "all series"
+
+
+def test_steps_become_the_times_of_these_steps_and_go_on_beyond_the_last():
+    times = pd.DatetimeIndex(["2026-01-01 00:00", "2026-01-01 01:00", "2026-01-01 02:00", "2026-01-01 05:00"])
+    fig = series.series(np.arange(4.0).reshape(1, 4, 1), channels=["x"], names=["a"])
+    fig.add_scatter(x=[-1, 0.5, 3, 4, 5], y=[0, 0, 0, 0, 0])
+    dated = series.dated(fig, times)
+    assert list(pd.DatetimeIndex(dated.data[0].x)) == list(times)
+    expected = [
+        "2025-12-31 23:00",
+        "2026-01-01 00:30",
+        "2026-01-01 05:00",
+        "2026-01-01 06:00",
+        "2026-01-01 07:00",
+    ]
+    assert list(pd.DatetimeIndex(dated.data[1].x)) == list(pd.DatetimeIndex(expected))
+    assert dated.data[0].hovertemplate.startswith("%{x}")
+    assert dated.layout.xaxis.title.text == "Time"
+
+
+def test_what_is_counted_and_not_dated_stays_in_steps():
+    fig = series.series(np.arange(4.0).reshape(1, 4, 1), channels=["x"], names=["a"])
+    assert series.dated(fig, None).data[0].x == (0, 1, 2, 3)
+    assert fig.layout.xaxis.title.text == series.TIME

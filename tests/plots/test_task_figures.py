@@ -68,7 +68,8 @@ def test_a_track_marks_what_is_above_and_what_truly_is_anomalous():
     above = next(trace for trace in fig.data if trace.name == "above the threshold")
     assert list(above.x) == list(range(120, 130))
     band = next(trace for trace in fig.data if trace.name == "truly anomalous")
-    np.testing.assert_array_equal(band.x, [119.5, 119.5, 129.5, 129.5, np.nan])
+    np.testing.assert_array_equal(band.x, [119.5, 119.5, 129.5, 129.5, 129.5])
+    assert np.flatnonzero(np.isnan(band.y)).tolist() == [4]  # where the next one would begin
     assert next(trace for trace in fig.data if trace.name == "x").yaxis == "y2"
 
 

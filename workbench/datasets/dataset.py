@@ -135,6 +135,10 @@ class DatasetFile:
         """Only the series `ids`, in that order; reads nothing else."""
         return series.read_series(self._reader, self.roles, self.columns, ids=ids)
 
+    def times(self, id_: Any = None) -> pd.DatetimeIndex | None:
+        """The times of the steps of one series, in UTC; None where they are counted and not dated."""
+        return series.read_times(self._reader, self.roles, self.columns, id_)
+
     def class_means(self) -> pd.DataFrame:
         """Mean, standard deviation and count by ``label, channel, step``."""
         return series.class_means(self.to_series())

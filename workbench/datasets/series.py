@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from workbench.arrays import SeriesData
 
-__all__ = ["class_means", "labels", "read_index", "read_series", "splits"]
+__all__ = ["class_means", "labels", "read_index", "read_series", "read_times", "splits"]
 
 
 @dataclass(frozen=True)
@@ -136,9 +136,11 @@ def read_series(
     """The series as one array; only those of `ids`, in that order, where given."""
     from workbench.arrays import SeriesData
 
-    if ids is not None and not _Query(reader, roles, {}).column("series_id") and layout(roles) != "wide":
-        raise DatasetError("The data set is one series: it has no series to choose from.")
     query = _Query(reader, roles, {column.name: column.type for column in columns})
+    if ids is not None and query.id == "0":
+        if list(ids) != [0]:
+            raise DatasetError("The data set is one series, called 0: it has no others to choose from.")
+        ids = None
     if ids is not None and layout(roles) == "long" and not {"domain", "anomaly", "exogenous"} & set(roles):
         index, X, channels = _some(query, ids)
     else:
@@ -169,6 +171,23 @@ def read_series(
         anomaly=_marked(steps["anomaly"]) if "anomaly" in steps else None,
         exogenous=steps.get("exogenous"),
     )
+
+
+def read_times(
+    reader: Reader, roles: Roles, columns: Sequence[Column], id_: Any = None
+) -> pd.DatetimeIndex | None:
+    """The times of the steps of one series, in UTC; None where they are no dates."""
+    import pandas as pd
+
+    query = _Query(reader, roles, {column.name: column.type for column in columns})
+    time = query.column("time")
+    if time is None or not query.types[roles["time"][0]].startswith(("TIMESTAMP", "DATE")):
+        return None
+    named = query.column("series_id") is not None
+    where, wanted = (f"WHERE {query.id}::VARCHAR = ?", [str(id_)]) if named else ("", [])
+    every = f"{time}" if layout(roles) != "fully long" else f"DISTINCT {time}"
+    found = reader.arrow(f"SELECT epoch_us(time) FROM (SELECT {every} AS time FROM {TABLE} {where})", wanted)
+    return pd.DatetimeIndex(np.sort(found.column(0).to_numpy()).astype("datetime64[us]"))
 
 
 def _marked(values: NDArray[Any]) -> NDArray[np.bool_]:

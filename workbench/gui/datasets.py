@@ -110,7 +110,8 @@ def series(dataset: Dataset) -> None:
             labels=None if data.y is None else list(data.y),
             all_labels=list(index["label"]),
         )
-        plot(fig, "series")
+        # Several may have begun at different times: their steps are what can be compared.
+        plot(series_plots.dated(fig, dataset.times(chosen[0])) if len(chosen) == 1 else fig, "series")
     means = _means(dataset.ref, dataset.role_revision)
     st.subheader("Mean of each class")
     st.caption("The band is one standard deviation between the series of a class.")

@@ -13,8 +13,9 @@ from workbench.gui.context import store
 from workbench.gui.failures import guard
 from workbench.gui.panels import plot, table
 from workbench.gui.tasks import losses, peers
-from workbench.gui.text import count, md
+from workbench.gui.text import count, md, moment
 from workbench.plots import anomalies, comparison, forecasts, imputation, scores
+from workbench.plots.series import dated
 from workbench.report import Report
 from workbench.timeseries.tasks.detect import alarms
 
@@ -43,16 +44,24 @@ def forecast(run: Run, report: Report) -> None:
     mine = found[found["id"].astype(str) == name]
     history = tables["history"][tables["history"]["id"].astype(str) == name]
     future = tables["future"][tables["future"]["id"].astype(str) == name]
+    times = result.times_of(run, name)
     if len(future):
         st.subheader("What comes next")
-        plot(forecasts.fan(history, future, chosen), "future", data=future)
+        plot(dated(forecasts.fan(history, future, chosen), times), "future", data=future)
     st.subheader("Forecasts of the test part")
     origins = sorted(int(origin) for origin in mine["origin"].unique())
     origin = origins[-1]
     if len(origins) > 1:
-        origin = st.select_slider("Foretold from step", origins, value=origins[-1], key="origin")
+        moments = [] if times is None else [moment(time) for time in times]
+        origin = st.select_slider(
+            "Foretold from step" if times is None else "Foretold from",
+            origins,
+            value=origins[-1],
+            key="origin",
+            format_func=lambda step: str(step) if times is None else moments[step],
+        )
     one = mine[mine["origin"] == origin]
-    plot(forecasts.fan(history, one, chosen), "forecast", data=one)
+    plot(dated(forecasts.fan(history, one, chosen), times), "forecast", data=one)
     left, right = st.columns(2)
     with left:
         st.subheader("Error by steps ahead")
@@ -94,7 +103,8 @@ def _thresholded(run: Run, report: Report, track: pd.DataFrame) -> None:
             with st.container(border=True, width=result.CARD_WIDTH):
                 st.metric(scores.score_label(label), f"{value:.1%}" if label == "flagged" else f"{value:.3f}")
     values = _variables(run, track) if below else None
-    plot(anomalies.track(track, threshold, values=values), "track", data=track)
+    times = _times(run, track["id"].iloc[0])
+    plot(dated(anomalies.track(track, threshold, values=values), times), "track", data=track)
     if len(track) > anomalies.MAX_POINTS:
         st.caption(
             f"{count(len(track))} steps; of each stretch the highest score is drawn, so that no peak is lost."
@@ -103,6 +113,9 @@ def _thresholded(run: Run, report: Report, track: pd.DataFrame) -> None:
     st.subheader(f"Alarms ({len(found)})")
     if len(found):
         shown = found.rename(columns={"anomalous": "truly anomalous"}).round({"peak": 3})
+        if times is not None:
+            for column, words in (("start", "from"), ("end", "to")):
+                shown[words] = times[found[column].to_numpy(dtype=int)]
         if (found["id"] == found["id"].iloc[0]).all():
             shown = shown.drop(columns="id")
         state = table(
@@ -140,6 +153,17 @@ def _marks(run: Run, chosen: pd.DataFrame) -> None:
         navigation.link("time_series", "Run it again on that version", **again)
 
 
+def _times(run: Run, id_: object) -> pd.DatetimeIndex | None:
+    """The series' times; read once, as its variables are."""
+    key = f"times.{run.id}.{id_}"
+    if key not in st.session_state:
+        for old in [name for name in st.session_state if str(name).startswith("times.")]:
+            del st.session_state[old]
+        st.session_state[key] = result.times_of(run, id_)
+    kept: pd.DatetimeIndex | None = st.session_state[key]
+    return kept
+
+
 def _variables(run: Run, track: pd.DataFrame) -> pd.DataFrame | None:
     """The series' variables at the steps of its track; read once, not at every move of the threshold."""
     key = f"variables.{run.id}.{track['id'].iloc[0]}"
@@ -171,7 +195,7 @@ def impute(run: Run, report: Report) -> None:
     )
     one = cells[(cells["id"].astype(str) == name) & cells["channel"].astype(str).isin(chosen)]
     if len(one):
-        plot(imputation.hidden_stretches(one), "cells", data=one)
+        plot(dated(imputation.hidden_stretches(one), result.times_of(run, name)), "cells", data=one)
     left, right = st.columns(2)
     with left:
         st.subheader("Error by share hidden")

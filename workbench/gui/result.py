@@ -151,6 +151,15 @@ def series_of(run: Run, ids: Sequence[Any]) -> SeriesData | None:
         return None
 
 
+def times_of(run: Run, id_: Any) -> pd.DatetimeIndex | None:
+    """The times of the steps of a series; None where they have none, or the data set is gone."""
+    spec = run.spec["dataset"]
+    try:
+        return store().dataset(spec["ref"]).with_roles(spec["role_revision"]).times(id_)
+    except WorkbenchError:
+        return None
+
+
 def downloads(run: Run, report: Report) -> None:
     """Model, report, figures and notebook as files, made when asked for."""
     artifacts = run.folder / "artifacts"

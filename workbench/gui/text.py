@@ -6,7 +6,7 @@ import math
 import re
 from datetime import datetime
 
-__all__ = ["ago", "as_number", "bytes_", "change", "count", "duration", "md", "score"]
+__all__ = ["ago", "as_number", "bytes_", "change", "count", "duration", "md", "moment", "score"]
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~:$&@])")
 
@@ -54,6 +54,12 @@ def ago(moment: datetime | float | None, now: float) -> str:
     if seconds < 5:
         return "just now"
     return " ".join(duration(seconds).split(" ")[:2]) + " ago"
+
+
+def moment(time: datetime) -> str:
+    """A point in time with no more digits than it needs: ``2026-03-01``, ``2026-03-01 14:00``."""
+    text = f"{time:%Y-%m-%d %H:%M:%S}"
+    return text.removesuffix(":00").removesuffix(" 00:00")
 
 
 def as_number(text: str) -> int | float | str:

@@ -67,7 +67,7 @@ def track(table: pd.DataFrame, threshold: float, *, values: pd.DataFrame | None 
     if intervals:
         # One trace for all of them: a shape each takes seconds to make where there are hundreds.
         low, high = (step[list(ends)] for ends in zip(*intervals, strict=True))
-        sides = [low - 0.5, low - 0.5, high + 0.5, high + 0.5, np.full(len(low), np.nan)]
+        sides = [low - 0.5, low - 0.5, high + 0.5, high + 0.5, high + 0.5]
         fig.add_scatter(
             x=np.stack(sides, axis=1).ravel(),
             y=np.tile([0.0, height, height, 0.0, np.nan], len(low)),

@@ -21,7 +21,7 @@ from workbench.plots.template import (
     translucent,
 )
 
-__all__ = ["class_means", "panels", "series"]
+__all__ = ["class_means", "dated", "panels", "series"]
 
 TIME = "Time (steps)"
 
@@ -34,6 +34,36 @@ def panels(channels: Sequence[str], *, x: str = TIME) -> go.Figure:
     for row, channel in enumerate(channels, start=1):
         fig.update_yaxes(title_text=plain(channel), row=row, col=1)
     fig.update_xaxes(title_text=x, row=rows, col=1)
+    return fig
+
+
+def dated(fig: go.Figure, times: pd.DatetimeIndex | None) -> go.Figure:
+    """Turn the steps along the time axis of a figure into the times of these steps.
+
+    Parameters
+    ----------
+    fig : plotly.graph_objects.Figure
+        Whose x values are steps, counted from 0; it is changed.
+    times : DatetimeIndex or None
+        Of all steps of the series. Before the first and after the last step time goes on by the median
+        distance. None: steps stay steps.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+    """
+    if times is None or len(times) < 2:
+        return fig
+    ticks = times.as_unit("us").asi8
+    usual, last = float(np.median(np.diff(ticks))), len(ticks) - 1
+    for trace in fig.data:
+        steps = np.asarray(trace.x, dtype=float)
+        beyond = np.minimum(steps, 0) + np.maximum(steps - last, 0)
+        at = np.interp(steps, np.arange(len(ticks)), ticks) + beyond * usual
+        trace.x = np.rint(at).astype(np.int64).astype("datetime64[us]")
+        if trace.hovertemplate:
+            trace.hovertemplate = trace.hovertemplate.replace("step %{x}", "%{x}")
+    fig.for_each_xaxis(lambda axis: axis.update(title_text="Time") if axis.title.text == TIME else None)
     return fig
 
 
