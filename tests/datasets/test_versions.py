@@ -10,13 +10,14 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 from tests.datasets.conftest import leftovers
 from workbench.datasets import Datasets, catalog
-from workbench.datasets.files import Build
+from workbench.datasets.files import Build, sweep
 from workbench.errors import DatasetError, DatasetNotFound, StoreError
 from workbench.store import StoreDir
 
@@ -212,3 +213,15 @@ def test_build_is_private_to_its_process(tmp_path):
         Datasets(store).sweep()
         assert build.folder.exists()
     assert list(store.tmp.iterdir()) == []
+
+
+def test_several_may_sweep_at_once(datasets):
+    """Each finds what the others are removing."""
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(20):
+            for i in range(50):
+                (datasets.store.tmp / f"import-{i:032}.lock").touch()
+                (datasets.store.tmp / f"import-{i:032}").mkdir()
+            for swept in [pool.submit(sweep, datasets.store) for _ in range(4)]:
+                swept.result()
+            assert not list(datasets.store.tmp.iterdir())

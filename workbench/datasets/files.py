@@ -194,7 +194,11 @@ def sweep(store: StoreDir) -> list[Path]:
     removed = []
     for path in sorted(store.tmp.glob(f"{_PREFIX}*")):
         if path.suffix == ".lock":
-            with path.open("rb") as file:
+            try:
+                file = path.open("rb")
+            except FileNotFoundError:
+                continue  # it ended, or somebody else swept it
+            with file:
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except OSError:
