@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 __all__ = ["misplaced", "unreadable"]
 
 #: Words that their box hides, that stand beside the page, that leave their plot or lie on one another.
-_MISPLACED = """() => {
+_MISPLACED = r"""() => {
   const main = document.querySelector('[data-testid=stMain]'), right = document.documentElement.clientWidth;
   const shown = e => e.checkVisibility({visibilityProperty: true}) && e.getBoundingClientRect().width > 0;
   const said = e => e.textContent.trim().slice(0, 60), found = [];
@@ -30,9 +30,11 @@ _MISPLACED = """() => {
   for (const plot of document.querySelectorAll('.js-plotly-plot')) {
     const frame = plot.getBoundingClientRect();
     const texts = [...plot.querySelectorAll(words)].filter(shown).map(e => [e, e.getBoundingClientRect()]);
+    const slanted = e => /rotate\((?!0|-?90)/.test(e.getAttribute('transform'));
     texts.forEach(([e, box], i) => {
       if (box.left < frame.left - 2 || box.right > frame.right + 2) found.push('leaves its plot: ' + said(e));
       for (const [other, its] of texts.slice(i + 1)) {
+        if (slanted(e) && slanted(other)) continue;  // their boxes meet where they themselves do not
         const wide = Math.min(box.right, its.right) - Math.max(box.left, its.left);
         const high = Math.min(box.bottom, its.bottom) - Math.max(box.top, its.top);
         if (wide > 3 && high > 4) found.push(`on one another: ${said(e)} / ${said(other)}`);

@@ -59,8 +59,14 @@ def test_compare_copy_the_link_and_open_it_fresh(page, browser, server: Server, 
 
     page.get_by_text("Link to this view").click()
     code = page.get_by_test_id("stCode").filter(has_text="score=test_balanced_accuracy").first
-    code.hover()
-    code.get_by_role("button").first.click()
+    copy = code.get_by_role("button").first  # it is there while the mouse is
+    for _ in range(20):
+        page.mouse.move(0, 0)
+        code.hover()
+        if copy.is_visible():
+            break
+        page.wait_for_timeout(500)
+    copy.click()
     link = page.evaluate("navigator.clipboard.readText()")
     assert link.startswith(server.address)
 

@@ -63,7 +63,7 @@ def test_search_watch_and_read_the_result(page, server: Server, clicks, tmp_path
 
     go(page, f"/run?run={run}")
     expect(page.get_by_text("Gates over the search")).to_be_visible(timeout=SLOW)
-    expect(page.get_by_text(re.compile("'visitor' is an identifier"))).to_be_visible(timeout=SLOW)
+    expect(page.get_by_test_id("stAlert")).to_contain_text("'visitor' is an identifier", timeout=SLOW)
     report = done.report()
     kept = report.tables["importance"].query("kept")["component"].tolist()
     assert {"shop", "hour"} <= set(kept)

@@ -182,8 +182,9 @@ def test_the_exported_script_reaches_the_same_scores(server: Server, data, tmp_p
 
 def test_a_question_alone_is_answered_and_the_best_is_one_click_from_models(page, server: Server, data):
     go(page, "/time-series?data=Waves@1&quality=quick&minutes=2")
-    expect(page.get_by_role("combobox", name="What do you want to know?")).to_have_value("Classify series")
-    expect(page.get_by_role("combobox", name="How")).to_have_value("Find the best")
+    page.get_by_role("combobox", name="What do you want to know?").click()
+    page.get_by_role("option", name="Classify series").click()
+    expect(page.get_by_role("combobox", name="How")).to_have_value("Find the best", timeout=SLOW)
     page.get_by_role("button", name="Start", exact=True).click()
     page.wait_for_url(re.compile(r"/search\?search="))
     search = page.url.partition("search=")[2]
@@ -234,7 +235,7 @@ def test_a_false_alarm_becomes_a_label(page, server: Server, data):
     run = next(r for r in data.runs(state="done") if r.estimator_name.endswith("UniTSAnomalyDetector"))
     go(page, f"/run?run={run.id}")
     drawn(page)
-    listed = page.locator(".st-key-alarms").get_by_test_id("stDataFrame")
+    listed = page.locator(".st-key-frame-alarms").get_by_test_id("stDataFrame")
     listed.scroll_into_view_if_needed()
     listed.click(position={"x": 15, "y": 52})  # the first row's box
     page.get_by_role("button", name="False alarm (1)").click()
