@@ -19,7 +19,7 @@ if not refs:
     navigation.link("datasets", "Import a data set")
     st.stop()
 
-tasks, named = choices.task_estimators(), "estimator" in st.query_params
+tasks, named = choices.task_estimators(), choices.came_by_link("estimator")
 left, middle, right = st.columns(3)
 ref = choices.pick("Data set", refs, key="data", place=left)
 task = choices.pick_task(tasks, place=middle)
@@ -30,7 +30,10 @@ dataset, cls = store().dataset(ref), registry.estimator(name)
 # Who comes by a link to an estimator wants to set it up.
 left, right = st.columns([1, 2], vertical_alignment="bottom")
 usual = "Manual" if named else None
-mode = choices.pick("How", series_tasks.modes(cls), key="mode", usual=usual, place=left)
+modes = series_tasks.modes(cls)
+# What was chosen for a representation says nothing of how a question is to be answered.
+mode_key = "mode" if series_tasks.FIND in modes else "setup"
+mode = choices.pick("How", modes, key=mode_key, usual=usual, place=left)
 with right.container(horizontal=True, vertical_alignment="center"):
     st.caption(choices.summary(dataset), width="content")
     navigation.link("datasets", "Look at it", data=ref)

@@ -218,6 +218,22 @@ def upload(page: playwright_api.Page, *paths: Path) -> None:
     expect(page.get_by_text(paths[0].name).first).to_be_visible(timeout=SLOW)
 
 
+def choose(page: playwright_api.Page, label: str | re.Pattern[str], option: str) -> None:
+    """Choose, or type, an option of a select box."""
+    box = page.get_by_role("combobox", name=label).first
+    for _ in range(4):  # a redraw closes the list, as it would a person's
+        box.click()
+        box.fill(option)
+        try:
+            page.get_by_role("option", name=option).first.click(timeout=15_000)
+        except playwright_api.TimeoutError:
+            page.keyboard.press("Escape")
+            continue
+        settle(page)
+        return
+    raise AssertionError(f"{option!r} could not be chosen")
+
+
 def views(server: Server) -> dict[str, str]:
     """Every page, with something to see on it, by the name of its picture."""
     store = wb.open(server.store)

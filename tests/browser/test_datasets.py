@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import SLOW, Server, expect, go, run_id, settle, upload
+from conftest import SLOW, Server, choose, expect, go, run_id, settle, upload
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 import workbench as wb
@@ -20,22 +20,6 @@ pytestmark = pytest.mark.browser
 
 
 # --- what hands do ------------------------------------------------------------------------------
-
-
-def choose(page, label: str | re.Pattern[str], option: str) -> None:
-    """Choose, or type, an option of a select box."""
-    box = page.get_by_role("combobox", name=label).first
-    for _ in range(4):  # a redraw closes the list, as it would a person's
-        box.click()
-        box.fill(option)
-        try:
-            page.get_by_role("option", name=option).first.click(timeout=15_000)
-        except PlaywrightTimeout:
-            page.keyboard.press("Escape")
-            continue
-        settle(page)
-        return
-    raise AssertionError(f"{option!r} could not be chosen")
 
 
 def write_query(page, sql: str) -> None:

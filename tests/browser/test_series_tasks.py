@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT, SLOW, Server, drawn, expect, go, photograph, run_id, settle
+from conftest import ROOT, SLOW, Server, choose, drawn, expect, go, photograph, run_id, settle
 
 import workbench as wb
 from workbench import notebook
@@ -182,8 +182,7 @@ def test_the_exported_script_reaches_the_same_scores(server: Server, data, tmp_p
 
 def test_a_question_alone_is_answered_and_the_best_is_one_click_from_models(page, server: Server, data):
     go(page, "/time-series?data=Waves@1&quality=quick&minutes=2")
-    page.get_by_role("combobox", name="What do you want to know?").click()
-    page.get_by_role("option", name="Classify series").click()
+    choose(page, "What do you want to know?", "Classify series")
     expect(page.get_by_role("combobox", name="How")).to_have_value("Find the best", timeout=SLOW)
     page.get_by_role("button", name="Start", exact=True).click()
     page.wait_for_url(re.compile(r"/search\?search="))
@@ -204,9 +203,7 @@ def test_two_data_sets_and_three_ways_to_set_up_an_encoder_are_one_flow(page, se
     go(page, f"/time-series?data=Waves@1&estimator=timeseries.UniTSClassifier&{encoders}")
     _choose_mode(page, "TS2Vec", "Manual")
     _choose_mode(page, "TST", "Smart")
-    page.get_by_role("combobox", name="Pre-train on these data sets too").click()
-    page.get_by_role("option", name="Others@1").click()
-    page.keyboard.press("Escape")
+    choose(page, "Pre-train on these data sets too", "Others@1")
     page.wait_for_function(
         "() => [...document.querySelectorAll('.js-plotly-plot')].some(plot => {"
         " const words = plot.data.flatMap(line => line.text || []);"
@@ -242,8 +239,8 @@ def test_a_false_alarm_becomes_a_label(page, server: Server, data):
     expect(page.get_by_text("a new run is judged by it")).to_be_visible(timeout=SLOW)
     report = run.report()
     first = alarms(report.tables["track"], report.scores["threshold"]).iloc[0]
-    expected = data.dataset("Plant@1").to_frame()["anomaly"].to_numpy().copy()
+    expected = data.dataset("Plant@1").frame()["anomaly"].to_numpy().copy()
     expected[int(first["start"]) : int(first["end"]) + 1] = 0
-    assert data.dataset("Plant@2").to_frame()["anomaly"].tolist() == expected.tolist()
+    assert data.dataset("Plant@2").frame()["anomaly"].tolist() == expected.tolist()
     page.get_by_role("link", name="Run it again on that version").click()
     page.wait_for_url(re.compile("data=Plant"))

@@ -168,6 +168,17 @@ def test_a_question_alone_finds_the_best(filled, open_page):
     assert {"task": "classify", "minutes": 5, "quality": "good"}.items() <= run.spec["params"].items()
 
 
+def test_a_question_chosen_on_the_page_is_answered_by_itself_and_a_link_is_for_setting_up(filled, open_page):
+    app = open_page("time_series", data="Italy@1")
+    assert app.selectbox(key="setup").value == "Manual"  # nothing to find the best of
+    app.selectbox(key="task").set_value("Classify series").run()
+    assert app.selectbox(key="mode").value == "Find the best"
+    linked = open_page("time_series", data="Italy@1", estimator="timeseries.UniTSClassifier")
+    assert linked.selectbox(key="mode").value == "Manual"
+    linked.selectbox(key="mode").set_value("Smart").run()
+    assert linked.selectbox(key="mode").value == "Smart"
+
+
 def test_the_leaderboard_fills_as_trials_land(filled, open_page):
     main = filled.pipelines.run("answer", {"data": "Italy@1", "task": "classify"})
     trials = [

@@ -28,6 +28,7 @@ __all__ = [
     "MODEL_COLUMNS",
     "all_refs",
     "any_dataset",
+    "came_by_link",
     "epochs",
     "model_frame",
     "no_dataset",
@@ -121,6 +122,14 @@ def pick(
                 st.query_params[key] = st.session_state[key]
     chosen: str | None = place.selectbox(label, options, index=None, key=key, bind="query-params")
     return chosen
+
+
+def came_by_link(key: str) -> bool:
+    """Whether the address names an option not chosen on the page; to be asked before it is picked."""
+    asked, shown = st.query_params.get(key), f"shown.{key}"
+    found = asked is not None and asked not in (st.session_state.get(key), st.session_state.get(shown))
+    st.session_state[shown] = asked
+    return found
 
 
 def summary(dataset: Dataset) -> str:
