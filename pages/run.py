@@ -51,7 +51,7 @@ if not run.is_finished:
     st.stop()
 
 if run.state == "done":
-    report = run.report()
+    report = result.report_of(run)
     st.markdown(f"**{md(report.headline)}**")
     with st.container(horizontal=True, vertical_alignment="center"):
         if run.dataset and not run.is_recorded:

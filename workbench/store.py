@@ -25,7 +25,7 @@ from pathlib import Path
 from workbench.errors import StoreError, UsageError
 from workbench.schema import MIGRATIONS, statements
 
-__all__ = ["StoreDir", "default_root", "highest"]
+__all__ = ["StoreDir", "default_root", "highest", "inside"]
 
 #: How the names of notes on files begin whose place in the store is being taken or given up.
 _NOTE = "place-"
@@ -45,6 +45,14 @@ def default_root() -> Path:
 def highest(folder: Path) -> int:
     """The highest number that names a file or folder in `folder`; 0 if none does."""
     return max((int(path.stem) for path in folder.glob("*") if path.stem.isdecimal()), default=0)
+
+
+def inside(root: Path, *parts: str) -> Path:
+    """The path of `parts` below `root`; refuses anything that would leave it."""
+    path = root.joinpath(*parts).resolve()
+    if not path.is_relative_to(root):
+        raise UsageError(f"{'/'.join(parts)!r} is outside the store.")
+    return path
 
 
 class StoreDir:
@@ -94,10 +102,7 @@ class StoreDir:
 
     def inside(self, *parts: str) -> Path:
         """The path of `parts` below the root; refuses anything that would leave it."""
-        path = self.root.joinpath(*parts).resolve()
-        if not path.is_relative_to(self.root):
-            raise UsageError(f"{'/'.join(parts)!r} is outside the store.")
-        return path
+        return inside(self.root, *parts)
 
     @property
     def connection(self) -> sqlite3.Connection:

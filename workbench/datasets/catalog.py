@@ -12,6 +12,7 @@ import sqlite3
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from workbench.datasets import files
 from workbench.datasets.files import Column
 from workbench.errors import DatasetError, DatasetNotFound
 from workbench.naming import split_ref
-from workbench.store import StoreDir, highest
+from workbench.store import StoreDir, highest, inside
 
 __all__ = ["Entry", "add_roles", "delete", "entry", "latest", "publish", "roles_of", "sweep", "versions"]
 
@@ -43,16 +44,28 @@ class Entry:
     sql: str | None
     recipe: str | None
     columns: tuple[Column, ...]
-    profile: dict[str, Any]
+    profile_json: str
 
     @property
     def ref(self) -> str:
         """``name@version``."""
         return f"{self.name}@{self.version}"
 
+    @cached_property
+    def profile(self) -> dict[str, Any]:
+        """See :func:`workbench.datasets.profile.profile`; long, and wanted of few."""
+        found: dict[str, Any] = json.loads(self.profile_json)
+        return found
+
 
 def path_of(store: StoreDir, name: str, version: int) -> Path:
-    return store.inside("datasets", name, f"{version}.duckdb")
+    return _path_of(store.root, name, version)
+
+
+@lru_cache(maxsize=10_000)
+def _path_of(root: Path, name: str, version: int) -> Path:
+    # To follow every link of a path takes longer than all else that a list of data sets asks.
+    return inside(root, "datasets", name, f"{version}.duckdb")
 
 
 def publish(
@@ -230,9 +243,14 @@ def sweep(store: StoreDir) -> list[Path]:
 
 def _entry(row: sqlite3.Row) -> Entry:
     facts = dict(row)
-    facts["columns"] = tuple(Column(**column) for column in json.loads(facts["columns"]))
-    facts["profile"] = json.loads(facts["profile"])
+    facts["columns"] = _columns(facts["columns"])
+    facts["profile_json"] = facts.pop("profile")
     return Entry(**facts)
+
+
+@lru_cache(maxsize=1000)
+def _columns(text: str) -> tuple[Column, ...]:
+    return tuple(Column(**column) for column in json.loads(text))
 
 
 def _missing(store: StoreDir, name: str, version: int | None) -> str:

@@ -190,8 +190,6 @@ class Dataset(DatasetFile):
     Attributes
     ----------
     name, version, ref, path, n_rows, n_bytes, columns, roles, role_revision
-    profile : dict
-        See :func:`workbench.datasets.profile.profile`.
     created : float
         Unix seconds.
     source, importer, parent, sql, checksum
@@ -213,8 +211,12 @@ class Dataset(DatasetFile):
         self.n_rows = entry.n_rows
         self.n_bytes, self.checksum, self.created = entry.n_bytes, entry.checksum, entry.created
         self.source, self.importer = entry.source, entry.importer
-        self.parent, self.sql, self.profile = entry.parent, entry.sql, entry.profile
-        self.recipe = entry.recipe
+        self.parent, self.sql, self.recipe = entry.parent, entry.sql, entry.recipe
+
+    @property
+    def profile(self) -> dict[str, Any]:
+        """See :func:`workbench.datasets.profile.profile`."""
+        return self._entry.profile
 
     @property
     def notes(self) -> list[str]:

@@ -259,14 +259,21 @@ def _report(run: Run) -> Report | None:
     if run.state != "done":
         return None
     try:
-        return run.report()
+        return result.report_of(run)
     except WorkbenchError as error:
         show(error)
         return None
 
 
 def _figures(run: Run, report: Report | None) -> dict[str, go.Figure]:
-    return {} if report is None else result.drawn(run, report)
+    return {} if report is None else _drawn(str(store().dir.root), run.id, run.finished)
+
+
+@st.cache_data(max_entries=10 * MAX_BESIDE, show_spinner=False)
+def _drawn(root: str, id_: str, finished: float | None) -> dict[str, go.Figure]:
+    """The figures of a run that has ended, which are the same for good; one of them is looked at."""
+    run = store().run(id_)
+    return result.drawn(run, result.report_of(run))
 
 
 def show_python(compared: Comparison, chosen: str | None) -> None:

@@ -35,6 +35,7 @@ __all__ = [
     "drawn",
     "figures",
     "per_class",
+    "report_of",
     "reproduce",
     "score_cards",
     "score_table",
@@ -48,6 +49,21 @@ __all__ = [
 CARD_WIDTH = 170
 #: Cards at most; further scores are listed.
 MAX_CARDS = 10
+
+
+def report_of(run: Run) -> Report:
+    """The result of a run that has ended; read once, as it is the same for good.
+
+    Raises
+    ------
+    RunError
+    """
+    return _report(str(run.folder), run.finished)
+
+
+@st.cache_data(max_entries=50, show_spinner=False)
+def _report(folder: str, finished: float | None) -> Report:
+    return Report.load(Path(folder) / "artifacts" / "report")
 
 
 def body(run: Run, report: Report) -> None:

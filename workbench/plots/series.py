@@ -30,11 +30,11 @@ def panels(channels: Sequence[str], *, x: str = TIME) -> go.Figure:
     """Stacked panels over one time axis, one a channel."""
     rows = max(len(channels), 1)
     fig = make_subplots(rows=rows, cols=1, shared_xaxes=True, vertical_spacing=min(0.04, 0.3 / rows))
-    fig.update_layout(template=LIGHT, height=max(280, 80 + GRID_ROW * rows))
+    last = str(rows) if rows > 1 else ""
+    titles: dict[str, Any] = {f"xaxis{last}": {"title": {"text": x}}}
     for row, channel in enumerate(channels, start=1):
-        fig.update_yaxes(title_text=plain(channel), row=row, col=1)
-    fig.update_xaxes(title_text=x, row=rows, col=1)
-    return fig
+        titles[f"yaxis{row if row > 1 else ''}"] = {"title": {"text": plain(channel)}}
+    return fig.update_layout(template=LIGHT, height=max(280, 80 + GRID_ROW * rows), **titles)
 
 
 def dated(fig: go.Figure, times: pd.DatetimeIndex | None) -> go.Figure:
