@@ -9,7 +9,8 @@
 Times of pages are taken inside the browser. *Cold* is the first opening of a page in a fresh browser context
 (nothing cached, a new session on the server); *warm* is a reload in the same context; both end when the
 page's title is painted. *Whole* is when the script of the page has ended. *Re-run* is from the key that runs
-a page again, two seconds after it was drawn, to its end. Medians over `--repeat`. Chromium (``$CHROMIUM``) and Playwright are needed.
+a page again, two seconds after it was drawn, to its end. Medians over `--repeat`. Chromium (``$CHROMIUM``)
+and Playwright are needed.
 """
 
 from __future__ import annotations

@@ -218,7 +218,7 @@ def artifacts(compared: Comparison) -> None:
         "Figure",
         some,
         {run.id: _figures(run, reports.get(run.id)) for run in some},
-        lambda run, name, fig: plot(fig, f"{name}-{run.id}"),
+        lambda run, name, fig: plot(go.Figure(fig), f"{name}-{run.id}"),  # the theme is the reader's
     )
     _beside(
         "Table",
@@ -269,7 +269,7 @@ def _figures(run: Run, report: Report | None) -> dict[str, go.Figure]:
     return {} if report is None else _drawn(str(store().dir.root), run.id, run.finished)
 
 
-@st.cache_data(max_entries=10 * MAX_BESIDE, show_spinner=False)
+@st.cache_resource(max_entries=10 * MAX_BESIDE, show_spinner=False)
 def _drawn(root: str, id_: str, finished: float | None) -> dict[str, go.Figure]:
     """The figures of a run that has ended, which are the same for good; one of them is looked at."""
     run = store().run(id_)

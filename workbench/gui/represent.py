@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+import plotly.graph_objects as go
 import streamlit as st
 
 from workbench.gui import result
@@ -107,14 +108,19 @@ def _shapelets(run: Run, report: Report) -> None:
     pattern = shapelets[shapelets["shapelet"] == shapelet]
     shown = [c for c in chosen.channels if str(c) in set(pattern["channel"].astype(str))][:MAX_CHANNELS]
     columns = [chosen.channels.index(c) for c in shown]
-    fig = represent.shapelet_on_series(
-        chosen.X[0][:, columns],
-        channels=shown,
-        shapelet=pattern,
-        start=int(best[name].start),
-        name=f"series {name}",
+    key = (str(run.folder), run.finished, str(shapelet), name)
+    fig = _shapelet_on_series(key, chosen.X[0][:, columns], shown, pattern, int(best[name].start))
+    plot(go.Figure(fig), "shapelet")  # a copy: the theme is the reader's
+
+
+@st.cache_resource(max_entries=100, show_spinner=False)
+def _shapelet_on_series(
+    key: tuple[str, float | None, str, str], _series: Any, _channels: Any, _shapelet: Any, _start: int
+) -> go.Figure:
+    """Made once: a panel a channel takes longer than the rest of the page."""
+    return represent.shapelet_on_series(
+        _series, channels=_channels, shapelet=_shapelet, start=_start, name=f"series {key[-1]}"
     )
-    plot(fig, "shapelet")
 
 
 def _ranked(report: Report, names: list[Any]) -> list[Any]:
