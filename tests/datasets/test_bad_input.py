@@ -6,6 +6,7 @@ import gzip
 import os
 import re
 import struct
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +85,16 @@ def _xlsx(path, *rows):
 def _xlsx_cut(path):
     _xlsx(path, ["a"], [1])
     _cut(path, -100)
+
+
+def _xlsx_no_sheet(path):
+    _xlsx(path, ["a"], [1])
+    with zipfile.ZipFile(path) as whole:
+        parts = {name: whole.read(name) for name in whole.namelist()}
+    parts["xl/workbook.xml"] = re.sub(rb"<sheets>.*</sheets>", b"<sheets/>", parts["xl/workbook.xml"])
+    with zipfile.ZipFile(path, "w") as written:
+        for name, content in parts.items():
+            written.writestr(name, content)
 
 
 def _xlsx_formula(path):
@@ -204,6 +215,7 @@ FAULTS = {
     "npz of objects": ("a.npz", _npz_objects, None, None, "never loaded"),
     "npz label": ("a.npz", _npz_label, None, None, "y is infinite in row 2"),
     "xlsx cut short": ("a.xlsx", _xlsx_cut, None, None, "not an .xlsx file"),
+    "xlsx without a sheet": ("a.xlsx", _xlsx_no_sheet, None, None, "has no sheet"),
     "xlsx formula": ("a.xlsx", _xlsx_formula, 2, 1, "no stored result"),
     "xlsx error": ("a.xlsx", _xlsx_error, 2, 1, "#DIV/0!"),
     "not npz": ("a.npz", "PK hello", None, None, "damaged"),

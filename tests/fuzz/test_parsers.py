@@ -1,6 +1,6 @@
 """Every parser takes damaged content or refuses it in a sentence: no crash, no hang, no growing memory.
 
-A few cases of each run in the fast suite, 10,000 in the slow one but for the slowest; ``benchmarks/fuzz.py``
+A few cases of each run in the fast suite, 10,000 in the slow one but for whole pages; ``benchmarks/fuzz.py``
 takes as many as it is told, a million by default in ``make fuzz``.
 """
 
@@ -17,21 +17,8 @@ from tests.fuzz.targets import TARGETS
 from tests.fuzz.watch import take, watch
 
 FEW, MANY = 12, 10_000
-#: Of what takes long by its nature so many instead, which a minute or less of one core is enough for.
-FEWER = {
-    # DuckDB's look at a CSV: its dialect, and every column by a dozen patterns; 10 ms a case.
-    "import of a.csv": 2_000,
-    "import of a.tsv": 2_000,
-    # Opened by openpyxl, checked cell by cell; 3 to 5 ms.
-    "import of a.xlsx": 5_000,
-    # skops looks at each node of a tree before it builds any; 3 to 5 ms.
-    "model: scikit-learn": 5_000,
-    "model: trees": 5_000,
-    # A query has a locked-down DuckDB of its own; 20 ms.
-    "SQL": 1_000,
-    # A page is drawn; a tenth of a second or two.
-    "page: address": 150,
-}
+#: Of what takes long by its nature so many instead: a page is drawn, a tenth of a second or two.
+FEWER = {"page: address": 150}
 HEAVY = {"run: checkpoint", "page: address"}  # they import torch or open pages: not in the fast suite
 
 

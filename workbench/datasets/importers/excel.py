@@ -89,6 +89,8 @@ def _rows(path: Path, sheet: str | None) -> Iterator[tuple[Any, ...]]:
 
 
 def _checked(values: Any, formulas: Any, path: Path, sheet: str | None) -> Iterator[tuple[Any, ...]]:
+    if not values.sheetnames:
+        raise ImportFailed("has no sheet.", file=path)
     if sheet is not None and sheet not in values.sheetnames:
         raise ImportFailed(f"has no sheet {sheet!r}: it has {', '.join(values.sheetnames)}.", file=path)
     name = sheet if sheet is not None else values.sheetnames[0]
