@@ -278,8 +278,8 @@ def crowd() -> Found | None:
 
 CLAIMS = [
     Claim(
-        "The slowest page of a store of 500 data sets, 5,000 runs, 10 M metric rows and a table of 50 M rows: "
-        "opened, opened again, run again; a query with LIMIT",
+        "The slowest page over 500 data sets, 5,000 runs, 10 M metric rows and a table of 50 M rows: opened, "
+        "opened again, run again; a query with LIMIT",
         "3000, 1000, 300, 300 ms",
         "python benchmarks/load.py pages --store DIR",
         large_store,
