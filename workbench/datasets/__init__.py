@@ -9,6 +9,7 @@
     reading.py    read-only connections, a cursor a call
     roles.py      what the columns mean: guessing and checking
     series.py     rows → (n, T, d)
+    means.py      the mean of each class over time
     profile.py    what a version looks like, computed once
     sources.py    databases and object stores
     labels.py     labels by hand, as a new version

@@ -141,7 +141,9 @@ class DatasetFile:
 
     def class_means(self) -> pd.DataFrame:
         """Mean, standard deviation and count by ``label, channel, step``."""
-        return series.class_means(self.to_series())
+        from workbench.datasets.means import class_means
+
+        return class_means(self.to_series())
 
     # -- tables --------------------------------------------------------------------------------
 

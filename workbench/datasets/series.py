@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from workbench.arrays import SeriesData
 
-__all__ = ["class_means", "labels", "read_index", "read_series", "read_times", "splits"]
+__all__ = ["labels", "read_index", "read_series", "read_times", "splits"]
 
 
 @dataclass(frozen=True)
@@ -194,40 +194,6 @@ def _marked(values: NDArray[Any]) -> NDArray[np.bool_]:
     """Steps (n, T, 1) that are marked: not 0, not empty; (n, T)."""
     marked: NDArray[np.bool_] = np.nan_to_num(values[:, :, 0]) != 0
     return marked
-
-
-def class_means(data: SeriesData) -> pd.DataFrame:
-    """Mean and standard deviation at each step: ``label, channel, step, mean, sd, count``.
-
-    Without labels all series together, under the label ``"all"``. Padding and missing values are left out.
-    """
-    import pandas as pd
-
-    labels = np.full(len(data.X), "all") if data.y is None else pd.Series(data.y).astype(str).to_numpy()
-    T, d = data.X.shape[1:]
-    parts = []
-    for label in np.unique(labels.astype(str)).tolist():
-        X = data.X[labels == label].astype(float)
-        present = ~np.isnan(X)
-        count = present.sum(axis=0)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            mean = np.where(present, X, 0).sum(axis=0) / count
-            deviation = np.where(present, X - mean, 0)
-            sd = np.sqrt((deviation**2).sum(axis=0) / count)
-        parts.append(
-            pd.DataFrame(
-                {
-                    "label": label,
-                    "channel": np.repeat(data.channels, T),
-                    "step": np.tile(np.arange(T), d),
-                    "mean": mean.T.ravel(),
-                    "sd": sd.T.ravel(),
-                    "count": count.T.ravel(),
-                }
-            )
-        )
-    frame = pd.concat(parts, ignore_index=True)
-    return frame[frame["count"] > 0].reset_index(drop=True)
 
 
 def _wide(query: _Query, index: pd.DataFrame, ids: Any) -> tuple[NDArray[Any], tuple[str, ...]]:
