@@ -226,12 +226,13 @@ def leaderboard(runs: Iterable[Run]) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for run in runs:
         found = objective(run)
+        unsaid = "–" if run.spec["recipe"] == BASELINES else "default"  # peers have no such parameters
         row = {
             "trial": run.name.partition(": ")[2] or run.name,
             "state": run.state,
             "score": math.nan if found is None else found[1],
             "seconds": run.seconds,
-            **{key: str(run.spec["params"].get(key, "default")) for key in varied},
+            **{key: str(run.spec["params"].get(key, unsaid)) for key in varied},
             "id": run.id,
         }
         rows += _peers(run, row) if run.spec["recipe"] == BASELINES else [row]

@@ -233,6 +233,9 @@ def test_peers_stand_on_the_leaderboard_before_the_last_has_ended(filled):
     assert board["state"].tolist() == ["done", "done", "running"]
     assert board["score"].tolist()[:2] == [0.75, 0.5]
     assert run.metrics().empty  # they are no curves
+    trial = filled.submit("timeseries.UniTSClassifier", "Italy@1", params={"encoders": "CSL"}, name="trial")
+    said = search.leaderboard([run, trial]).set_index("trial")["encoders"]
+    assert said[["trial", "MiniRocket"]].tolist() == ["CSL", "–"]
 
 
 INDEX = pd.DataFrame({"id": range(10), "label": ["a", "b"] * 5, "length": 50})
