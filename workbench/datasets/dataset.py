@@ -136,7 +136,18 @@ class DatasetFile:
         return series.read_series(self._reader, self.roles, self.columns, ids=ids)
 
     def times(self, id_: Any = None) -> pd.DatetimeIndex | None:
-        """The times of the steps of one series, in UTC; None where they are counted and not dated."""
+        """The times of the steps of one series.
+
+        Parameters
+        ----------
+        id_ : optional
+            Which series; of no matter where the data set is one series.
+
+        Returns
+        -------
+        DatetimeIndex of length T, in UTC, or None
+            In order. None where steps are counted and not dated; empty where there is no such series.
+        """
         return series.read_times(self._reader, self.roles, self.columns, id_)
 
     def class_means(self) -> pd.DataFrame:
