@@ -45,8 +45,9 @@ def test_networks(plain):
 
 
 def test_transformer(plain):
-    x = numbers(3, 2, 11)
-    ours, theirs = _tst.TransformerEncoder(2, 320), plain.Transformer(2, 11)
+    x = numbers(3, 2, 11).double()
+    ours, theirs = _tst.TransformerEncoder(2, 320).double(), plain.Transformer(2, 11).double()
+    theirs.code = theirs.code.double()
     weights = ours.state_dict()
     names = {"qkv.weight": "attention.in_proj_weight", "qkv.bias": "attention.in_proj_bias"}
     names |= {"out.weight": "attention.out_proj.weight", "out.bias": "attention.out_proj.bias"}

@@ -14,10 +14,10 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-__all__ = ["NOTHING", "attention", "dropout"]
+__all__ = ["NOTHING", "attention", "dropout", "self_attention"]
 
-#: Scores that are worked on at a time: a megabyte.
-_SCORES = 2**18
+#: Scores that are worked on at a time: half a megabyte.
+_SCORES = 2**17
 #: Shares of a softmax below this count as 0. Products with them are soon too small for normalised floats,
 #: which a processor multiplies a hundred times slower.
 NOTHING = 1e-20
@@ -32,6 +32,14 @@ def dropout(x: Tensor, p: float, training: bool) -> Tensor:
         return F.dropout(x, p, training)
     kept, scale = _kept(x.shape, p)
     return x * kept.to(x.dtype).mul_(scale)
+
+
+def self_attention(qkv: Tensor, p: float = 0.0, there: Tensor | None = None) -> Tensor:
+    """`attention` of queries, keys and values that lie side by side, (B, T, 3, heads, width)."""
+    if _by_torch(qkv, p):
+        return attention(*qkv.unbind(2), p, there)
+    found: Tensor = _Attention.apply(p, there, qkv)
+    return found
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor, p: float = 0.0, there: Tensor | None = None) -> Tensor:
@@ -49,48 +57,63 @@ def attention(q: Tensor, k: Tensor, v: Tensor, p: float = 0.0, there: Tensor | N
     -------
     Tensor, shape (B, Q, heads, width)
     """
-    if p == 0 or q.device.type != "cpu" or q.dtype not in (torch.float32, torch.bfloat16):
+    if _by_torch(q, p):
         mask = None if there is None else there[:, None, None]
         q, k, v = (one.transpose(1, 2) for one in (q, k, v))
         return F.scaled_dot_product_attention(q, k, v, mask, p).transpose(1, 2)
-    found: Tensor = _Attention.apply(q, k, v, p, there)
+    found: Tensor = _Attention.apply(p, there, q, k, v)
     return found
 
 
+def _by_torch(x: Tensor, p: float) -> bool:
+    return p == 0 or x.device.type != "cpu" or x.dtype not in (torch.float32, torch.bfloat16)
+
+
 def _kept(shape: torch.Size, p: float) -> tuple[Tensor, float]:
-    """Which values are kept, and by how much these are to be scaled."""
+    """1 for values that are kept and 0 for others, and by how much the former are to be scaled.
+
+    As whole numbers of 16 bits: torch makes these, and floats of them, several times as fast as booleans.
+    """
     dropped, n = min(round(p * 2**16), 2**16 - 1), shape.numel()
     bits = torch.empty(-(-n // 4), dtype=torch.int64).random_(-(2**63), None).view(torch.int16)
-    return (bits[:n] >= dropped - 2**15).view(shape), 2**16 / (2**16 - dropped)
+    return bits[:n].ge_(dropped - 2**15).view(shape), 2**16 / (2**16 - dropped)
 
 
 class _Attention(torch.autograd.Function):
+    """`parts` are queries, keys and values, or one tensor of all three."""
+
     @staticmethod
-    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, p: float, there: Tensor | None) -> Tensor:
+    def forward(ctx: Any, p: float, there: Tensor | None, *parts: Tensor) -> Tensor:
+        q, k, v = parts[0].unbind(2) if len(parts) == 1 else parts
         batch, n_queries, n_heads, width = q.shape
         # The softmax, negative where dropped: one tensor keeps both for the way back.
         signed = q.new_empty(batch, n_heads, n_queries, k.shape[1])
-        found, ctx.scale = q.new_empty(q.shape), 1.0
+        found, ctx.scale, nothing = q.new_empty(q.shape), 1.0, q.new_empty(())
         for part in _parts(signed):
-            scores = (_heads(q[part]) @ _heads(k[part]).transpose(1, 2)).mul_(width**-0.5)
+            mine = signed[part].flatten(0, 1)
+            keys = _heads(k[part]).transpose(1, 2)
+            torch.baddbmm(nothing, _heads(q[part]), keys, beta=0, alpha=width**-0.5, out=mine)
             if there is not None:
-                scores.masked_fill_(~there[part].repeat_interleave(n_heads, 0)[:, None], -torch.inf)
-            soft = F.threshold(scores.softmax(2), NOTHING, 0.0, inplace=True)
+                mine.masked_fill_(~there[part].repeat_interleave(n_heads, 0)[:, None], -torch.inf)
+            soft = F.threshold(mine.softmax(2), NOTHING, 0.0, inplace=True)
             kept, ctx.scale = _kept(soft.shape, p)
-            mine = torch.where(kept, soft, -soft, out=signed[part].flatten(0, 1))
+            torch.mul(soft, kept.mul_(2).sub_(1).to(soft.dtype), out=mine)
             found[part] = _series((mine.relu() @ _heads(v[part])).mul_(ctx.scale), n_heads)
-        ctx.save_for_backward(q, k, v, signed, found)
+        ctx.save_for_backward(*parts, signed, found)
         return found
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        q, k, v, signed, found = ctx.saved_tensors
+        *parts, signed, found = ctx.saved_tensors
         (grad,) = grads
+        of_parts = [part.new_empty(part.shape) for part in parts]
+        (q, k, v), (of_q, of_k, of_v) = (
+            one[0].unbind(2) if len(one) == 1 else one for one in (parts, of_parts)
+        )
         n_heads, scale = q.shape[2], q.shape[3] ** -0.5
         # What the softmax's own derivative subtracts from a row: its gradients' mean, weighted by itself.
         mean = (grad * found).sum(3, keepdim=True)
-        of_q, of_k, of_v = (one.new_empty(one.shape) for one in (q, k, v))
         for part in _parts(signed):
             mine, mine_of = signed[part].flatten(0, 1), _heads(grad[part]) * ctx.scale
             kept = mine.relu()
@@ -99,7 +122,7 @@ class _Attention(torch.autograd.Function):
             of_scores.addcmul_(mine.abs(), _heads(mean[part]), value=-1).mul_(scale)
             of_q[part] = _series(of_scores @ _heads(k[part]), n_heads)
             of_k[part] = _series(of_scores.transpose(1, 2) @ _heads(q[part]), n_heads)
-        return of_q, of_k, of_v, None, None
+        return None, None, *of_parts
 
 
 def _heads(x: Tensor) -> Tensor:

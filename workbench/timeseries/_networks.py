@@ -18,7 +18,16 @@ from torch.nn import functional as F
 from workbench.training.callbacks import Callback
 from workbench.training.loop import Stateful, Step
 
-__all__ = ["Pretraining", "dilated_conv", "masked", "split_padding", "stepwise_conv", "windows"]
+__all__ = [
+    "Pretraining",
+    "dilated_conv",
+    "greater",
+    "masked",
+    "paired_maxima",
+    "split_padding",
+    "stepwise_conv",
+    "windows",
+]
 
 
 @dataclass
@@ -112,10 +121,11 @@ class _Neighbours(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, taps: int, dilation: int) -> Tensor:
         batch, steps, channels = x.shape
         ctx.offsets = [tap * dilation for tap in range(-taps, taps + 1)]
-        seen = x.new_zeros(batch, steps, len(ctx.offsets), channels)
+        seen = x.new_empty(batch, steps, len(ctx.offsets), channels)
         for i, offset in enumerate(ctx.offsets):
             here, there = _overlap(steps, offset)
             seen[:, here, i] = x[:, there]
+            seen[:, : here.start, i], seen[:, here.stop :, i] = 0, 0
         return seen.flatten(2)
 
     @staticmethod
@@ -134,6 +144,46 @@ def _overlap(steps: int, offset: int) -> tuple[slice, slice]:
     """The steps that have another one `offset` later, and those others."""
     here = slice(max(0, -offset), steps - max(0, offset))
     return here, slice(here.start + offset, here.stop + offset)
+
+
+def paired_maxima(x: Tensor) -> Tensor:
+    """Maxima of pairs of steps, (B, C, T) to (B, C, T // 2); an odd last step is left out.
+
+    torch's own pooling is slow where features, and not steps, lie side by side.
+    """
+    found: Tensor = _PairedMaxima.apply(x)
+    return found
+
+
+class _PairedMaxima(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        first, second = _pairs(x)
+        ctx.save_for_backward(greater(second, first))
+        ctx.shape = x.shape
+        return torch.maximum(first, second)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        (later,), (grad,) = ctx.saved_tensors, grads
+        # Laid out as what it is the gradient of: steps are the last but one in memory.
+        of_x = grad.new_empty(ctx.shape[0], ctx.shape[2], ctx.shape[1]).transpose(1, 2)
+        of_x[:, :, grad.shape[2] * 2 :] = 0
+        of_first, of_second = _pairs(of_x)
+        torch.sub(grad, torch.mul(grad, later, out=of_second), out=of_first)
+        return of_x
+
+
+def _pairs(x: Tensor) -> tuple[Tensor, Tensor]:
+    """The steps of even and of odd number that have each other."""
+    even = x.shape[2] // 2 * 2
+    return x[:, :, :even:2], x[:, :, 1:even:2]
+
+
+def greater(x: Tensor, y: Tensor) -> Tensor:
+    """1 where `x` is greater than `y`, else 0, as floats: torch multiplies by booleans slowly."""
+    return torch.gt(x, y, out=torch.empty_like(x))
 
 
 def windows(x: Tensor, start: Tensor, length: Tensor | int) -> Tensor:

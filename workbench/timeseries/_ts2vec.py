@@ -10,7 +10,14 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from workbench.timeseries._attention import NOTHING, dropout
-from workbench.timeseries._networks import Pretraining, masked, split_padding, stepwise_conv, windows
+from workbench.timeseries._networks import (
+    Pretraining,
+    masked,
+    paired_maxima,
+    split_padding,
+    stepwise_conv,
+    windows,
+)
 from workbench.training.callbacks import Callback
 from workbench.training.loop import Loop
 
@@ -156,11 +163,9 @@ def _products(z1: Tensor, z2: Tensor) -> Tensor:
 
 
 def _contrast(z: Tensor, positive: Tensor, there: Tensor | None) -> Tensor:
-    """−log of each row's softmax at its positive, the row itself left out; z (…, m, F), positive (…, m)."""
-    out = torch.eye(z.shape[1], dtype=torch.bool, device=z.device)
-    if there is not None:
-        # A row always keeps its positive; a row that is not there is computed but not counted.
-        out = out | (~there[:, None, :] & there[:, :, None])
+    """−log of each row's softmax at its positive, the row itself left out; z (n, m, F), positive (n, m)."""
+    # A row always keeps its positive; a row that is not there is computed but not counted.
+    out = None if there is None else ~there[:, None, :] & there[:, :, None]
     total: Tensor = _LogSumOfSimilar.apply(z, out)
     if there is None:
         return (total - positive).mean()
@@ -168,17 +173,19 @@ def _contrast(z: Tensor, positive: Tensor, there: Tensor | None) -> Tensor:
 
 
 class _LogSumOfSimilar(torch.autograd.Function):
-    """log Σⱼ exp zᵢ·zⱼ over the rows j that are not `out`, (…, m); z (…, m, F), out (…, m, m).
+    """log Σⱼ exp zᵢ·zⱼ over the other rows j that are not `out`, (n, m); z (n, m, F), out (n, m, m).
 
     Similarities are symmetric, so that one product of matrices gives their gradient where autograd takes two.
     """
 
     @staticmethod
-    def forward(ctx: Any, z: Tensor, out: Tensor) -> Tensor:
+    def forward(ctx: Any, z: Tensor, out: Tensor | None) -> Tensor:
         similarity = z @ z.transpose(1, 2)
         # At least single precision, whatever the product's.
         similarity = similarity.to(torch.promote_types(similarity.dtype, torch.float32))
-        similarity.masked_fill_(out, -torch.inf)
+        similarity.diagonal(dim1=1, dim2=2).fill_(-torch.inf)
+        if out is not None:
+            similarity.masked_fill_(out, -torch.inf)
         total = similarity.logsumexp(2)
         shares = similarity.sub_(total[:, :, None]).exp_()
         ctx.save_for_backward(z, F.threshold(shares, NOTHING, 0.0, inplace=True))
@@ -210,9 +217,7 @@ def hierarchical_loss(z1: Tensor, z2: Tensor, observed: Tensor | None = None, al
         total = total + (1 - alpha) * temporal_loss(z1, z2, observed, positive)
         if observed is not None:
             z1, z2 = (z.masked_fill(~observed[:, None], -torch.inf) for z in (z1, z2))
-        # torch's own pooling is slow where features, and not steps, lie side by side.
-        even = z1.shape[2] // 2 * 2
-        z1, z2 = (torch.maximum(z[:, :, :even:2], z[:, :, 1:even:2]) for z in (z1, z2))
+        z1, z2 = paired_maxima(z1), paired_maxima(z2)
         if observed is not None:
             observed = F.max_pool1d(observed[:, None].float(), 2)[:, 0] > 0
             z1, z2 = (masked(z, observed) for z in (z1, z2))

@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from workbench.timeseries._attention import attention, dropout
+from workbench.timeseries._attention import dropout, self_attention
 from workbench.timeseries._masks import geometric_mask
 from workbench.timeseries._networks import Pretraining, masked, split_padding
 
@@ -33,8 +33,8 @@ class Layer(nn.Module):
         self.norm1, self.norm2 = nn.BatchNorm1d(width), nn.BatchNorm1d(width)
 
     def forward(self, x: Tensor, observed: Tensor | None) -> Tensor:
-        q, k, v = self.qkv(x).unflatten(2, (3, self.n_heads, -1)).unbind(2)
-        found = attention(q, k, v, self.dropout if self.training else 0.0, observed)
+        qkv = self.qkv(x).unflatten(2, (3, self.n_heads, -1))
+        found = self_attention(qkv, self.dropout if self.training else 0.0, observed)
         x = x + self._drop(self.out(found.flatten(2)))
         x = _normalised(self.norm1, x, observed)
         x = x + self._drop(self.narrow(self._drop(F.gelu(self.wide(x)))))

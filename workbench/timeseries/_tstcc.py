@@ -10,8 +10,8 @@ from torch import Generator, Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from workbench.timeseries._attention import attention, dropout
-from workbench.timeseries._networks import Pretraining, masked, split_padding
+from workbench.timeseries._attention import attention, dropout, self_attention
+from workbench.timeseries._networks import Pretraining, greater, masked, split_padding
 
 __all__ = [
     "ConvEncoder",
@@ -83,7 +83,7 @@ class _Pooled(torch.autograd.Function):
         ctx.steps = x.shape[2]
         odd, even = F.pad(x, (1, 1 - ctx.steps % 2)).unflatten(2, (-1, 2)).unbind(3)
         found = torch.maximum(odd, even).relu_()
-        ctx.save_for_backward(found > 0, odd > even)
+        ctx.save_for_backward(greater(found, found.new_zeros(())), greater(odd, even))
         return found
 
     @staticmethod
@@ -141,14 +141,14 @@ class Context(nn.Module):
         seen, p = layer.norm1(tokens), layer.dropout.p if self.training else 0.0
         if n == tokens.shape[1]:
             of_all = F.linear(seen, inner.in_proj_weight, inner.in_proj_bias)
-            q, k, v = of_all.unflatten(2, (3, heads, -1)).unbind(2)
+            found = self_attention(of_all.unflatten(2, (3, heads, -1)), p)
         else:
             of_q, of_kv = inner.in_proj_weight.split([width, 2 * width])
             bias_q, bias_kv = inner.in_proj_bias.split([width, 2 * width])
             q = F.linear(seen[:, :n], of_q, bias_q).unflatten(2, (heads, -1))
             k, v = F.linear(seen, of_kv, bias_kv).unflatten(2, (2, heads, -1)).unbind(2)
-        found = inner.out_proj(attention(q, k, v, p).flatten(2))
-        tokens = tokens[:, :n] + dropout(found, p, self.training)
+            found = attention(q, k, v, p)
+        tokens = tokens[:, :n] + dropout(inner.out_proj(found.flatten(2)), p, self.training)
         wide = F.relu(layer.linear1(layer.norm2(tokens)))
         return tokens + dropout(layer.linear2(dropout(wide, p, self.training)), p, self.training)
 
