@@ -37,7 +37,8 @@ def dropout(x: Tensor, p: float, training: bool) -> Tensor:
 def self_attention(qkv: Tensor, p: float = 0.0, there: Tensor | None = None) -> Tensor:
     """`attention` of queries, keys and values that lie side by side, (B, T, 3, heads, width)."""
     if _by_torch(qkv, p):
-        return attention(*qkv.unbind(2), p, there)
+        q, k, v = qkv.unbind(2)
+        return attention(q, k, v, p, there)
     found: Tensor = _Attention.apply(p, there, qkv)
     return found
 
