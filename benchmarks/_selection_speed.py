@@ -43,6 +43,7 @@ OURS: dict[str, Callable[..., Any]] = {
 PAIRS = (
     ("DeepFM", "deepctr-torch", 3.5),
     ("DeepFM", "torch-rechub", 25.0),
+    ("DeepFM", "torch-rechub, arrays", None),
     ("DeepFM", "plain, one sparse table", None),
     ("DeepFM, bf16", "deepctr-torch", None),
     ("DCNv2", "deepctr-torch", 1.5),
@@ -99,8 +100,8 @@ def ours(kind: str, rows: Columns, device: str = "cpu", batch: int = BATCH) -> t
 
 
 def rival(kind: str, name: str, rows: Columns) -> float:
-    if name == "torch-rechub":
-        return rechub(rows, BATCH)
+    if name.startswith("torch-rechub"):
+        return rechub(rows, BATCH, as_frame=name == "torch-rechub")
     if name.startswith("plain"):
         return plain_dlrm(rows, BATCH) if kind == "DLRM" else plain_one_table(rows, BATCH)
     return deepctr(kind.partition(",")[0], rows, BATCH)[0]
@@ -120,7 +121,7 @@ def report(n: int, repeats: int, keep: Callable[[str, dict[str, Any]], None]) ->
     for kind, other, target in PAIRS:
         rows = logs.get(kind, plain)
         # torch-rechub takes minutes: fewer rows give the same rate.
-        theirs_on = rows.part(slice(0, n // 5)) if other == "torch-rechub" else rows
+        theirs_on = rows.part(slice(0, n // 5)) if other.startswith("torch-rechub") else rows
         rival(kind, other, rows.part(slice(0, 2 * BATCH)))
         mine, whole, their = [], [], []
         for _ in range(repeats):

@@ -22,6 +22,8 @@ rank by: that table tests the code, not the methods.
 
 from __future__ import annotations
 
+import workbench  # noqa: F401  # isort: skip  # before torch, so that its waiting threads soon sleep
+
 import argparse
 import json
 import sys

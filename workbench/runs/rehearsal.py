@@ -62,7 +62,7 @@ def rehearse(
             text=True,
             timeout=patience,
             check=True,
-            env={**PATIENT, **os.environ},
+            env={**os.environ, **PATIENT},
         )
     except (subprocess.TimeoutExpired, subprocess.CalledProcessError):
         return None

@@ -21,7 +21,7 @@ __all__ = ["PATIENT", "THREADS", "LocalLauncher", "cores", "find_gpus"]
 MARK = "WORKBENCH_RUN_DIR"
 #: A thread that waits sleeps: where something else wants the cores, two that spin make a training of small
 #: networks ten times as long.
-PATIENT = {"OMP_WAIT_POLICY": "PASSIVE"}
+PATIENT = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
 #: Variables that say how many threads numbers are worked out on.
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 #: How variables begin that no run is given: passwords, and what else is the worker's business.
