@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from workbench.arrays import Data, SeriesData, Split, TableData
 from workbench.report import NullReporter
-from workbench.runs.launchers import PATIENT
+from workbench.runs.launchers import patient
 
 __all__ = ["Rehearsal", "rehearse"]
 
@@ -62,7 +62,7 @@ def rehearse(
             text=True,
             timeout=patience,
             check=True,
-            env={**os.environ, **PATIENT},
+            env=patient(os.environ),
         )
     except (subprocess.TimeoutExpired, subprocess.CalledProcessError):
         return None

@@ -8,12 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from workbench.runs.launchers.base import Launcher
-from workbench.runs.launchers.local import PATIENT, LocalLauncher, cores, find_gpus
+from workbench.runs.launchers.local import LocalLauncher, cores, find_gpus, patient
 
 if TYPE_CHECKING:
     from workbench.store import StoreDir
 
-__all__ = ["NAMES", "PATIENT", "Launcher", "LocalLauncher", "configured", "cores", "find_gpus"]
+__all__ = ["NAMES", "Launcher", "LocalLauncher", "configured", "cores", "find_gpus", "patient"]
 
 #: Values of a run's ``launcher``.
 NAMES = ("local", "ray", "slurm")

@@ -8,20 +8,18 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
 import workbench
 from workbench.runs.launchers.base import read_log
 
-__all__ = ["PATIENT", "THREADS", "LocalLauncher", "cores", "find_gpus"]
+__all__ = ["THREADS", "LocalLauncher", "cores", "find_gpus", "patient"]
 
 # Every process of a run carries its folder in this variable, which survives fork and exec: what a
 # killed worker left behind is found by it, also when it left the process group.
 MARK = "WORKBENCH_RUN_DIR"
-#: A thread that waits sleeps: where something else wants the cores, two that spin make a training of small
-#: networks ten times as long.
-PATIENT = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
 #: Variables that say how many threads numbers are worked out on.
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 #: How variables begin that no run is given: passwords, and what else is the worker's business.
@@ -95,13 +93,22 @@ class LocalLauncher:
         return read_log(folder, tail)
 
 
+def patient(environment: Mapping[str, str]) -> dict[str, str]:
+    """Variables with which a thread that waits sleeps, unless they say already how threads wait.
+
+    Where something else wants the cores, two that spin make a training of small networks ten times as long.
+    """
+    if "OMP_WAIT_POLICY" in environment:
+        return dict(environment)
+    return {**environment, "OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
+
+
 def _environment(folder: Path, slot: str, threads: int) -> dict[str, str]:
     paths = [os.path.abspath(p) for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p]
     home = str(Path(workbench.__file__).parent.parent)
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(SECRET)}
     return {
-        **PATIENT,
-        **inherited,
+        **patient(inherited),
         MARK: str(folder),
         "WORKBENCH_WORKER_PID": str(os.getpid()),
         "PYTHONPATH": os.pathsep.join(dict.fromkeys([*paths, home])),
