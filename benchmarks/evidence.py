@@ -328,7 +328,8 @@ CLAIMS = [
     ),
     *(
         Claim(
-            f"Training {model} on 2 threads, beside {peer}",
+            f"Training {model} on 2 threads, beside {peer}"
+            + (" fed a data frame, as by its examples" if peer == "torch-rechub" else ""),
             target,
             "python benchmarks/selection.py --speed --peers DIR",
             training_rate(f"{model} | {peer}"),
