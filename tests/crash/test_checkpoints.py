@@ -58,7 +58,8 @@ def test_csl_killed_again_and_again_ends_with_the_same_weights(store, motions):
                 break
             if jobs:
                 os.kill(jobs[0], 9)
-                kills += 1
+                # A process that has written its result and is about to exit loses nothing by a kill.
+                kills += not (broken.folder / "result.json").exists()
         broken = broken.wait(300)
     assert kills >= 2
     assert (whole.state, whole.attempt, broken.state) == ("done", 1, "done")
