@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from workbench.ctr import _dice
 from workbench.ctr._batch import make_batch
+from workbench.ctr._dice import Dice
 from workbench.ctr._layers import (
-    Dice,
     TargetAttention,
     cross,
     factorization,
@@ -162,6 +163,28 @@ def test_dice_by_hand():
     dice.eval()
     p = torch.sigmoid((s - dice.mean) / torch.sqrt(dice.variance + 1e-8))
     torch.testing.assert_close(dice(s), p * s + (1 - p) * dice.alpha * s)
+
+
+def test_gradients_of_dice_are_those_of_its_formula(monkeypatch):
+    monkeypatch.setattr(_dice, "_BLOCK", 3 * 4)  # four rows of three neurons
+    dice = Dice(3).double()
+    s = torch.randn(10, 3, dtype=torch.float64, requires_grad=True)
+    alpha = torch.randn(3, dtype=torch.float64)
+    with torch.no_grad():
+        dice.alpha.copy_(alpha)
+    alpha.requires_grad_()
+    p = torch.sigmoid((s - s.mean(0)) / torch.sqrt(s.var(0, unbiased=False) + 1e-8))
+    weight = torch.randn(10, 3, dtype=torch.float64)
+    wanted = torch.autograd.grad((weight * (p * s + (1 - p) * alpha * s)).sum(), (s, alpha))
+    found = torch.autograd.grad((weight * dice(s)).sum(), (s, dice.alpha))
+    torch.testing.assert_close(found, wanted)
+    torch.testing.assert_close(dice.variance, 0.9 + 0.1 * s.detach().var(0, unbiased=False))
+
+
+def test_dice_of_no_rows_learns_nothing():
+    dice = Dice(2)
+    assert dice(torch.empty(0, 2)).shape == (0, 2)
+    assert (dice.mean.tolist(), dice.variance.tolist()) == ([0, 0], [1, 1])
 
 
 def test_gradients_of_the_written_out_functions():

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from workbench.ctr._dice import Dice
 from workbench.training import distributed
 
 __all__ = [
     "MLP",
-    "Dice",
     "TargetAttention",
     "combine",
     "cross",
@@ -245,41 +245,6 @@ def cross(start: Tensor, layers: Sequence[nn.Linear]) -> Tensor:
     return found
 
 
-class Dice(nn.Module):
-    """f(s) = p(s)·s + (1 - p(s))·alpha·s with p the sigmoid of the standardised s [1]_.
-
-    Mean and variance are those of the batch in training, of each neuron by itself; moving averages in
-    evaluation. `alpha` is learned for each neuron and starts at 0.
-
-    References
-    ----------
-    .. [1] Zhou et al., arXiv 1706.06978, eq. (3).
-    """
-
-    mean: Tensor
-    variance: Tensor
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.alpha = nn.Parameter(torch.zeros(width))
-        self.register_buffer("mean", torch.zeros(width))
-        self.register_buffer("variance", torch.ones(width))
-
-    def forward(self, s: Tensor) -> Tensor:
-        if self.training:
-            if distributed.world()[1] == 1:
-                variance, mean = torch.var_mean(s, dim=0, correction=0)
-            else:
-                _, mean, variance = distributed.moments(s)
-            with torch.no_grad():
-                self.mean.lerp_(mean.to(self.mean.dtype), 0.1)
-                self.variance.lerp_(variance.to(self.variance.dtype), 0.1)
-        else:
-            mean, variance = self.mean, self.variance
-        p = torch.sigmoid((s - mean) * torch.rsqrt(variance + 1e-8))
-        return s * (self.alpha + p * (1 - self.alpha))
-
-
 class MLP(nn.Sequential):
     """Linear layers, each followed by an activation.
 
@@ -364,10 +329,13 @@ class TargetAttention(nn.Module):
         if torch.compiler.is_exporting():
             return self._everywhere(query, keys, mask)
         a, b, c, d = self.first.weight.chunk(4, dim=1)
-        row, place = mask.nonzero(as_tuple=True)
-        there = keys[row, place]
-        hidden = nn.functional.linear(there, b - c) + nn.functional.linear(query[row] * there, d)
-        hidden = hidden + nn.functional.linear(query, a + c, self.first.bias)[row]
+        # Not `keys[mask]` and `query[row]`, whose backward passes would add element by element.
+        place = mask.flatten().nonzero().squeeze(1)
+        row = place // mask.shape[1]
+        there = keys.flatten(0, 1).index_select(0, place)
+        hidden = nn.functional.linear(query, a + c, self.first.bias).index_select(0, row)
+        hidden = torch.addmm(hidden, there, (b - c).T)
+        hidden = torch.addmm(hidden, query.index_select(0, row) * there, d.T)
         weight = self.last(self.activation(hidden))
         return torch.zeros_like(query).index_add(0, row, weight * there)
 
