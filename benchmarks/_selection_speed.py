@@ -6,14 +6,12 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from _common import table
-from _selection_data import ADULT
 from _selection_logs import SIZES, log
 from _selection_rivals import EMBEDDING, HIDDEN, RATE, Columns, deepctr, plain_dlrm, plain_one_table, rechub
 
@@ -23,11 +21,9 @@ from workbench.ctr import (
     DINClassifier,
     DLRMClassifier,
     FieldEncoder,
-    metrics,
 )
-from workbench.ctr.encoded import Encoded, Layout
 
-__all__ = ["held_out", "report", "report_on", "show", "show_gpu"]
+__all__ = ["OURS", "report", "report_on", "show", "show_gpu"]
 
 BATCH, HISTORY = 4096, 50
 #: On a GPU: rows of a batch, and rows a second that DeepFM is meant to learn.
@@ -168,61 +164,3 @@ def show(results: Mapping[str, Any]) -> str:
         lines.append([kind, *speeds[:2], other, speeds[2], f"{cell['ratio']:.1f}x", wanted, cell["commit"]])
     header = ["training", "ours, rows/s", "with the encoder", "beside", "rows/s", "ratio", "wanted", "commit"]
     return table(header, lines)
-
-
-def held_out(data: Path, seeds: tuple[int, ...] = (0, 1, 2, 3, 4)) -> str:
-    """Log loss on Adult's test file, of the speed table's settings in batches of 256 for three epochs."""
-    parts = []
-    for name in ("train", "test"):
-        path = data / "ctr" / f"adult_{name}.csv"
-        skip = 1 if path.open().readline().startswith("|") else 0
-        parts.append(pd.read_csv(path, header=None, names=ADULT, skipinitialspace=True, skiprows=skip))
-    y, z = (part.pop("income").str.contains(">50K").to_numpy(int) for part in parts)
-    frames = [part.drop(columns="fnlwgt").astype(str) for part in parts]
-    encoder = FieldEncoder(kinds=dict.fromkeys(frames[0], "categorical"), min_count=2).fit(frames[0])
-    train, test = (encoder.encode(frame) for frame in frames)
-    layout = encoder.layout()
-    rows, judged = (_columns(part, layout, labels) for part, labels in ((train, y), (test, z)))
-    options: dict[str, Any] = {"embedding_dim": EMBEDDING, "hidden": HIDDEN, "learning_rate": RATE}
-    found = []
-    for kind in ("DeepFM", "DeepFM, bf16", "DCNv2"):
-        peer = kind.partition(",")[0]
-        runs: list[Callable[[int], float]] = [
-            lambda seed, kind=kind: metrics.logloss(
-                z,
-                _expit(
-                    OURS[kind](n_epochs=3, batch_size=256, random_state=seed, device="cpu", **options)
-                    .fit_encoded(encoder, train, y)
-                    .decide_encoded(test)
-                ),
-            ),
-            lambda seed, peer=peer: metrics.logloss(
-                z, deepctr(peer, rows, 256, epochs=3, seed=seed)[1](judged)
-            ),
-        ]
-        values = [[run(seed) for seed in seeds] for run in runs]
-        means = [float(np.mean(each)) for each in values]
-        found.append(
-            [
-                kind,
-                *(f"{m:.4f} ± {np.std(v):.4f}" for m, v in zip(means, values, strict=True)),
-                *(f"{means[0] - means[1]:+.4f}", "within +0.001"),
-            ]
-        )
-    header = [
-        f"Adult's test file, {len(seeds)} seeds",
-        "ours, log loss",
-        "deepctr-torch",
-        "difference",
-        "wanted",
-    ]
-    return table(header, found)
-
-
-def _columns(encoded: Encoded, layout: Layout, y: Any) -> Columns:
-    sizes = tuple(field.rows for field in layout.fields)
-    return Columns(encoded.ids, sizes, np.empty((len(y), 0), dtype=np.float32), y)
-
-
-def _expit(logits: Any) -> Any:
-    return 1 / (1 + np.exp(-logits))

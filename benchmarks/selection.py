@@ -33,6 +33,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import _selection_quality
 import _selection_speed
 import numpy as np
 import torch
@@ -245,8 +246,8 @@ def main() -> None:
         sys.path[:0] = [] if options.peers is None else [str(options.peers)]
         _selection_speed.report(options.rows, options.repeats, keep)
         if options.data is not None:
-            print("\n" + _selection_speed.held_out(options.data))
-        print("\n" + _selection_speed.show(load()))
+            _selection_quality.judge(options.data, keep)
+        print("\n" + _selection_speed.show(load()), _selection_quality.show(load()), sep="\n\n")
         return
     torch.set_num_threads(options.threads)
     if options.data is not None:
@@ -264,7 +265,9 @@ def main() -> None:
     print()
     print(show_extras(results))
     print()
-    print(_selection_speed.show(results), _selection_speed.show_gpu(results), sep="\n\n")
+    print(_selection_speed.show(results), _selection_quality.show(results), sep="\n\n")
+    print()
+    print(_selection_speed.show_gpu(results))
 
 
 if __name__ == "__main__":
