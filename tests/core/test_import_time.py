@@ -1,5 +1,6 @@
 """Importing the package is light: no torch, streamlit, pandas or scikit-learn before they are needed."""
 
+import os
 import subprocess
 import sys
 
@@ -35,3 +36,12 @@ def test_an_estimators_form_and_a_scikit_learn_model_kept_and_read_need_no_torch
         "assert models.load(folder).predict([[2]]) == 1"
     )
     assert "torch" not in modules_after(code)
+
+
+@pytest.mark.parametrize(("given", "spins"), [({}, "10000"), ({"OMP_WAIT_POLICY": "active"}, "None")])
+def test_waiting_threads_soon_sleep_unless_the_environment_says_how_they_wait(given, spins):
+    environment = {k: v for k, v in os.environ.items() if k not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
+    script = "import os, workbench; print(os.environ.get('GOMP_SPINCOUNT'))"
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment | given)
+    assert done.stdout.strip() == spins

@@ -12,6 +12,7 @@ from seeded import Seeded
 from workbench import models
 from workbench.runs import queue
 from workbench.runs.launchers import find_gpus
+from workbench.runs.launchers.local import _environment
 from workbench.runs.worker import Worker, any_alive
 
 
@@ -188,6 +189,16 @@ def test_slots_decide_what_a_run_sees_of_the_host(store, table):
     threads = str(max(1, len(os.sched_getaffinity(0)) // 2))
     assert seen == {"CUDA_VISIBLE_DEVICES": "1", "OMP_NUM_THREADS": threads}
     assert json.loads(cpu.refresh().headline.removeprefix("Fitted. "))["CUDA_VISIBLE_DEVICES"] == ""
+
+
+@pytest.mark.parametrize(("given", "waits"), [(None, ("PASSIVE", "0")), ("ACTIVE", ("ACTIVE", "10000"))])
+def test_threads_of_a_run_wait_asleep_unless_the_environment_says_how(tmp_path, monkeypatch, given, waits):
+    monkeypatch.setenv("GOMP_SPINCOUNT", "10000")  # as set in the worker by its import of the package
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    if given is not None:
+        monkeypatch.setenv("OMP_WAIT_POLICY", given)
+    environment = _environment(tmp_path, "cpu", 2)
+    assert (environment["OMP_WAIT_POLICY"], environment["GOMP_SPINCOUNT"]) == waits
 
 
 def test_gpus_are_found_by_what_the_environment_or_the_driver_says(tmp_path, monkeypatch):
