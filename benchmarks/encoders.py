@@ -6,7 +6,8 @@
 Both are whole trainings in one process, at the published hyper-parameters, batch sizes, threads and number
 format, and take turns. Every repetition has a seed of its own, because some methods draw the lengths that
 they train on, and the mean counts; TS2Vec, which draws one length a step, trains four times as long. What a
-training does before its first epoch is in it on both sides. The transcriptions are in
+training does before its first epoch is in it on both sides; what a process does once (code is loaded and
+compiled) is done before, by a training of one epoch each. The transcriptions are in
 ``benchmarks/_encoders_plain.py``; that they compute the same is a test,
 ``tests/timeseries/test_encoders_plain.py``.
 """
@@ -59,6 +60,8 @@ def report(names: list[str], X: Series, n_epochs: int, repeat: int, seed: int, p
         times: dict[str, list[float]] = {"ours": [], "plain": []}
         losses: dict[str, list[float]] = {}
         control = ENCODERS[name](n_epochs=0, device="cpu", precision=precision).fit(X)
+        for train in (theirs, ours):
+            train(control, X, 1, seed)
         n = n_epochs * LONGER.get(name, 1)
         for i in range(repeat):
             for side, train in (("plain", theirs), ("ours", ours)):

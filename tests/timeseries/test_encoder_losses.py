@@ -297,7 +297,7 @@ def test_tstcc_step_predicts_each_view_from_the_other():
     loss, parts = training.step(torch.arange(4))
     noise, context = generator(2), training.model["context"]
     views = [_tstcc.weak(x, noise), _tstcc.strong(x, noise)]
-    latents = [torch.nn.functional.normalize(encoder.latents(v)[0], dim=1).transpose(1, 2) for v in views]
+    latents = [torch.nn.functional.normalize(encoder.latents(v)[0], dim=2) for v in views]
     now = int(torch.randint(latents[0].shape[1] - 3, (), generator=generator(1)))
     temporal, projections = 0.0, []
     for mine, other in (latents, latents[::-1]):

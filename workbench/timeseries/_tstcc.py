@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Generator, Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from workbench.timeseries._attention import attention, dropout, self_attention
-from workbench.timeseries._networks import Pretraining, greater, masked, split_padding
+from workbench.timeseries._networks import Pretraining, split_padding
+from workbench.timeseries._norm_pool import norm_pool
 
 __all__ = [
     "ConvEncoder",
@@ -43,63 +43,66 @@ class ConvEncoder(nn.Module):
         self.norms = nn.ModuleList(nn.BatchNorm1d(n_out) for _, n_out in pairs)
         self.dropout = dropout
 
-    def latents(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Latent vectors, (B, n_features, S) with S about T/8, and how many of them each series has."""
+    def latents(self, x: Tensor, views: int = 1) -> tuple[Tensor, Tensor]:
+        """Latent vectors, (B, S, n_features) with S about T/8, and how many of them each series has.
+
+        The batch may be of several views, one after the other; each is normalised by itself.
+        """
         latent, observed = split_padding(x)
-        lengths = (
-            torch.full((x.shape[0],), x.shape[2], device=x.device) if observed is None else observed.sum(1)
-        )
+        latent = latent.transpose(1, 2).contiguous()
+        lengths = torch.full((len(x),), x.shape[2], device=x.device) if observed is None else observed.sum(1)
         for i, (convolution, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
-            latent = convolution(latent)
+            latent = _convolved(cast(nn.Conv1d, convolution), latent)
             lengths = lengths + 2 * (self.kernel_size // 2) - self.kernel_size + 1
-            latent = _pooled(_cut(norm(latent), lengths, observed))
+            there = None if observed is None else lengths
+            latent = _pooled(cast(nn.BatchNorm1d, norm), latent, there, views)
             lengths = lengths // 2 + 1
             latent = dropout(latent, self.dropout, self.training) if i == 0 else latent
-            latent = _cut(latent, lengths, observed)
+            latent = latent if observed is None else _cut(latent, lengths)
         return latent, lengths
 
     def forward(self, x: Tensor) -> Tensor:
         """Features of every series, (B, n_features): the mean of its latent vectors."""
         latent, lengths = self.latents(x)
-        return latent.sum(2) / lengths[:, None]
+        return latent.sum(1) / lengths[:, None]
 
 
-def _pooled(x: Tensor) -> Tensor:
-    """ReLU, and the maxima of pairs of steps, (B, C, T) to (B, C, T // 2 + 1); the first is a pair with 0.
+def _convolved(convolution: nn.Conv1d, x: Tensor) -> Tensor:
+    """The convolution of (B, T, C): that of an image with one line, whose channels lie side by side."""
+    image, padding = x.transpose(1, 2).unsqueeze(2), (0, int(convolution.padding[0]))
+    return F.conv2d(image, convolution.weight.unsqueeze(2), padding=padding).squeeze(2).transpose(1, 2)
 
-    The ReLU of the maxima is the maximum of the ReLUs, and 0 is as good as nothing to it.
+
+def _cut(x: Tensor, lengths: Tensor) -> Tensor:
+    """`x`, (B, T, C), with 0 after the end of each series."""
+    step = torch.arange(x.shape[1], device=x.device)
+    return x.masked_fill((step >= lengths[:, None])[:, :, None], 0)
+
+
+def _pooled(norm: nn.BatchNorm1d, x: Tensor, lengths: Tensor | None, views: int) -> Tensor:
+    """Batch normalisation, ReLU, and maxima of pairs of steps, (B, T, C) to (B, T // 2 + 1, C).
+
+    The first pair is a 0 and the first step. The views of a batch are normalised one after the other.
     """
-    if x.device.type != "cpu" or not torch.is_grad_enabled() or torch.compiler.is_exporting():
-        return F.relu(F.max_pool1d(x, 2, 2, padding=1))
-    found: Tensor = _Pooled.apply(x)
+    trained = norm.training and torch.is_grad_enabled() and not torch.compiler.is_exporting()
+    if trained and lengths is None and x.device.type == "cpu" and x.dtype == norm.weight.dtype:
+        return _norm_pooled(norm, x, views)
+    normed = torch.cat([norm(view.transpose(1, 2)) for view in x.chunk(views)])
+    if lengths is not None:
+        normed = _cut(normed.transpose(1, 2), lengths).transpose(1, 2)
+    return F.relu(F.max_pool1d(normed, 2, 2, padding=1)).transpose(1, 2)
+
+
+def _norm_pooled(norm: nn.BatchNorm1d, x: Tensor, views: int) -> Tensor:
+    found, means, variances = norm_pool(x, norm.weight, norm.bias, norm.eps, views)
+    running_mean, running_var, seen = norm.buffers()
+    n, momentum = x.shape[0] // views * x.shape[1], cast(float, norm.momentum)
+    with torch.no_grad():
+        seen.add_(views)
+        for mean, variance in zip(means, variances * n / (n - 1), strict=True):
+            running_mean.lerp_(mean, momentum)
+            running_var.lerp_(variance, momentum)
     return found
-
-
-class _Pooled(torch.autograd.Function):
-    """`_pooled` in two passes through memory; torch's own pooling compares value by value."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        ctx.steps = x.shape[2]
-        odd, even = F.pad(x, (1, 1 - ctx.steps % 2)).unflatten(2, (-1, 2)).unbind(3)
-        found = torch.maximum(odd, even).relu_()
-        ctx.save_for_backward(greater(found, found.new_zeros(())), greater(odd, even))
-        return found
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> Tensor:
-        counts, first = ctx.saved_tensors
-        (grad,) = grads
-        kept = grad * counts
-        of_odd = kept * first
-        return torch.stack([of_odd, kept - of_odd], 3).flatten(2)[:, :, 1 : ctx.steps + 1]
-
-
-def _cut(x: Tensor, lengths: Tensor, observed: Tensor | None) -> Tensor:
-    if observed is None:
-        return x
-    return masked(x, torch.arange(x.shape[2], device=x.device) < lengths[:, None])
 
 
 class Context(nn.Module):
@@ -185,6 +188,11 @@ def strong(x: Tensor, generator: Generator) -> Tensor:
     return shuffled + _JITTER * torch.randn(x.shape, generator=generator, device=x.device)
 
 
+def _normalized(x: Tensor) -> Tensor:
+    """Vectors (…, F) of length 1, in half of the passes that torch's own take with the way back."""
+    return x * x.square().sum(-1, keepdim=True).clamp_min(1e-24).rsqrt()
+
+
 def temporal_loss(ahead: Tensor, predicted: Tensor) -> Tensor:
     """−log softmax of each coming latent vector's own prediction among those of a batch (equations 1–2).
 
@@ -223,16 +231,18 @@ def pretraining(
 
     def step(indices: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         batch = x[indices]
-        latents, counts = zip(*(encoder.latents(view(batch, noise)) for view in (weak, strong)), strict=True)
-        z1, z2 = (F.normalize(latent, dim=1).transpose(1, 2) for latent in latents)
-        shortest = int(counts[0].min())
+        views = torch.cat([weak(batch, noise), strong(batch, noise)])
+        latents, counts = encoder.latents(views, views=2)
+        shortest = int(counts.min())
         ahead = min(n_ahead, shortest - 1)
         now = int(torch.randint(shortest - ahead, (), generator=order))
-        predicted, projected = context(torch.cat([z1[:, : now + 1], z2[:, : now + 1]]), views=2)
+        rest = latents.shape[1] - now - 1 - ahead
+        past, coming, _ = _normalized(latents).split([now + 1, ahead, rest], 1)
+        predicted, projected = context(past, views=2)
         (predicted1, predicted2), (projected1, projected2) = predicted.chunk(2), projected.chunk(2)
-        coming = slice(now + 1, now + 1 + ahead)
-        temporal = temporal_loss(z2[:, coming], predicted1[:, :ahead])
-        temporal = temporal + temporal_loss(z1[:, coming], predicted2[:, :ahead])
+        coming1, coming2 = coming.chunk(2)
+        temporal = temporal_loss(coming2, predicted1[:, :ahead])
+        temporal = temporal + temporal_loss(coming1, predicted2[:, :ahead])
         if nonneg:
             projected1, projected2 = F.relu(projected1), F.relu(projected2)
         contextual = contextual_loss(projected1, projected2, temperature)
