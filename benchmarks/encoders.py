@@ -1,6 +1,6 @@
 """Seconds an epoch of the encoders of series, beside plain transcriptions of their formulas.
 
-    python benchmarks/encoders.py [--data DIR] [--set NAME] [--only ENCODER] [--epochs E] [--repeat R]
+    python benchmarks/encoders.py [--data DIR] [--set NAME ...] [--only ENCODER] [--epochs E] [--repeat R]
                                   [--precision bf16]
 
 Both are whole trainings in one process, at the published hyper-parameters, batch sizes, threads and number
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +54,10 @@ def theirs(control: Any, X: Series, n_epochs: int, seed: int) -> list[float]:
         return plain.epochs(len(x), min(control.batch_size, len(x)), n_epochs, step, rng)
 
 
-def report(names: list[str], X: Series, n_epochs: int, repeat: int, seed: int, precision: str) -> None:
-    rows = []
+def compared(
+    names: list[str], data: str, X: Series, n_epochs: int, repeat: int, seed: int, precision: str
+) -> Iterator[list[str]]:
+    """A line of the table for each encoder."""
     for name in names:
         times: dict[str, list[float]] = {"ours": [], "plain": []}
         losses: dict[str, list[float]] = {}
@@ -68,12 +70,11 @@ def report(names: list[str], X: Series, n_epochs: int, repeat: int, seed: int, p
                 seconds, losses[side] = timed(lambda t=train, c=control, n=n, i=i: t(c, X, n, seed + i))
                 times[side].append(seconds / n)
         mine, other = np.mean(times["ours"]), np.mean(times["plain"])
-        rows.append(
-            [name, f"{other:.3f}", f"{mine:.3f}", f"{other / mine:.1f}x", f"{TARGET:.0f}x"]
+        yield (
+            [f"{name}, {data}", f"{other:.3f}", f"{mine:.3f}", f"{other / mine:.1f}x", f"{TARGET:.0f}x"]
             + [f"{losses[side][0]:.3f} to {losses[side][-1]:.3f}" for side in ("plain", "ours")]
         )
         print(f"done: {name}", flush=True)
-    print(table(["encoder", "plain s/epoch", "s/epoch", "ratio", "target", "plain loss", "loss"], rows))
 
 
 def timed(work: Callable[[], Any]) -> tuple[float, Any]:
@@ -87,7 +88,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, help="folder that holds uea/; BasicMotions needs none")
-    parser.add_argument("--set", default="BasicMotions", help="a data set of equal lengths")
+    parser.add_argument(
+        "--set", action="append", help="a data set of equal lengths (default: BasicMotions); may be repeated"
+    )
     parser.add_argument("--only", choices=list(ENCODERS), action="append", help="may be repeated")
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--repeat", type=int, default=3)
@@ -96,11 +99,13 @@ def main() -> None:
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32", help="of both sides")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    X = load(options.set, options.data).X_train
     print(f"{machine(options.threads)}\ncommit {commit()}, command: {command()}")
-    print(f"{options.set}: {len(X)} series of {X.shape[1]} steps and {X.shape[2]} variables\n", flush=True)
-    names = options.only or list(ENCODERS)
-    report(names, X, options.epochs, options.repeat, options.seed, options.precision)
+    names, rows = options.only or list(ENCODERS), []
+    for data in options.set or ["BasicMotions"]:
+        X = load(data, options.data).X_train
+        print(f"{data}: {len(X)} series of {X.shape[1]} steps and {X.shape[2]} variables\n", flush=True)
+        rows += compared(names, data, X, options.epochs, options.repeat, options.seed, options.precision)
+    print(table(["encoder", "plain s/epoch", "s/epoch", "ratio", "target", "plain loss", "loss"], rows))
 
 
 if __name__ == "__main__":

@@ -118,12 +118,14 @@ def csl_accuracy() -> Found | None:
     return Found(f"{mean(ours):.3f} on {len(ours)} data sets", f"{mean(theirs):.3f}", "", ", ".join(commits))
 
 
-def epoch(name: str) -> Callable[[], Found | None]:
+def epoch(name: str, data: str) -> Callable[[], Found | None]:
     """Seconds of an epoch of an encoder of series."""
 
     def find() -> Found | None:
-        rows, machine, commit = printed("encoders_speed")
-        row = rows.get(name)
+        rows, machine, commit = printed(
+            "encoders_speed" if data == "BasicMotions" else "encoders_speed_longer"
+        )
+        row = rows.get(f"{name}, {data}")
         return row and Found(f"{row[1]} s ({row[2]})", f"{row[0]} s", machine, commit)
 
     return find
