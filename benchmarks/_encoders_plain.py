@@ -214,7 +214,7 @@ def tnc(
         nn.Linear(2 * n_features, 4 * n_features), nn.ReLU(), nn.Dropout(0.5), nn.Linear(4 * n_features, 1)
     )
     weights = [*encoder.parameters(), *discriminator.parameters()]
-    optimizer = torch.optim.Adam(weights, rate, weight_decay=0.005)
+    optimizer = torch.optim.Adam(weights, rate, weight_decay=1e-5)
     values, length = x.numpy(), x.shape[2]
     last = length - window
 

@@ -158,6 +158,19 @@ def test_nonnegative_projections_change_the_contrast_of_tstcc(basic_motions, fit
         assert (one.transform(basic_motions[2]) >= 0).all()
 
 
+@pytest.mark.parametrize("n_epochs", [0, 2])
+def test_tstcc_normalises_by_the_series_themselves_and_not_by_their_views(basic_motions, n_epochs):
+    X = basic_motions[0]
+    model = small("TSTCC", n_epochs=n_epochs, batch_size=len(X)).fit(X)
+    encoder = model._build_encoder()
+    scaled = (X - model.mean_) / model.scale_
+    first = encoder.convolutions[0](torch.from_numpy(scaled.transpose(0, 2, 1).astype(np.float32)))
+    for name, expected in (("mean", first.mean((0, 2))), ("var", first.var((0, 2)))):
+        found = getattr(encoder.norms[0], f"running_{name}")
+        torch.testing.assert_close(found, expected.detach(), rtol=1e-4, atol=1e-5)
+    assert encoder.dropout == model.dropout
+
+
 class StopAt(Callback):
     def __init__(self, batches):
         self.left = batches

@@ -12,6 +12,7 @@ from workbench.timeseries.evaluation import (
     folds,
     known_labels,
     label_names,
+    robust_scaler,
 )
 
 
@@ -35,6 +36,23 @@ def test_probe_chooses_its_penalty_by_cross_validation(digits):
     fixed = fit_probe(X, y, C=1e4)
     assert fixed.model[-1].C == 1e4
     assert np.isnan(fixed.cv_accuracy)
+
+
+def test_a_feature_of_few_series_does_not_drown_the_others(digits):
+    """Half of an interquartile range would be nothing, and a few series far outside of it."""
+    X, y = digits
+    rng = np.random.default_rng(0)
+    rare = np.where(rng.random((600, 3)) < 0.05, rng.normal(size=(600, 3)), 1e-4 * rng.random((600, 3)))
+    plain, disturbed = (fit_probe(Z[::2], y[::2]).model.score(Z[1::2], y[1::2]) for Z in (X, np.c_[X, rare]))
+    assert disturbed > plain - 0.1
+    assert cluster_scores(np.c_[X, rare], y, random_state=0).nmi > 0.4
+
+
+def test_features_are_scaled_by_their_quartiles_as_far_as_these_reach():
+    X = np.array([[-100.0, 4.0], [0.0, 4.0], [1.0, 4.0], [2.0, 4.0], [3.0, 5.0], [4.0, 4.0], [9.0, 4.0]])
+    # Medians 2 and 4; quartiles 0.5 and 3.5, and none.
+    expected = [[-5, 0], [-2 / 3, 0], [-1 / 3, 0], [0, 0], [1 / 3, 1], [2 / 3, 0], [7 / 3, 0]]
+    np.testing.assert_allclose(robust_scaler().fit_transform(X), expected)
 
 
 def test_folds_are_no_more_than_the_smallest_class():

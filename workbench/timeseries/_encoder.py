@@ -95,8 +95,8 @@ class NetworkEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SeriesEn
         with seeded(weights):
             network = self._network()
         self.history_: list[dict[str, float]] = []
+        device = resolve_device(self.device)
         if self.n_epochs:
-            device = resolve_device(self.device)
             schedule = Schedule(
                 n_epochs=self.n_epochs,
                 batch_size=self.batch_size,
@@ -128,6 +128,7 @@ class NetworkEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SeriesEn
             )
             if training.finish is not None:
                 training.finish()
+        self._finish_fit(network, series, device)
         self.state_ = to_arrays(network)
         return self
 
@@ -203,6 +204,9 @@ class NetworkEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SeriesEn
 
     def _prepare_fit(self, X: Series) -> None:
         """Whatever else is learnt from the series before the network is drawn."""
+
+    def _finish_fit(self, network: Any, X: Series, device: torch.device) -> None:
+        """Whatever a network learns from the series without a loss, trained or not."""
 
     def _optimizer_options(self) -> dict[str, Any]:
         """What the optimizer is given beside the learning rate."""

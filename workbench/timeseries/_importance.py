@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from sklearn.feature_selection import SelectKBest
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import Normalizer, RobustScaler, normalize
+from sklearn.preprocessing import Normalizer, normalize
 from sklearn.svm import SVC
 
-from workbench.timeseries.evaluation import folds
+from workbench.timeseries.evaluation import folds, robust_scaler
 
 __all__ = [
     "explained_by_classes",
@@ -109,7 +109,7 @@ def kept_by_accuracy(Z: Array, y: NDArray[Any], *, C: float, seed: int) -> int:
 
     def accuracies(k: int) -> NDArray[np.float64]:
         best = SelectKBest(explained_by_classes, k=k)
-        model = make_pipeline(Normalizer(), best, RobustScaler(), SVC(C=C, gamma="scale"))
+        model = make_pipeline(Normalizer(), best, robust_scaler(), SVC(C=C, gamma="scale"))
         scores: NDArray[np.float64] = cross_val_score(model, Z, y, cv=splitter)
         return scores
 

@@ -15,6 +15,7 @@ from workbench.timeseries._norm_pool import norm_pool
 
 __all__ = [
     "ConvEncoder",
+    "calibrate",
     "contextual_loss",
     "permute_segments",
     "pretraining",
@@ -250,3 +251,23 @@ def pretraining(
         return total, {"temporal": temporal, "contextual": contextual}
 
     return Pretraining(model, step)
+
+
+@torch.no_grad()
+def calibrate(encoder: ConvEncoder, x: Tensor, batch_size: int) -> None:
+    """Let the encoder normalise by the statistics of series as they are, (n, d, T).
+
+    What it has from its training are the statistics of their views.
+    """
+    norms, dropout = [cast(nn.BatchNorm1d, norm) for norm in encoder.norms], encoder.dropout
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the mean over all batches
+    encoder.train()
+    encoder.dropout = 0.0
+    for batch in x.split(batch_size):
+        encoder.latents(batch)
+    encoder.dropout = dropout
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum

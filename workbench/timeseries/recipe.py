@@ -19,14 +19,21 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import Normalizer, RobustScaler
+from sklearn.preprocessing import Normalizer
 from sklearn.utils import get_tags
 
 from workbench.arrays import Data, SeriesData, Split
 from workbench.errors import DatasetError
 from workbench.report import Report, Reporter
 from workbench.timeseries._importance import importance, match_table, shapelet_table
-from workbench.timeseries.evaluation import Probe, cluster_scores, fit_probe, known_labels, label_names
+from workbench.timeseries.evaluation import (
+    Probe,
+    cluster_scores,
+    fit_probe,
+    known_labels,
+    label_names,
+    robust_scaler,
+)
 from workbench.timeseries.preprocessing import z_normalize
 
 __all__ = ["class_tables", "embedding_map", "represent"]
@@ -187,7 +194,7 @@ def embedding_map(Z: NDArray[np.floating[Any]], seed: int = 0) -> NDArray[np.flo
     t-SNE with perplexity 30, or a third of the series where they are few; PCA for fewer than ten
     series or more than 4000.
     """
-    scaled = make_pipeline(Normalizer(), RobustScaler()).fit_transform(Z)
+    scaled = make_pipeline(Normalizer(), robust_scaler()).fit_transform(Z)
     if len(Z) < 3 or min(scaled.shape) < 2:
         flat = scaled[:, :2] - scaled[:, :2].mean(axis=0)
         return np.pad(flat.astype(float), ((0, 0), (0, 2 - flat.shape[1])))
