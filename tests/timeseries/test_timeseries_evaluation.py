@@ -39,13 +39,13 @@ def test_probe_chooses_its_penalty_by_cross_validation(digits):
 
 
 def test_a_feature_of_few_series_does_not_drown_the_others(digits):
-    """Half of an interquartile range would be nothing, and a few series far outside of it."""
+    """Its interquartile range is next to nothing, and a few series are far outside of it."""
     X, y = digits
     rng = np.random.default_rng(0)
-    rare = np.where(rng.random((600, 3)) < 0.05, rng.normal(size=(600, 3)), 1e-4 * rng.random((600, 3)))
+    rare = np.where(rng.random(600) < 0.05, rng.normal(size=600), 1e-4 * rng.random(600))
     plain, disturbed = (fit_probe(Z[::2], y[::2]).model.score(Z[1::2], y[1::2]) for Z in (X, np.c_[X, rare]))
-    assert disturbed > plain - 0.1
-    assert cluster_scores(np.c_[X, rare], y, random_state=0).nmi > 0.4
+    assert disturbed > plain - 0.06
+    assert cluster_scores(np.c_[X, rare], y, random_state=0).nmi > 0.25  # 0.37 without it
 
 
 def test_features_are_scaled_by_their_quartiles_as_far_as_these_reach():
