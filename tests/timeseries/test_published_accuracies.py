@@ -1,12 +1,13 @@
 """Accuracies that the papers, or others, report, on the archive's sets: ``pytest -m proof --data DIR``.
 
-Each is given 0.03. T-Loss: an SVM on the features as they are, as published; TS2Vec and TS-TCC: linear
-evaluation of a frozen encoder, which was reported of 5 seeds.
+Each is given 0.03. T-Loss: an SVM on the features as they are, as published; TS2Vec and TS-TCC: a frozen
+encoder, which was reported of 5 seeds.
 """
 
 import numpy as np
 import pytest
 from aeon.datasets import load_from_ts_file
+from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -56,16 +57,26 @@ def test_tloss(archive, name, published):
     assert accuracy >= published - 0.03
 
 
-@pytest.mark.parametrize(("encoder", "reported"), [(TS2Vec, 0.934), (TSTCC, 0.8317)])
-def test_linear_evaluation_on_uwave(archive, encoder, reported):
+@pytest.mark.parametrize(
+    ("encoder", "reported"),
+    # Batches of 8 make the 600 steps that its authors take for a set of this size.
+    [(TS2Vec(n_epochs=40, batch_size=8), 0.934), (TSTCC(n_epochs=40), 0.8317)],
+)
+def test_frozen_encoder_on_uwave(archive, encoder, reported):
+    """The mean over seeds, under the kind of head that the method's own paper has."""
     X, y, X_test, y_test = archive("UWaveGestureLibrary")
-    model = encoder(n_epochs=40, random_state=0).fit(X)
-    Z, Z_test = model.transform(X), model.transform(X_test)
-    linear = make_pipeline(StandardScaler(), LogisticRegression(max_iter=5000))
-    head = GridSearchCV(linear, {"logisticregression__C": [0.01, 0.1, 1.0, 10.0]}, cv=5).fit(Z, y)
-    accuracy = head.score(Z_test, y_test)
-    print(f"{encoder.__name__} on UWaveGestureLibrary: {accuracy:.3f} (reported {reported})")
-    assert accuracy >= reported - 0.03
+    accuracies, name = [], type(encoder).__name__
+    for seed in range(3):
+        model = clone(encoder).set_params(random_state=seed).fit(X)
+        Z, Z_test = model.transform(X), model.transform(X_test)
+        if isinstance(encoder, TSTCC):
+            linear = make_pipeline(StandardScaler(), LogisticRegression(max_iter=5000))
+            head = GridSearchCV(linear, {"logisticregression__C": [0.01, 0.1, 1.0, 10.0]}, cv=5).fit(Z, y)
+        else:
+            head = fit_probe(Z, y).model
+        accuracies.append(head.score(Z_test, y_test))
+    print(f"{name} on UWaveGestureLibrary: {np.mean(accuracies):.3f} of {accuracies} (reported {reported})")
+    assert np.mean(accuracies) >= reported - 0.03
 
 
 @pytest.mark.parametrize("encoder", [CSL, TNC, TST])
