@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import time
 from pathlib import Path
 from statistics import mean, stdev
@@ -139,6 +140,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.what == "run":
         torch.set_num_threads(options.threads)
+        # The first parallel loop of a peer that numba compiles would set torch's threads anew.
+        os.environ["NUMBA_NUM_THREADS"] = str(options.threads)
         print(f"{machine(options.threads)}\ncommit {commit()}, command: {command()}\n", flush=True)
         seeds = SEEDS if options.seed is None else (options.seed,)
         run(options.only, seeds, options.data, options.minutes)

@@ -16,7 +16,7 @@ THIRD_PARTY = Path(__file__).parent / "thirdparty"
 
 # One thread a process, here and in the processes that tests start, set before torch is imported: tests run
 # beside each other, small networks are slower on two threads, and the same sums come in the same order.
-os.environ["OMP_NUM_THREADS"] = "1"
+os.environ |= {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
 
 # The same examples in every run, so that a change is judged by itself. New ones are looked for with
 # `pytest --hypothesis-profile explore`, and what they find becomes an @example.

@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -199,6 +201,30 @@ def test_threads_of_a_run_wait_asleep_unless_the_environment_says_how(tmp_path, 
         monkeypatch.setenv("OMP_WAIT_POLICY", given)
     environment = _environment(tmp_path, "cpu", 2)
     assert (environment["OMP_WAIT_POLICY"], environment["GOMP_SPINCOUNT"]) == waits
+
+
+_PARALLEL = """
+import numba, numpy, torch
+
+@numba.njit(parallel=True)
+def total(x):
+    found = 0.0
+    for i in numba.prange(x.size):
+        found += x[i]
+    return found
+
+total(numpy.ones(1000))
+print(torch.get_num_threads(), numba.get_num_threads())
+"""
+
+
+def test_a_parallel_loop_of_numba_leaves_torch_the_threads_it_was_given(tmp_path, monkeypatch):
+    monkeypatch.delenv("NUMBA_NUM_THREADS")
+    environment = _environment(tmp_path, "cpu", 1)
+    done = subprocess.run(
+        [sys.executable, "-c", _PARALLEL], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["1", "1"]
 
 
 def test_gpus_are_found_by_what_the_environment_or_the_driver_says(tmp_path, monkeypatch):

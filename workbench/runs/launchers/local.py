@@ -20,8 +20,9 @@ __all__ = ["THREADS", "LocalLauncher", "cores", "find_gpus", "patient"]
 # Every process of a run carries its folder in this variable, which survives fork and exec: what a
 # killed worker left behind is found by it, also when it left the process group.
 MARK = "WORKBENCH_RUN_DIR"
-#: Variables that say how many threads numbers are worked out on.
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+#: Variables that say how many threads numbers are worked out on. numba's is among them because its first
+#: parallel loop otherwise lets torch, whose OpenMP it shares, have a thread for every core.
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 #: How variables begin that no run is given: passwords, and what else is the worker's business.
 SECRET = ("WORKBENCH_NOTIFY_", "WORKBENCH_RAY_", "WORKBENCH_SLURM_", "WORKBENCH_NODE_", "RAY_AUTH_")
 
