@@ -51,7 +51,8 @@ class ConvEncoder(nn.Module):
         """
         latent, observed = split_padding(x)
         latent = latent.transpose(1, 2).contiguous()
-        lengths = torch.full((len(x),), x.shape[2], device=x.device) if observed is None else observed.sum(1)
+        batch, steps = x.shape[0], x.shape[2]
+        lengths = torch.full((batch,), steps, device=x.device) if observed is None else observed.sum(1)
         for i, (convolution, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
             latent = _convolved(cast(nn.Conv1d, convolution), latent)
             lengths = lengths + 2 * (self.kernel_size // 2) - self.kernel_size + 1
@@ -88,7 +89,8 @@ def _pooled(norm: nn.BatchNorm1d, x: Tensor, lengths: Tensor | None, views: int)
     trained = norm.training and torch.is_grad_enabled() and not torch.compiler.is_exporting()
     if trained and lengths is None and x.device.type == "cpu" and x.dtype == norm.weight.dtype:
         return _norm_pooled(norm, x, views)
-    normed = torch.cat([norm(view.transpose(1, 2)) for view in x.chunk(views)])
+    # len() and chunk() would fix the size of a batch in an exported network.
+    normed = torch.cat([norm(view.transpose(1, 2)) for view in x.unflatten(0, (views, -1))])
     if lengths is not None:
         normed = _cut(normed.transpose(1, 2), lengths).transpose(1, 2)
     return F.relu(F.max_pool1d(normed, 2, 2, padding=1)).transpose(1, 2)
