@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import SLOW, Server, Watch, drawn, go, serving, settle, views
+from conftest import SLOW, Server, Watch, drawn, go, serving, views
 from looks import misplaced, unreadable
 
 import workbench as wb
@@ -30,7 +31,8 @@ def test_nothing_is_cut_off_on_a_large_screen(page, server: Server):
 def test_the_keyboard_reaches_the_main_action_and_shows_where_it_is(page, server: Server, path: str):
     views(server)
     go(page, path)
-    settle(page)
+    page.get_by_role("button", name=re.compile("^(Start|Run)$")).first.wait_for()
+    drawn(page)
     for _ in range(120):
         page.keyboard.press("Tab")
         at = page.evaluate(
